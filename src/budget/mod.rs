@@ -1,0 +1,1 @@
+//! Pure arithmetic: burn rates, budget left, time to exhaustion.

@@ -1,0 +1,57 @@
+//! Which deployment and which flag variants an event belongs to.
+//!
+//! A cohort is positional: (service, environment, sha, flag, variant); a missing part is a missing part, never an empty
+//! string, so that `{sha missing, flag x}` and `{sha x, flag missing}` can never share a key.
+
+use std::sync::Arc;
+
+/// How deep a cohort cuts. Every event counts once in its service's total, once in its deployment (when it names one), and
+/// once for each flag that it carries.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// All events of the service in the environment.
+    Total,
+    /// Events of one deployment.
+    Deployment {
+        /// The deployment's sha (or its fallback).
+        sha: Arc<str>,
+    },
+    /// Events of one flag variant in one deployment.
+    Flag {
+        /// The deployment; `None` when the events name none.
+        sha: Option<Arc<str>>,
+        /// The flag's key.
+        flag: Arc<str>,
+        /// The normalised variant; `off` also when the flag is absent from a list that was sent.
+        variant: Arc<str>,
+    },
+    /// Events whose cohort lay beyond a cap: counted in the totals, never eligible for a kill.
+    Overflow,
+}
+
+/// The identity of one cohort.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CohortKey {
+    /// `service.name`.
+    pub service: Arc<str>,
+    /// `deployment.environment.name`, if the resource names one.
+    pub environment: Option<Arc<str>>,
+    /// The cut.
+    pub level: Level,
+}
+
+/// Handle of a live cohort in the registry; never reused while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CohortId(pub u32);
+
+/// Handle of an interned [`crate::sli::ObjectiveName`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectiveId(pub u32);
+
+/// Handle of an interned stratum (endpoint class and region) of the evidence cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StratumId(pub u32);
+
+/// Handle of an interned source (sending instance or peer) of the evidence cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceId(pub u32);

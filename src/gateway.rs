@@ -1,0 +1,1 @@
+//! Wires everything; owns the clock, the tick and the order of shutdown.

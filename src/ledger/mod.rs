@@ -1,0 +1,63 @@
+//! Counts: one batch's tally, budget series and evidence cells: the 10 s ring and the running window sums.
+//!
+//! Two tables. *Budget series* count (good, bad) per (objective, cohort) in 10 s buckets for two hours, with running sums of
+//! the windows in use; coarser tiers live in the store. *Evidence cells* count per (objective, cohort, stratum, source) in
+//! 10 s blocks for 30 minutes. Counts are integers; ratios exist only at the edge.
+
+use crate::cohort::{CohortId, ObjectiveId, SourceId, StratumId};
+use crate::time::UnixNanos;
+
+/// Width of the finest bucket, in seconds.
+pub const BUCKET_SECS: u64 = 10;
+
+/// Good and bad events, exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counts {
+    /// Good events.
+    pub good: u64,
+    /// Bad events.
+    pub bad: u64,
+}
+
+/// Counts of one (objective, cohort) in one bucket, as one batch brings them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesDelta {
+    /// The objective.
+    pub objective: ObjectiveId,
+    /// The cohort.
+    pub cohort: CohortId,
+    /// Bucket number: Unix seconds / [`BUCKET_SECS`].
+    pub bucket: u64,
+    /// What to add.
+    pub counts: Counts,
+}
+
+/// Counts of one evidence cell in one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvidenceDelta {
+    /// The objective.
+    pub objective: ObjectiveId,
+    /// The cohort: a deployment, or a flag variant that a policy names.
+    pub cohort: CohortId,
+    /// Endpoint class and region.
+    pub stratum: StratumId,
+    /// Sending instance or peer.
+    pub source: SourceId,
+    /// Block number: Unix seconds / [`BUCKET_SECS`].
+    pub bucket: u64,
+    /// What to add.
+    pub counts: Counts,
+}
+
+/// A window and what fell into it. Exact for the interval it states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSum {
+    /// The window asked for, in seconds.
+    pub window_secs: u64,
+    /// Exclusive start of the interval that was summed: `t - w` rounded down to the tier that holds it.
+    pub from: UnixNanos,
+    /// Inclusive end of the interval.
+    pub to: UnixNanos,
+    /// What fell into it.
+    pub counts: Counts,
+}

@@ -1,0 +1,52 @@
+//! burngate: an OpenTelemetry gateway that stops what is burning the error budget.
+//!
+//! The way of the data, one line each:
+//!
+//! ```text
+//! receive -> Batch(bytes) -> tap: wire walk -> sli.judge -> ledger::Tally (borrowed, no lock, no allocation per span)
+//!                                                        -> ledger.absorb (one short lock a batch)
+//! every tick: ledger.changed(now) -> budget -> policy -> decide -> { act, publish, store }
+//! ```
+//!
+//! Two planes, one seam. The **data plane** ([`receive`], [`wire`], [`sli`], [`cohort`], [`ledger`]) is synchronous between
+//! bytes and ledger, allocates nothing per span, and has a limit on everything. The **control plane** ([`budget`],
+//! [`policy`], [`decide`], [`act`], [`publish`], [`store`], [`api`]) runs on the tick and may allocate freely. The seam is
+//! the list of series that changed.
+//!
+//! A module stands below whatever imports it; imports never run upwards. From the ground up:
+//!
+//! * [`time`]: instants as arguments; nothing but the gateway reads a clock.
+//! * [`config`]: the YAML file, as types that cannot be wrong.
+//! * [`wire`]: what we know of protobuf: a cursor, and borrowed views of OTLP.
+//! * [`receive`]: gRPC and HTTP in, admission, decompression, the answers that OTLP owes its clients.
+//! * [`sli`]: objectives compiled from policy; judges a span good, bad or not ours.
+//! * [`cohort`]: which deployment and which flag variants an event belongs to.
+//! * [`ledger`]: counts: one batch's tally, the 10 s ring and the running window sums.
+//! * [`store`]: what survives a restart.
+//! * [`budget`]: pure arithmetic: burn rates, budget left, time to exhaustion.
+//! * [`policy`]: the team's sentence as code: objectives, alerts, kill switches.
+//! * [`decide`]: state machines that turn verdicts over time into decisions.
+//! * [`act`]: exporters of decisions: journal, delivery, Unleash, webhook.
+//! * [`publish`]: exporters of budget metrics: Prometheus, OTLP.
+//! * [`api`]: budgets, cohorts and decisions over HTTP and gRPC; health.
+//! * [`telemetry`]: the gateway's own logs and metrics.
+//! * [`gateway`]: wires everything; owns the clock, the tick and the order of shutdown.
+//! * [`cli`]: one file a subcommand.
+
+pub mod act;
+pub mod api;
+pub mod budget;
+pub mod cli;
+pub mod cohort;
+pub mod config;
+pub mod decide;
+pub mod gateway;
+pub mod ledger;
+pub mod policy;
+pub mod publish;
+pub mod receive;
+pub mod sli;
+pub mod store;
+pub mod telemetry;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,86 @@
+//! The walk over an ExportTraceServiceRequest.
+
+use super::{Attributes, KeyTable, Malformed};
+
+/// The instrumentation scope of the spans that follow.
+#[derive(Debug)]
+pub struct Scope<'a, 's> {
+    /// `InstrumentationScope.name`.
+    pub name: &'a [u8],
+    /// `InstrumentationScope.version`.
+    pub version: &'a [u8],
+    /// The wanted attributes of the scope.
+    pub attributes: &'s Attributes<'a>,
+}
+
+/// One span event that carries flag evidence (or any event when the table says so).
+#[derive(Debug, Default)]
+pub struct Event<'a> {
+    /// `Span.Event.name`.
+    pub name: &'a [u8],
+    /// `Span.Event.time_unix_nano`.
+    pub time_unix_nano: u64,
+    /// The wanted attributes of the event.
+    pub attributes: Attributes<'a>,
+}
+
+/// One span: scalars by value, the rest borrowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[allow(missing_docs, reason = "the fields are those of opentelemetry.proto.trace.v1.Span")]
+pub struct Span<'a> {
+    pub trace_id: &'a [u8],
+    pub span_id: &'a [u8],
+    pub parent_span_id: &'a [u8],
+    pub trace_state: &'a [u8],
+    pub flags: u32,
+    pub name: &'a [u8],
+    pub kind: i32,
+    pub start_time_unix_nano: u64,
+    pub end_time_unix_nano: u64,
+    pub status_code: i32,
+    pub status_message: &'a [u8],
+}
+
+/// Caps on one request; what lies beyond an item's cap is not read but the item still counts.
+#[derive(Clone, Copy, Debug)]
+pub struct WalkLimits {
+    /// Spans a request; more refuses the request.
+    pub spans_max: u32,
+    /// Attributes read of an item.
+    pub attributes_max: u32,
+    /// Events read of a span.
+    pub events_max: u32,
+    /// Levels of nested values.
+    pub nesting_max: u32,
+}
+
+/// What the walk hands over, in the order resource, its scopes, their spans.
+pub trait SpanSink<'a> {
+    /// A new resource begins.
+    fn resource(&mut self, attributes: &Attributes<'a>);
+    /// A new scope of the current resource begins.
+    fn scope(&mut self, scope: &Scope<'a, '_>);
+    /// A span of the current scope. Not called for spans that are rejected (a trace id that is not 16 bytes ...).
+    fn span(&mut self, span: &Span<'a>, attributes: &Attributes<'a>, events: &[Event<'a>]);
+}
+
+/// What a walk saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalkSummary {
+    /// Spans in the request, rejected ones included.
+    pub spans: u64,
+    /// Spans with an id of a wrong length.
+    pub rejected: u64,
+    /// Attributes and events beyond a cap, not read.
+    pub excess: u64,
+}
+
+/// Walks the request and hands every span to `sink`.
+pub fn walk_traces<'a>(
+    _request: &'a [u8],
+    _keys: &KeyTable,
+    _limits: &WalkLimits,
+    _sink: &mut impl SpanSink<'a>,
+) -> Result<WalkSummary, Malformed> {
+    Err(Malformed)
+}
