@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# tests/all.sh - every check of this repository, on a fresh Debian machine with only Rust.
+#
+#   tests/all.sh          install what is missing (apt, pip, npm), then: fmt, clippy, docs, cargo test with every
+#                         black-box suite (official SDKs, a real Prometheus, a real Unleash)
+#   tests/all.sh --long   the same, and the long proofs: a million walker cases, 30 kills with -9, the demo, benches once
+#   tests/all.sh --fast   no installs, no black-box suites: what plain `cargo test` can do on this machine
+#
+# The black-box suites use the clients, data and servers in ../shared. Where that folder is missing they are skipped, out
+# loud. Everything they start listens on 127.0.0.1 and is stopped again; tools are cached under target/tools.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+LONG=0 FAST=0
+for arg in "$@"; do
+  case $arg in
+    --long) LONG=1 ;;
+    --fast) FAST=1 ;;
+    -h | --help) sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    *) echo "all.sh: unknown option $arg (try --help)" >&2; exit 64 ;;
+  esac
+done
+
+TOOLS=${CARGO_TARGET_DIR:-$PWD/target}/tools
+SHARED=$PWD/../shared
+STARTED=$SECONDS
+
+step() { printf '\n==> %s (%ds)\n' "$*" $((SECONDS - STARTED)); }
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+# Debian packages by the command that each one brings; only missing ones are installed.
+install_debian() {
+  local missing=() pair
+  for pair in cc:build-essential python3:python3 node:nodejs npm:npm prometheus:prometheus promtool:prometheus \
+    curl:curl; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+  done
+  python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+  [ ${#missing[@]} = 0 ] && return
+  step "installing Debian packages: ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  as_root apt-get update -qq
+  as_root apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# The official SDK clients: a Python environment and node_modules, remade only when their lock files change.
+install_clients() {
+  [ -d "$SHARED/tools/clients" ] || { echo "skipped: ../shared is not here, so no SDK clients"; return; }
+  mkdir -p "$TOOLS"
+  local req=$SHARED/tools/clients/requirements.txt lock=$SHARED/tools/clients/js/package-lock.json
+  if ! cmp -s "$req" "$TOOLS/requirements.txt"; then
+    step "Python SDK clients"
+    rm -rf "$TOOLS/venv"
+    python3 -m venv "$TOOLS/venv"
+    "$TOOLS/venv/bin/pip" install -q --disable-pip-version-check -r "$req" 'UnleashClient>=6,<7'
+    cp "$req" "$TOOLS/requirements.txt"
+  fi
+  if ! cmp -s "$lock" "$TOOLS/js/package-lock.json"; then
+    step "JavaScript SDK clients"
+    rm -rf "$TOOLS/js"
+    mkdir -p "$TOOLS/js"
+    cp "$SHARED"/tools/clients/js/*.mjs "$SHARED"/tools/clients/js/package.json "$TOOLS/js/"
+    (cd "$TOOLS/js" && cp "$lock" . && npm ci --silent --no-audit --no-fund --ignore-scripts)
+  fi
+}
+
+# rustfmt and clippy come with Rust's default profile; a minimal one is completed here.
+install_rust_parts() {
+  local part
+  for part in fmt:rustfmt clippy:clippy; do
+    cargo "${part%%:*}" --version >/dev/null 2>&1 || rustup component add "${part##*:}"
+  done
+}
+
+install_rust_parts
+if [ $FAST = 0 ]; then
+  install_debian
+  install_clients
+  if [ -d "$SHARED/tools" ]; then export BURNGATE_NO_SKIP=1; fi
+fi
+export BURNGATE_TOOLS=$TOOLS
+if [ $LONG = 1 ]; then export BURNGATE_LONG=1; fi
+
+step "format"
+cargo fmt --check
+step "clippy"
+cargo clippy --locked --all-targets -- -D warnings
+step "docs"
+RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
+step "shell scripts parse"
+for script in tests/*.sh .ci/run; do bash -n "$script"; done
+step "tests"
+cargo test --locked
+
+if [ $LONG = 1 ]; then
+  step "long proofs in release"
+  cargo test --locked --release --test wire_differential --test ledger_model -- --nocapture
+  step "benches, once each"
+  cargo bench --locked -- --test
+  step "the demo"
+  cargo run --locked --release -- demo --plain
+fi
+step "all passed"
