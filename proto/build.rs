@@ -1,15 +1,46 @@
 //! Compiles our own API with protox (no protoc needed) and keeps the descriptors for server reflection.
+//!
+//! The same structs are written as JSON over HTTP, so that the two answers cannot drift apart: every message derives
+//! `serde::Serialize`, timestamps become RFC 3339, alert states their lower-case names.
 
 use prost::Message as _;
 use std::path::PathBuf;
 
+const PROTO: &str = "burngate/v1/budget.proto";
+const TIMESTAMPS: [&str; 8] = [
+    "Budget.evaluated_at",
+    "Window.from",
+    "Window.to",
+    "Alert.since",
+    "Decision.decided_at",
+    "Decision.updated_at",
+    "Step.at",
+    "Withheld.since",
+];
+const STATES: [&str; 2] = ["Budget.state", "Alert.state"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const PROTO: &str = "burngate/v1/budget.proto";
     println!("cargo:rerun-if-changed=proto/{PROTO}");
     println!("cargo:rerun-if-changed=proto/build.rs");
     let descriptors = protox::compile([PROTO], ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("burngate.v1.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().build_client(true).build_server(true).compile_fds(descriptors)?;
+    let mut config = tonic_prost_build::configure()
+        .build_client(true)
+        .build_server(true)
+        .message_attribute(".burngate.v1", "#[derive(serde::Serialize)]");
+    for field in TIMESTAMPS {
+        config = config.field_attribute(
+            format!(".burngate.v1.{field}"),
+            "#[serde(serialize_with = \"crate::api::json::timestamp\")]",
+        );
+    }
+    for field in STATES {
+        config = config.field_attribute(
+            format!(".burngate.v1.{field}"),
+            "#[serde(serialize_with = \"crate::api::json::state\")]",
+        );
+    }
+    config.compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,1 +1,3 @@
-//! See the crate's map.
+//! Budgets, cohorts and decisions over HTTP and gRPC; health.
+pub(crate) mod json;
+pub mod proto;
