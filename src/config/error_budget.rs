@@ -1,0 +1,54 @@
+//! `connectors.error_budget`: objectives, how often they are looked at, and what may be decided.
+
+use super::Cohorts;
+use std::time::Duration;
+
+/// `connectors.error_budget`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorBudget {
+    /// Policy files: paths and globs, relative to the configuration file (see [`super::Config::policy_base`]).
+    pub policies: Vec<String>,
+    /// Objective of every service without a policy; `None` turns it off.
+    pub default_slo: Option<DefaultSlo>,
+    /// Time between two evaluations.
+    pub evaluation_interval: Duration,
+    /// Time after a decision on a flag in which no other is taken on it.
+    pub decision_cooldown: Duration,
+    /// Where telemetry names deployments, environments and flags, and how many cohorts may live.
+    pub cohorts: Cohorts,
+}
+
+impl Default for ErrorBudget {
+    fn default() -> Self {
+        Self {
+            policies: vec!["policies/*.yaml".to_owned()],
+            default_slo: Some(DefaultSlo::default()),
+            evaluation_interval: Duration::from_secs(1),
+            decision_cooldown: Duration::from_secs(30 * 60),
+            cohorts: Cohorts::default(),
+        }
+    }
+}
+
+/// `connectors.error_budget.default_slo`: an availability objective for whoever has no policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultSlo {
+    /// Share of requests that may fail, in parts per billion: exact, 99.9 % is 1,000,000.
+    pub budget_ppb: u64,
+    /// Rolling period of the objective.
+    pub window: Duration,
+}
+
+impl DefaultSlo {
+    /// Name of the objective.
+    pub const NAME: &'static str = "availability";
+}
+
+impl Default for DefaultSlo {
+    fn default() -> Self {
+        Self {
+            budget_ppb: 1_000_000,
+            window: Duration::from_secs(30 * 86_400),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `service`: which of the components run, and how burngate speaks about itself.
+
+/// The signals that have a pipeline. A receiver refuses the others as its protocol says (UNIMPLEMENTED, 404).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signals {
+    /// A `traces` pipeline reads from the receiver.
+    pub traces: bool,
+    /// A `metrics` pipeline reads from the receiver.
+    pub metrics: bool,
+    /// A `logs` pipeline reads from the receiver.
+    pub logs: bool,
+}
+
+/// `service.telemetry.logs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogsConfig {
+    /// Least severity that is written; `RUST_LOG` overrides it.
+    pub level: LogLevel,
+    /// Shape of a line.
+    pub encoding: LogEncoding,
+}
+
+/// See [`LogsConfig::level`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the meaning")]
+pub enum LogLevel {
+    Debug,
+    #[default]
+    Info,
+    Warn,
+    Error,
+}
+
+/// See [`LogsConfig::encoding`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogEncoding {
+    /// For people.
+    #[default]
+    Console,
+    /// One JSON object a line.
+    Json,
+}
