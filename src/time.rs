@@ -10,9 +10,7 @@ use std::fmt;
 pub const NANOS_PER_SEC: u64 = 1_000_000_000;
 
 /// Unix time in nanoseconds, the unit of OTLP timestamps.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct UnixNanos(pub u64);
 
 impl UnixNanos {

@@ -39,9 +39,7 @@ impl<'a> AnyValue<'a> {
     }
 
     /// The pairs of an encoded KeyValueList.
-    pub fn kvlist_items(
-        _list: &'a [u8],
-    ) -> impl Iterator<Item = Result<(&'a [u8], AnyValue<'a>), Malformed>> {
+    pub fn kvlist_items(_list: &'a [u8]) -> impl Iterator<Item = Result<(&'a [u8], AnyValue<'a>), Malformed>> {
         std::iter::empty()
     }
 }

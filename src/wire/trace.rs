@@ -26,10 +26,7 @@ pub struct Event<'a> {
 
 /// One span: scalars by value, the rest borrowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[allow(
-    missing_docs,
-    reason = "the fields are those of opentelemetry.proto.trace.v1.Span"
-)]
+#[allow(missing_docs, reason = "the fields are those of opentelemetry.proto.trace.v1.Span")]
 pub struct Span<'a> {
     pub trace_id: &'a [u8],
     pub span_id: &'a [u8],
