@@ -4,6 +4,16 @@
 //! the windows in use; coarser tiers live in the store. *Evidence cells* count per (objective, cohort, stratum, source) in
 //! 10 s blocks for 30 minutes. Counts are integers; ratios exist only at the edge.
 
+mod history;
+mod limits;
+mod plan;
+mod table;
+
+pub use history::{Chunk, History, HistoryError, SeriesRef, Tier};
+pub use limits::{EVIDENCE_SECS, LATE_SECS, LedgerLimits};
+pub use plan::{COHORT_REACH_SECS, PlanError, TOTAL_REACH_SECS, WindowPlan};
+pub use table::{Kinds, Ledger, LedgerStats, SumError};
+
 use crate::cohort::{CohortId, ObjectiveId, SourceId, StratumId};
 use crate::time::UnixNanos;
 
@@ -59,5 +69,31 @@ pub struct WindowSum {
     /// Inclusive end of the interval.
     pub to: UnixNanos,
     /// What fell into it.
+    pub counts: Counts,
+}
+
+/// One series as the tick sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesView {
+    /// The objective.
+    pub objective: ObjectiveId,
+    /// The cohort.
+    pub cohort: CohortId,
+    /// The windows of its plan, in the plan's order.
+    pub windows: Vec<WindowSum>,
+    /// Every event since the series was first seen, also before restarts.
+    pub lifetime: Counts,
+    /// Start of the newest bucket that holds an event; the epoch when there is none.
+    pub last_event: UnixNanos,
+}
+
+/// What one evidence cell holds over an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvidenceSum {
+    /// Endpoint class and region.
+    pub stratum: StratumId,
+    /// Sending instance or peer.
+    pub source: SourceId,
+    /// What fell into the interval.
     pub counts: Counts,
 }
