@@ -1,15 +1,58 @@
-//! OTLP's AnyValue, borrowed and parsed only when somebody asks.
+//! OTLP's AnyValue and KeyValue, borrowed and parsed only when somebody asks.
+//!
+//! Protobuf merges an embedded message that occurs twice. So the value of a KeyValue may be spread over several `value`
+//! fields, and a list over several `array_value` fields. Nobody sends this on purpose, but what prost reads we must read
+//! too: such a value keeps the bytes of the message around it and gathers its pieces whenever it is read. No bytes are
+//! copied, and values in one piece (all of them, in practice) do not pay.
+#![allow(clippy::inline_always, reason = "measured: see `reader`")]
 
 use super::Malformed;
+use super::reader::{Reader, fixed64, len, varint};
 
-/// The encoded bytes of one AnyValue.
+mod field {
+    use super::{fixed64, len, varint};
+    pub(super) const STRING: u64 = len(1);
+    pub(super) const BOOL: u64 = varint(2);
+    pub(super) const INT: u64 = varint(3);
+    pub(super) const DOUBLE: u64 = fixed64(4);
+    pub(super) const ARRAY: u64 = len(5);
+    pub(super) const KV_LIST: u64 = len(6);
+    pub(super) const BYTES: u64 = len(7);
+    pub(super) const STRING_INDEX: u64 = varint(8);
+    pub(super) const VALUE_KNOWN: u32 = 0b1_1111_1110;
+
+    pub(super) const KEY: u64 = len(1);
+    pub(super) const VALUE: u64 = len(2);
+    pub(super) const KEY_INDEX: u64 = varint(3);
+    pub(super) const KEY_VALUE_KNOWN: u32 = 0b1110;
+
+    pub(super) const ITEM: u64 = len(1);
+    pub(super) const LIST_KNOWN: u32 = 0b10;
+}
+
+/// Levels that [`AnyValue::nests_deeper_than`] follows at most, whatever it is asked: prost's recursion limit.
+const NESTING_MAX: u32 = 100;
+
+/// One AnyValue, still encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AnyValue<'a>(pub &'a [u8]);
+pub struct AnyValue<'a> {
+    bytes: &'a [u8],
+    form: Form,
+}
+
+/// What the bytes of an AnyValue are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Form {
+    /// The encoded AnyValue.
+    Whole,
+    /// A KeyValue with several `value` fields, which merge.
+    Pieces,
+}
 
 /// What an AnyValue holds. Strings are bytes here: UTF-8 is checked once, when a name is interned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
-    /// No value was set.
+    /// No value was set (or a `string_value_strindex`, which only profiles may use).
     Empty,
     /// `string_value`, unchecked bytes.
     Str(&'a [u8]),
@@ -19,27 +62,309 @@ pub enum Value<'a> {
     Int(i64),
     /// `double_value`.
     Double(f64),
-    /// `array_value`: the encoded ArrayValue; iterate with [`AnyValue::array_items`].
-    Array(&'a [u8]),
-    /// `kvlist_value`: the encoded KeyValueList; iterate with [`AnyValue::kvlist_items`].
-    KvList(&'a [u8]),
+    /// `array_value`; iterate with [`AnyValue::array_items`].
+    Array(List<'a>),
+    /// `kvlist_value`; iterate with [`AnyValue::kvlist_items`].
+    KvList(List<'a>),
     /// `bytes_value`.
     Bytes(&'a [u8]),
 }
 
+impl<'a> Value<'a> {
+    /// The bytes of a string.
+    pub fn as_str(self) -> Option<&'a [u8]> {
+        if let Value::Str(text) = self {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
+    /// A bool.
+    pub fn as_bool(self) -> Option<bool> {
+        if let Value::Bool(yes) = self {
+            Some(yes)
+        } else {
+            None
+        }
+    }
+
+    /// An integer.
+    pub fn as_i64(self) -> Option<i64> {
+        if let Value::Int(number) = self {
+            Some(number)
+        } else {
+            None
+        }
+    }
+
+    /// An integer or a double, as a double.
+    pub fn as_f64(self) -> Option<f64> {
+        match self {
+            Value::Int(number) => Some(number as f64),
+            Value::Double(number) => Some(number),
+            _ => None,
+        }
+    }
+}
+
+/// An encoded ArrayValue or KeyValueList.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct List<'a> {
+    source: AnyValue<'a>,
+    tag: u64,
+    /// Pieces before this one were replaced by another kind of value.
+    first_piece: u32,
+}
+
 impl<'a> AnyValue<'a> {
-    /// Parses the outermost level.
+    /// A value that was sent without content.
+    pub const EMPTY: AnyValue<'static> = AnyValue {
+        bytes: &[],
+        form: Form::Whole,
+    };
+
+    /// The value whose encoding is `bytes`.
+    #[inline(always)]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            form: Form::Whole,
+        }
+    }
+
+    /// Parses the outermost level. Of several values the last counts; lists of one kind in a row are one list.
+    #[inline]
     pub fn value(self) -> Result<Value<'a>, Malformed> {
-        Err(Malformed)
+        let mut reader = Reader::new(self.bytes);
+        if self.form == Form::Whole && reader.tag()? == Some(field::STRING) {
+            let text = reader.bytes()?;
+            if reader.is_empty() {
+                return Ok(Value::Str(text));
+            }
+        }
+        self.value_of_any_shape()
     }
 
-    /// The elements of an encoded ArrayValue.
-    pub fn array_items(_array: &'a [u8]) -> impl Iterator<Item = Result<AnyValue<'a>, Malformed>> {
-        std::iter::empty()
+    fn value_of_any_shape(self) -> Result<Value<'a>, Malformed> {
+        let mut value = Value::Empty;
+        let mut fields = self.fields();
+        let (mut arrays, mut lists) = (0, 0);
+        while let Some(tag) = fields.tag()? {
+            let reader = &mut fields.inner;
+            match tag {
+                field::STRING => value = Value::Str(reader.bytes()?),
+                field::BOOL => value = Value::Bool(reader.varint()? != 0),
+                field::INT => value = Value::Int(reader.varint()?.cast_signed()),
+                field::DOUBLE => value = Value::Double(f64::from_bits(reader.fixed64()?)),
+                field::BYTES => value = Value::Bytes(reader.bytes()?),
+                field::ARRAY => {
+                    reader.bytes()?;
+                    if !matches!(value, Value::Array(_)) {
+                        value = Value::Array(List {
+                            source: self,
+                            tag,
+                            first_piece: arrays,
+                        });
+                    }
+                    arrays += 1;
+                }
+                field::KV_LIST => {
+                    reader.bytes()?;
+                    if !matches!(value, Value::KvList(_)) {
+                        value = Value::KvList(List {
+                            source: self,
+                            tag,
+                            first_piece: lists,
+                        });
+                    }
+                    lists += 1;
+                }
+                field::STRING_INDEX => {
+                    reader.varint()?;
+                    value = Value::Empty;
+                }
+                _ => reader.skip_unless_known(tag, field::VALUE_KNOWN)?,
+            }
+        }
+        Ok(value)
     }
 
-    /// The pairs of an encoded KeyValueList.
-    pub fn kvlist_items(_list: &'a [u8]) -> impl Iterator<Item = Result<(&'a [u8], AnyValue<'a>), Malformed>> {
-        std::iter::empty()
+    /// The bytes of a string value; `None` for any other kind, and for bytes that are no AnyValue.
+    #[inline]
+    pub fn as_str(self) -> Option<&'a [u8]> {
+        self.value().ok()?.as_str()
     }
+
+    /// The elements of an array. After an error the iteration ends.
+    pub fn array_items(array: List<'a>) -> impl Iterator<Item = Result<AnyValue<'a>, Malformed>> {
+        Items::new(array).map(|item| item.map(AnyValue::new))
+    }
+
+    /// The pairs of a list of pairs. After an error the iteration ends.
+    pub fn kvlist_items(list: List<'a>) -> impl Iterator<Item = Result<(&'a [u8], AnyValue<'a>), Malformed>> {
+        Items::new(list).map(|item| item.and_then(key_value))
+    }
+
+    /// Whether lists nest deeper than `levels` in this value: a scalar has 0 levels, a list of scalars 1. Values that can
+    /// not be parsed do not count; whoever reads them meets [`Malformed`].
+    pub fn nests_deeper_than(self, levels: u32) -> bool {
+        self.nests_beyond(levels.min(NESTING_MAX))
+    }
+
+    fn nests_beyond(self, levels: u32) -> bool {
+        match self.value() {
+            Ok(Value::Array(list)) => {
+                levels == 0
+                    || Self::array_items(list)
+                        .flatten()
+                        .any(|item| item.nests_beyond(levels - 1))
+            }
+            Ok(Value::KvList(list)) => {
+                levels == 0
+                    || Self::kvlist_items(list)
+                        .flatten()
+                        .any(|(_, item)| item.nests_beyond(levels - 1))
+            }
+            _ => false,
+        }
+    }
+
+    /// The fields of this AnyValue, over all its pieces.
+    fn fields(self) -> Fields<'a> {
+        match self.form {
+            Form::Whole => Fields {
+                outer: Reader::new(&[]),
+                inner: Reader::new(self.bytes),
+            },
+            Form::Pieces => Fields {
+                outer: Reader::new(self.bytes),
+                inner: Reader::new(&[]),
+            },
+        }
+    }
+}
+
+/// The fields of an AnyValue in one or several pieces.
+#[derive(Clone, Debug)]
+struct Fields<'a> {
+    /// The KeyValue that holds further pieces.
+    outer: Reader<'a>,
+    /// The current piece.
+    inner: Reader<'a>,
+}
+
+impl Fields<'_> {
+    fn tag(&mut self) -> Result<Option<u64>, Malformed> {
+        loop {
+            if let Some(tag) = self.inner.tag()? {
+                return Ok(Some(tag));
+            }
+            match self.outer.tag()? {
+                None => return Ok(None),
+                Some(field::VALUE) => self.inner = Reader::new(self.outer.bytes()?),
+                Some(other) => self.outer.skip(other)?,
+            }
+        }
+    }
+}
+
+/// The encoded elements of a [`List`].
+#[derive(Debug)]
+struct Items<'a> {
+    fields: Fields<'a>,
+    tag: u64,
+    /// Pieces still to be passed over.
+    replaced: u32,
+    piece: Reader<'a>,
+}
+
+impl<'a> Items<'a> {
+    fn new(list: List<'a>) -> Self {
+        Self {
+            fields: list.source.fields(),
+            tag: list.tag,
+            replaced: list.first_piece,
+            piece: Reader::new(&[]),
+        }
+    }
+
+    fn advance(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
+        loop {
+            while let Some(tag) = self.piece.tag()? {
+                if tag == field::ITEM {
+                    return self.piece.bytes().map(Some);
+                }
+                self.piece.skip_unless_known(tag, field::LIST_KNOWN)?;
+            }
+            let Some(tag) = self.fields.tag()? else {
+                return Ok(None);
+            };
+            if tag != self.tag {
+                self.fields.inner.skip(tag)?;
+                continue;
+            }
+            let piece = self.fields.inner.bytes()?;
+            if self.replaced == 0 {
+                self.piece = Reader::new(piece);
+            } else {
+                self.replaced -= 1;
+            }
+        }
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Result<&'a [u8], Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.advance().transpose();
+        if matches!(item, Some(Err(_))) {
+            self.piece = Reader::new(&[]);
+            self.fields = AnyValue::EMPTY.fields();
+        }
+        item
+    }
+}
+
+/// Reads a KeyValue. The usual order, key and then one value up to the end, is the fast path.
+#[inline(always)]
+pub(super) fn key_value(pair: &[u8]) -> Result<(&[u8], AnyValue<'_>), Malformed> {
+    let mut reader = Reader::new(pair);
+    if reader.tag()? == Some(field::KEY) {
+        let key = reader.bytes()?;
+        if reader.tag()? == Some(field::VALUE) {
+            let value = reader.bytes()?;
+            if reader.is_empty() {
+                return Ok((key, AnyValue::new(value)));
+            }
+        }
+    }
+    key_value_of_any_shape(pair)
+}
+
+#[cold]
+fn key_value_of_any_shape(pair: &[u8]) -> Result<(&[u8], AnyValue<'_>), Malformed> {
+    let mut reader = Reader::new(pair);
+    let mut key: &[u8] = &[];
+    let mut value = AnyValue::EMPTY;
+    let mut values = 0u32;
+    while let Some(tag) = reader.tag()? {
+        match tag {
+            field::KEY => key = reader.bytes()?,
+            field::VALUE => {
+                value = AnyValue::new(reader.bytes()?);
+                values = values.saturating_add(1);
+            }
+            field::KEY_INDEX => drop(reader.varint()?),
+            _ => reader.skip_unless_known(tag, field::KEY_VALUE_KNOWN)?,
+        }
+    }
+    if values > 1 {
+        value = AnyValue {
+            bytes: pair,
+            form: Form::Pieces,
+        };
+    }
+    Ok((key, value))
 }

@@ -1,59 +1,101 @@
 //! Attributes by slot: the configuration names the keys that matter, everything else is hopped over.
+#![allow(clippy::inline_always, reason = "measured: see `reader`")]
 
-use super::AnyValue;
-
-/// Index of an attribute key in a [`KeyTable`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Slot(pub u16);
-
-/// Index of a key prefix in a [`KeyTable`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PrefixId(pub u8);
-
-/// The attribute keys that objectives and cohorts read, compiled once.
-#[derive(Clone, Debug, Default)]
-pub struct KeyTable {}
-
-/// Collects keys and prefixes; equal keys get the same slot.
-#[derive(Clone, Debug, Default)]
-pub struct KeyTableBuilder {}
-
-impl KeyTableBuilder {
-    /// The slot of `key`.
-    pub fn key(&mut self, _key: &str) -> Slot {
-        Slot(0)
-    }
-
-    /// The id of `prefix`: every attribute whose key starts with it (and has more behind it) is kept.
-    pub fn prefix(&mut self, _prefix: &str) -> PrefixId {
-        PrefixId(0)
-    }
-
-    /// Compiles the table.
-    pub fn build(self) -> KeyTable {
-        KeyTable {}
-    }
-}
+use super::any_value::key_value;
+use super::{AnyValue, KeyTable, Malformed, PrefixId, Slot, WalkLimits};
 
 /// The wanted attributes of one item (resource, scope, span or span event), reused from item to item.
 #[derive(Debug, Default)]
 pub struct Attributes<'a> {
-    _slots: Vec<Option<AnyValue<'a>>>,
+    slots: Vec<Option<AnyValue<'a>>>,
+    /// The slots that are set, so that clearing costs what was set and not what the table could hold.
+    set: Vec<u16>,
+    prefixed: Vec<(PrefixId, &'a [u8], AnyValue<'a>)>,
+    seen: u32,
+    excess: u32,
 }
 
 impl<'a> Attributes<'a> {
-    /// The value at `slot`. Of a key that occurs twice, the last counts.
-    pub fn get(&self, _slot: Slot) -> Option<AnyValue<'a>> {
-        None
+    /// Room for the keys of `table`.
+    pub fn new(table: &KeyTable) -> Self {
+        Self {
+            slots: vec![None; table.slots()],
+            ..Self::default()
+        }
     }
 
-    /// Attributes matched by a prefix: the prefix, the rest of the key behind it, and the value.
+    /// The value at `slot`. Of a key that occurs twice, the last counts. A key that was sent without a value has
+    /// [`AnyValue::EMPTY`].
+    #[inline]
+    pub fn get(&self, slot: Slot) -> Option<AnyValue<'a>> {
+        *self.slots.get(usize::from(slot.0))?
+    }
+
+    /// Attributes matched by a prefix: the prefix, the rest of the key behind it, and the value; in the order of the wire.
+    /// Of a key that occurs twice, the last counts here too.
     pub fn prefixed(&self) -> &[(PrefixId, &'a [u8], AnyValue<'a>)] {
-        &[]
+        &self.prefixed
     }
 
-    /// Attributes beyond the cap, which were not read.
+    /// Attributes beyond a cap, which were not read.
     pub fn excess(&self) -> u32 {
-        0
+        self.excess
+    }
+
+    /// Forgets the item and keeps the room.
+    #[inline(always)]
+    pub(super) fn clear(&mut self) {
+        for slot in self.set.drain(..) {
+            if let Some(cell) = self.slots.get_mut(usize::from(slot)) {
+                *cell = None;
+            }
+        }
+        self.prefixed.clear();
+        self.seen = 0;
+        self.excess = 0;
+    }
+
+    /// Takes one encoded KeyValue, if its key is wanted and the caps allow.
+    #[inline(always)]
+    pub(super) fn take(
+        &mut self,
+        pair: &'a [u8],
+        keys: &KeyTable,
+        limits: &WalkLimits,
+    ) -> Result<(), Malformed> {
+        if self.seen >= limits.attributes_max {
+            self.excess = self.excess.saturating_add(1);
+            return Ok(());
+        }
+        self.seen += 1;
+        let (key, value) = key_value(pair)?;
+        if let Some(slot) = keys.find(key) {
+            self.set(slot, value, limits);
+        } else if keys.may_have_prefix(key) {
+            self.push_prefixed(key, value, keys, limits);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn set(&mut self, slot: Slot, value: AnyValue<'a>, limits: &WalkLimits) {
+        if value.nests_deeper_than(limits.nesting_max) {
+            self.excess = self.excess.saturating_add(1);
+            return;
+        }
+        if let Some(cell) = self.slots.get_mut(usize::from(slot.0))
+            && cell.replace(value).is_none()
+        {
+            self.set.push(slot.0);
+        }
+    }
+
+    fn push_prefixed(&mut self, key: &'a [u8], value: AnyValue<'a>, keys: &KeyTable, limits: &WalkLimits) {
+        let mut prefixes = keys.prefixes_of(key).peekable();
+        if prefixes.peek().is_some() && value.nests_deeper_than(limits.nesting_max) {
+            self.excess = self.excess.saturating_add(1);
+            return;
+        }
+        self.prefixed.extend(prefixes.map(|(id, rest)| (id, rest, value)));
     }
 }

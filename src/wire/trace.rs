@@ -1,6 +1,6 @@
-//! The walk over an ExportTraceServiceRequest.
+//! What the walk over traces hands out, and to whom.
 
-use super::{Attributes, KeyTable, Malformed};
+use super::{Attributes, Malformed};
 
 /// The instrumentation scope of the spans that follow.
 #[derive(Debug)]
@@ -13,7 +13,8 @@ pub struct Scope<'a, 's> {
     pub attributes: &'s Attributes<'a>,
 }
 
-/// One span event that carries flag evidence (or any event when the table says so).
+/// One span event that carries flag evidence: named `feature_flag.evaluation` or `feature_flag`, or with an attribute whose
+/// key begins with `feature_flag.key` or `feature_flag.flag_key`. Other events are hopped over.
 #[derive(Debug, Default)]
 pub struct Event<'a> {
     /// `Span.Event.name`.
@@ -26,7 +27,10 @@ pub struct Event<'a> {
 
 /// One span: scalars by value, the rest borrowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[allow(missing_docs, reason = "the fields are those of opentelemetry.proto.trace.v1.Span")]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of opentelemetry.proto.trace.v1.Span"
+)]
 pub struct Span<'a> {
     pub trace_id: &'a [u8],
     pub span_id: &'a [u8],
@@ -41,24 +45,28 @@ pub struct Span<'a> {
     pub status_message: &'a [u8],
 }
 
-/// Caps on one request; what lies beyond an item's cap is not read but the item still counts.
+/// Caps on one request. Beyond `spans_max` the request is refused; what lies beyond an item's cap is not read, but the item
+/// still counts.
 #[derive(Clone, Copy, Debug)]
 pub struct WalkLimits {
-    /// Spans a request; more refuses the request.
+    /// Spans (data points, log records) a request; more refuses the request.
     pub spans_max: u32,
     /// Attributes read of an item.
     pub attributes_max: u32,
     /// Events read of a span.
     pub events_max: u32,
-    /// Levels of nested values.
+    /// Levels of nested lists in an attribute's value; a deeper value is not read. 100 is the most that is ever allowed.
     pub nesting_max: u32,
 }
 
 /// What the walk hands over, in the order resource, its scopes, their spans.
+///
+/// Resources and scopes are announced when their first accepted span is, so empty ones (an attacker's four bytes each) cost
+/// a sink nothing. A walk that ends in an error has handed out spans that must be forgotten.
 pub trait SpanSink<'a> {
-    /// A new resource begins.
+    /// A new resource begins, and with it a new scope.
     fn resource(&mut self, attributes: &Attributes<'a>);
-    /// A new scope of the current resource begins.
+    /// A new scope of the current resource begins. Called for every resource, also when no scope was sent.
     fn scope(&mut self, scope: &Scope<'a, '_>);
     /// A span of the current scope. Not called for spans that are rejected (a trace id that is not 16 bytes ...).
     fn span(&mut self, span: &Span<'a>, attributes: &Attributes<'a>, events: &[Event<'a>]);
@@ -75,12 +83,16 @@ pub struct WalkSummary {
     pub excess: u64,
 }
 
-/// Walks the request and hands every span to `sink`.
-pub fn walk_traces<'a>(
-    _request: &'a [u8],
-    _keys: &KeyTable,
-    _limits: &WalkLimits,
-    _sink: &mut impl SpanSink<'a>,
-) -> Result<WalkSummary, Malformed> {
-    Err(Malformed)
+/// Why a request can not be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WalkError {
+    /// The bytes are not the message they should be.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// More spans, points or records than one request may hold.
+    #[error("more than {limit} items in one request; send smaller batches")]
+    TooManyItems {
+        /// [`WalkLimits::spans_max`].
+        limit: u32,
+    },
 }
