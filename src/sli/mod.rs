@@ -1,9 +1,29 @@
 //! Objectives compiled from policy; judges a span good, bad or not ours.
 //!
 //! Everything a policy says about telemetry is compiled once, when the policy is loaded: attribute keys become slots of one
-//! [`KeyTable`], expressions become trees over slots, services become an index. Judging then is a few comparisons.
+//! key table, expressions become trees over slots, services become an index. Judging then is a few comparisons on borrowed
+//! bytes, without allocation.
+//!
+//! The key table is shared with whoever else reads the same spans (cohorts, event strata): [`ObjectiveSet::compile`] takes
+//! the builder and keeps only slots. Rejected: a table an objective set, which would walk the attributes once for each.
 
-use crate::wire::{Attributes, KeyTable, Scope, Span};
+pub mod defaults;
+pub mod endpoint;
+pub mod expr;
+pub mod spec;
+
+mod duration;
+mod matcher;
+mod number;
+mod objectives;
+mod success_codes;
+
+pub use endpoint::EndpointSlots;
+pub use objectives::{DefaultObjective, OBJECTIVES_PER_SERVICE_MAX, ObjectiveSet, ObjectiveSpec, SliError};
+pub use spec::SliSpec;
+
+use crate::wire::{Attributes, Scope, Span};
+use std::fmt;
 use std::sync::Arc;
 
 /// What an objective says of one span.
@@ -15,6 +35,9 @@ pub enum Judgement {
     Bad,
     /// The span does not belong to this objective.
     NotOurs,
+    /// The span would belong to this objective, but its duration decides and is no duration (it ends before it starts, or
+    /// has no start): neither fast nor slow, so it counts neither way. The tally counts these by themselves.
+    Invalid,
 }
 
 /// One level-one view of everything that a judgement may read.
@@ -39,28 +62,12 @@ pub struct ObjectiveName {
     pub slo: Arc<str>,
 }
 
+impl fmt::Display for ObjectiveName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SLO {:?} of service {:?}", self.slo, self.service)
+    }
+}
+
 /// Index of an objective in its [`ObjectiveSet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectiveIndex(pub u16);
-
-/// All objectives of all policies, compiled; immutable, swapped as a whole on reload.
-#[derive(Debug, Default)]
-pub struct ObjectiveSet {}
-
-impl ObjectiveSet {
-    /// The attribute keys that the objectives (and the cohort extractor compiled with them) read.
-    pub fn keys(&self) -> &KeyTable {
-        unimplemented!()
-    }
-
-    /// The objectives that a resource of `service` in `environment` may feed. Services without a policy get the default
-    /// objective when the configuration has one.
-    pub fn candidates(&self, _service: &[u8], _environment: Option<&[u8]>) -> &[ObjectiveIndex] {
-        &[]
-    }
-
-    /// Judges one span by one objective.
-    pub fn judge(&self, _objective: ObjectiveIndex, _span: &SpanContext<'_, '_>) -> Judgement {
-        Judgement::NotOurs
-    }
-}

@@ -1,0 +1,162 @@
+//! Availability by semantic conventions, for policies that say nothing of their own.
+//!
+//! | the span has | bad, for a server (also consumer, internal) | bad, for a client (also producer) |
+//! | --- | --- | --- |
+//! | an RPC status | UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS | all but OK |
+//! | else an HTTP status | 500 and above | 400 and above |
+//! | else | span status Error | span status Error |
+//!
+//! The RPC status comes first because gRPC answers HTTP 200 whatever became of the call. A status code beats the span's
+//! status: an SDK that marks every 404 as Error must not burn a server's budget. A status code that is none (0, a text, out
+//! of range) is passed over, so that a connection that died without an answer is judged by the span's status.
+
+use super::{SpanContext, expr::KINDS};
+use crate::wire::{AnyValue, Attributes, KeyTableBuilder, Slot, Value};
+
+/// A gRPC (or Connect) status code, 0 to 16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RpcCode(u8);
+
+/// Names of the gRPC status codes; the index is the number.
+const RPC_NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// The codes by which a server says that it, not its caller, failed: 2, 4, 12, 13, 14 and 15.
+const SERVER_FAULTS: u32 = 1 << 2 | 1 << 4 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 15;
+
+impl RpcCode {
+    /// The code of a number from 0 to 16.
+    pub fn from_number(number: i64) -> Option<Self> {
+        u8::try_from(number)
+            .ok()
+            .filter(|&code| usize::from(code) < RPC_NAMES.len())
+            .map(Self)
+    }
+
+    /// The code of a name in any case (`DEADLINE_EXCEEDED`, Connect's `deadline_exceeded`, `CANCELED`), or of a number as text.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        if name.first().is_some_and(u8::is_ascii_digit) {
+            return integer(name).and_then(Self::from_number);
+        }
+        if name.eq_ignore_ascii_case(b"CANCELED") {
+            return Some(Self(1));
+        }
+        let index = RPC_NAMES
+            .iter()
+            .position(|known| name.eq_ignore_ascii_case(known.as_bytes()))?;
+        u8::try_from(index).ok().map(Self)
+    }
+
+    fn is_server_fault(self) -> bool {
+        SERVER_FAULTS >> self.0 & 1 == 1
+    }
+
+    fn is_ok(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The slots that outcomes by convention are read from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conventions {
+    http: [Slot; 2],
+    rpc: [Slot; 4],
+}
+
+impl Conventions {
+    /// Asks `keys` for the slots.
+    pub(super) fn compile(keys: &mut KeyTableBuilder) -> Self {
+        Self {
+            // Current name, then the one before HTTP conventions became stable.
+            http: [
+                keys.key("http.response.status_code"),
+                keys.key("http.status_code"),
+            ],
+            // Older SDKs, current conventions, Connect's, and Envoy's own.
+            rpc: [
+                keys.key("rpc.grpc.status_code"),
+                keys.key("rpc.response.status_code"),
+                keys.key("rpc.connect_rpc.error_code"),
+                keys.key("grpc.status_code"),
+            ],
+        }
+    }
+
+    /// The HTTP status of the span, if it has a valid one.
+    pub(super) fn http_status(&self, attributes: &Attributes<'_>) -> Option<u16> {
+        self.http
+            .iter()
+            .find_map(|&slot| http_status(attributes.get(slot)?))
+    }
+
+    /// The RPC status of the span, if it has a known one.
+    pub(super) fn rpc_code(&self, attributes: &Attributes<'_>) -> Option<RpcCode> {
+        self.rpc.iter().find_map(|&slot| rpc_code(attributes.get(slot)?))
+    }
+
+    /// Whether the request failed.
+    pub(super) fn failed(&self, context: &SpanContext<'_, '_>) -> bool {
+        let caller = is_caller(context.span.kind);
+        if let Some(code) = self.rpc_code(context.attributes) {
+            if caller {
+                !code.is_ok()
+            } else {
+                code.is_server_fault()
+            }
+        } else if let Some(status) = self.http_status(context.attributes) {
+            status >= if caller { 400 } else { 500 }
+        } else {
+            context.span.status_code == STATUS_ERROR
+        }
+    }
+}
+
+/// `STATUS_CODE_ERROR`.
+const STATUS_ERROR: i32 = 2;
+
+/// Client and producer spans see their callee's failures as theirs.
+fn is_caller(kind: i32) -> bool {
+    let name = usize::try_from(kind).ok().and_then(|kind| KINDS.get(kind));
+    matches!(name, Some(&("client" | "producer")))
+}
+
+fn http_status(value: AnyValue<'_>) -> Option<u16> {
+    let number = match value.value().ok()? {
+        Value::Int(number) => number,
+        Value::Str(text) => integer(text)?,
+        Value::Double(number) if number.fract() == 0.0 => super::number::truncated(number)?,
+        _ => return None,
+    };
+    u16::try_from(number)
+        .ok()
+        .filter(|status| (100..=999).contains(status))
+}
+
+fn rpc_code(value: AnyValue<'_>) -> Option<RpcCode> {
+    match value.value().ok()? {
+        Value::Int(number) => RpcCode::from_number(number),
+        Value::Str(text) => RpcCode::from_name(text),
+        _ => None,
+    }
+}
+
+fn integer(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}

@@ -1,0 +1,248 @@
+//! The `sli:` block of a policy.
+//!
+//! ```yaml
+//! sli: { spans: { kind: [ server ], match: { http.route: [ /checkout, /pay ] } }, bad: "http.response.status_code >= 500" }
+//! sli: { good: "http.response.status_code in (200, 201)" }
+//! sli: { success_codes: [ 200, 201, "3xx" ] }           # an allow-list
+//! sli: { faster_than: 250ms, failed: exclude }           # latency; failed requests count as bad unless excluded
+//! sli: {}                                                # availability by semantic conventions
+//! ```
+//!
+//! With `faster_than`, what failed is decided as for availability: by `bad:`, `good:` or `success_codes:` beside it, else by
+//! conventions. A span is fast if its duration is **less than** the threshold; one exactly as long is not faster.
+
+use super::duration::parse_nanos;
+use super::expr::{Expr, Field, KINDS};
+use super::matcher::Matcher;
+pub use super::success_codes::SuccessCodes;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What is counted, and what is good.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "RawSli")]
+pub struct SliSpec {
+    /// The spans that are requests.
+    pub spans: SpanSelector,
+    /// Which of them failed.
+    pub outcome: Outcome,
+    /// What makes a latency SLI of it; without this it is one of availability.
+    pub latency: Option<Latency>,
+}
+
+/// How a request is told to have failed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Outcome {
+    /// By semantic conventions, see [`super::defaults`].
+    #[default]
+    Conventions,
+    /// Failed if the expression holds.
+    Bad(Expr),
+    /// Failed unless the expression holds.
+    Good(Expr),
+    /// Failed unless its status code is listed.
+    SuccessCodes(SuccessCodes),
+}
+
+/// The share of requests faster than a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latency {
+    /// The threshold in nanoseconds; a good request takes less.
+    pub faster_than_nanos: u64,
+    /// What becomes of failed requests, however fast.
+    pub failed: Failed,
+}
+
+/// What becomes of failed requests in a latency SLI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Failed {
+    /// They are bad: an error page in 2 ms is no fast answer.
+    #[default]
+    Bad,
+    /// They are not counted.
+    Exclude,
+}
+
+/// The spans that are requests.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "RawSelector")]
+pub struct SpanSelector {
+    /// Their kinds.
+    pub kinds: Kinds,
+    /// What else must hold, all of it.
+    pub conditions: Vec<Expr>,
+}
+
+/// A set of span kinds. The default is server and consumer, so that a request is counted once: where it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// Every kind, also those that are unknown.
+    pub const ANY: Self = Self(u8::MAX);
+
+    /// Whether a kind, as on the wire, is in the set. Unknown kinds count as unspecified.
+    pub fn contains(self, kind: i32) -> bool {
+        let bit = usize::try_from(kind)
+            .ok()
+            .filter(|&kind| kind < KINDS.len())
+            .unwrap_or(0);
+        self.0 >> bit & 1 == 1
+    }
+
+    fn of_name(name: &str) -> Option<Self> {
+        let lower = name.to_ascii_lowercase();
+        let bare = lower.strip_prefix("span_kind_").unwrap_or(&lower);
+        if bare == "any" {
+            return Some(Self::ANY);
+        }
+        KINDS
+            .iter()
+            .position(|kind| *kind == bare)
+            .map(|bit| Self(1 << bit))
+    }
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        // server and consumer
+        Self(1 << 2 | 1 << 5)
+    }
+}
+
+impl<'de> Deserialize<'de> for Kinds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KindsVisitor;
+        impl<'de> Visitor<'de> for KindsVisitor {
+            type Value = Kinds;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a span kind ({} or any) or a list of them", KINDS.join(", "))
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Kinds, E> {
+                Kinds::of_name(name).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(name), &self))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Kinds, A::Error> {
+                let mut kinds = 0;
+                while let Some(name) = names.next_element::<String>()? {
+                    kinds |= self.visit_kind::<A::Error>(&name)?.0;
+                }
+                if kinds == 0 {
+                    Err(A::Error::invalid_length(0, &self))
+                } else {
+                    Ok(Kinds(kinds))
+                }
+            }
+        }
+        impl KindsVisitor {
+            fn visit_kind<E: Error>(&self, name: &str) -> Result<Kinds, E> {
+                Kinds::of_name(name).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(name), self))
+            }
+        }
+        deserializer.deserialize_any(KindsVisitor)
+    }
+}
+
+/// `sli:` as it is written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawSli {
+    spans: SpanSelector,
+    bad: Option<Expr>,
+    good: Option<Expr>,
+    success_codes: Option<SuccessCodes>,
+    faster_than: Option<Threshold>,
+    failed: Option<Failed>,
+}
+
+impl TryFrom<RawSli> for SliSpec {
+    type Error = String;
+
+    fn try_from(raw: RawSli) -> Result<Self, String> {
+        let outcome = match (raw.bad, raw.good, raw.success_codes) {
+            (None, None, None) => Outcome::Conventions,
+            (Some(bad), None, None) => Outcome::Bad(bad),
+            (None, Some(good), None) => Outcome::Good(good),
+            (None, None, Some(codes)) => Outcome::SuccessCodes(codes),
+            _ => {
+                return Err(
+                    "bad, good and success_codes say the same thing in three ways; keep one".to_owned(),
+                );
+            }
+        };
+        let latency = match (raw.faster_than, raw.failed) {
+            (Some(Threshold(faster_than_nanos)), failed) => Some(Latency {
+                faster_than_nanos,
+                failed: failed.unwrap_or_default(),
+            }),
+            (None, None) => None,
+            (None, Some(_)) => {
+                return Err("failed belongs to a latency SLI; add faster_than or remove it".to_owned());
+            }
+        };
+        Ok(Self {
+            spans: raw.spans,
+            outcome,
+            latency,
+        })
+    }
+}
+
+/// `spans:` as it is written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawSelector {
+    kind: Kinds,
+    name: Option<Matcher>,
+    scope: Option<Matcher>,
+    r#match: BTreeMap<String, Matcher>,
+}
+
+impl TryFrom<RawSelector> for SpanSelector {
+    type Error = String;
+
+    fn try_from(raw: RawSelector) -> Result<Self, String> {
+        let mut conditions = Vec::new();
+        for (field, matcher) in [(Field::Name, raw.name), (Field::ScopeName, raw.scope)] {
+            conditions.extend(matcher.map(|matcher| matcher.into_expr(&field)).transpose()?);
+        }
+        for (name, matcher) in raw.r#match {
+            let field = Field::from_name(&name);
+            match field {
+                Field::Kind => return Err("kind is chosen by spans.kind, not by match".to_owned()),
+                Field::Duration => {
+                    return Err("duration cannot select spans; use it in faster_than, bad or good".to_owned());
+                }
+                _ => {}
+            }
+            conditions.push(
+                matcher
+                    .into_expr(&field)
+                    .map_err(|problem| format!("match {name:?}: {problem}"))?,
+            );
+        }
+        Ok(Self {
+            kinds: raw.kind,
+            conditions,
+        })
+    }
+}
+
+/// `faster_than:`, in nanoseconds.
+struct Threshold(u64);
+
+impl<'de> Deserialize<'de> for Threshold {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_nanos(text.trim()).map(Self).ok_or_else(|| {
+            D::Error::custom(format_args!(
+                "{text:?} is no duration; expected a number with a unit, such as 250ms or 1.5s"
+            ))
+        })
+    }
+}
