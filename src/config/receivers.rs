@@ -27,6 +27,8 @@ pub struct GrpcReceiver {
     pub max_connection_age_grace_secs: u64,
     /// Connections at once; more wait in the accept queue.
     pub max_connections: usize,
+    /// Time a request has from its headers to its answer, in seconds; a shorter `grpc-timeout` wins.
+    pub request_timeout_secs: u64,
 }
 
 impl Default for GrpcReceiver {
@@ -43,6 +45,7 @@ impl Default for GrpcReceiver {
             max_connection_age_secs: 600,
             max_connection_age_grace_secs: 30,
             max_connections: 1024,
+            request_timeout_secs: 30,
         }
     }
 }
@@ -81,8 +84,10 @@ pub struct ReceiverLimits {
     pub max_in_flight_mib: u64,
     /// How long a request waits for room before it is refused, in milliseconds.
     pub admission_wait_ms: u64,
-    /// Retry advice to a refused client, in seconds.
+    /// Least retry advice to a refused client, in seconds; it grows under lasting pressure, to 30.
     pub retry_after_secs: u64,
+    /// Time that requests in flight have to finish after a shutdown began, in seconds.
+    pub drain_timeout_secs: u64,
     /// Decompressed bytes for each compressed byte, above 1 MiB.
     pub max_decompression_ratio: u32,
     /// Spans, data points or log records a request.
@@ -101,6 +106,7 @@ impl Default for ReceiverLimits {
             max_in_flight_mib: 256,
             admission_wait_ms: 50,
             retry_after_secs: 1,
+            drain_timeout_secs: 5,
             max_decompression_ratio: 100,
             max_items: 100_000,
             max_attributes: 256,

@@ -1,4 +1,26 @@
 //! gRPC and HTTP in, admission, decompression, the answers that OTLP owes its clients.
+//!
+//! Both receivers end in one [`Consume`]: whatever transport, compression and encoding a request came in, its protobuf bytes
+//! come out, once, as one [`Batch`]. What each failure means to a client stands in one table (`failure`), so that gRPC and
+//! HTTP never disagree on whether to retry.
+
+mod admission;
+mod body;
+mod connections;
+mod decompress;
+mod failure;
+mod grpc;
+mod http;
+mod intake;
+mod io;
+pub mod json;
+mod meters;
+mod response;
+mod zstd_frame;
+
+pub use self::http::serve_http;
+pub use admission::Admission;
+pub use grpc::serve_grpc;
 
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -13,6 +35,26 @@ pub enum Signal {
     Metrics,
     /// Log records.
     Logs,
+}
+
+/// Which signals have a pipeline behind them; the others are not there (UNIMPLEMENTED, 404).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signals {
+    /// Spans.
+    pub traces: bool,
+    /// Data points.
+    pub metrics: bool,
+    /// Log records.
+    pub logs: bool,
+}
+
+impl Signals {
+    /// All three.
+    pub const ALL: Self = Self {
+        traces: true,
+        metrics: true,
+        logs: true,
+    };
 }
 
 /// One request: its protobuf bytes, whatever encoding it came in.

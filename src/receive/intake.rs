@@ -1,0 +1,126 @@
+//! The common way of a request, whatever transport it came by: is there room, hand it over, count what became of it.
+
+use super::admission::{Admission, Ticket};
+use super::failure::Failure;
+use super::meters::{Meters, Transport};
+use super::{Accepted, Batch, Consume, Signal, Signals};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use tokio::time::Instant;
+
+/// Log lines about refusals a second and receiver; the rest is counted.
+const LOGS_PER_SEC: u32 = 5;
+
+/// What every request of one receiver shares.
+pub(super) struct Intake {
+    /// Which receiver this is.
+    pub(super) transport: Transport,
+    /// The budget of bytes.
+    pub(super) admission: Arc<Admission>,
+    /// Signals that have a pipeline.
+    pub(super) signals: Signals,
+    sink: Arc<dyn Consume>,
+    meters: Meters,
+    draining: AtomicBool,
+    log: LogLimit,
+}
+
+impl Intake {
+    /// For one receiver.
+    pub(super) fn new(
+        transport: Transport,
+        admission: Arc<Admission>,
+        sink: Arc<dyn Consume>,
+        signals: Signals,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            transport,
+            admission,
+            signals,
+            sink,
+            meters: Meters::new(transport),
+            draining: AtomicBool::new(false),
+            log: LogLimit::new(),
+        })
+    }
+
+    /// From now on new requests are told to come back; those in flight finish.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Opens a request's account with the budget, unless the receiver is shutting down.
+    pub(super) fn open(&self) -> Result<Ticket, Failure> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Failure::ShuttingDown {
+                retry_after: self.admission.retry_after(),
+            });
+        }
+        Ok(self.admission.open())
+    }
+
+    /// Hands a batch over. A panic of the consumer costs this batch, not the server.
+    pub(super) fn deliver(&self, batch: Batch) -> Result<Accepted, Failure> {
+        let (signal, bytes) = (batch.signal, batch.bytes.len() as u64);
+        let sink = AssertUnwindSafe(&self.sink);
+        let accepted = match catch_unwind(move || sink.consume(batch)) {
+            Ok(outcome) => outcome?,
+            Err(_panic) => {
+                tracing::error!(?signal, bytes, "the consumer panicked; the batch is lost");
+                return Err(Failure::Panicked);
+            }
+        };
+        self.meters.accepted(signal, bytes, &accepted);
+        Ok(accepted)
+    }
+
+    /// Counts a refusal and logs it, a few a second. Nothing of the payload is in either.
+    pub(super) fn refused(&self, signal: Option<Signal>, bytes: u64, failure: &Failure) {
+        self.meters.refused(signal, bytes, failure);
+        if let Some(unlogged) = self.log.allow() {
+            let (transport, reason) = (self.transport.label(), failure.reason());
+            tracing::warn!(
+                transport,
+                ?signal,
+                reason,
+                bytes,
+                unlogged,
+                "request refused: {}",
+                failure.message()
+            );
+        }
+    }
+}
+
+/// A few events a second; says how many it swallowed before.
+struct LogLimit {
+    start: Instant,
+    second: AtomicU64,
+    used: AtomicU32,
+    swallowed: AtomicU64,
+}
+
+impl LogLimit {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            second: AtomicU64::new(0),
+            used: AtomicU32::new(0),
+            swallowed: AtomicU64::new(0),
+        }
+    }
+
+    /// `Some(swallowed before)` when the event may be logged. Two threads at the edge of a second may let one more pass.
+    fn allow(&self) -> Option<u64> {
+        let second = self.start.elapsed().as_secs();
+        if self.second.swap(second, Ordering::Relaxed) != second {
+            self.used.store(0, Ordering::Relaxed);
+        }
+        if self.used.fetch_add(1, Ordering::Relaxed) < LOGS_PER_SEC {
+            return Some(self.swallowed.swap(0, Ordering::Relaxed));
+        }
+        self.swallowed.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
