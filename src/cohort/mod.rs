@@ -2,8 +2,31 @@
 //!
 //! A cohort is positional: (service, environment, sha, flag, variant); a missing part is a missing part, never an empty
 //! string, so that `{sha missing, flag x}` and `{sha x, flag missing}` can never share a key.
+//!
+//! * [`Registry`] gives cohorts, objectives, strata and sources small handles, and holds the caps.
+//! * [`encode_objective`], [`CohortKey::encode`]: the versioned bytes that registry and store share.
+
+mod encoding;
+mod interner;
+mod named;
+mod registry;
+mod text;
+
+pub use encoding::{
+    CohortRef, DecodeError, ENCODING_VERSION, LevelRef, decode_objective, decode_stratum, encode_objective,
+    encode_stratum,
+};
+pub use named::NamedFlags;
+pub use registry::{Cap, Interned, Registry, RegistryStats};
+pub use text::{clip, stable_hash};
 
 use std::sync::Arc;
+
+/// The service that counts the events of services beyond `max_services`.
+pub const OVERFLOW_SERVICE: &str = "__overflow__";
+
+/// The service of a resource that names none.
+pub const UNKNOWN_SERVICE: &str = "unknown_service";
 
 /// How deep a cohort cuts. Every event counts once in its service's total, once in its deployment (when it names one), and
 /// once for each flag that it carries.
@@ -22,7 +45,8 @@ pub enum Level {
         sha: Option<Arc<str>>,
         /// The flag's key.
         flag: Arc<str>,
-        /// The normalised variant; `off` also when the flag is absent from a list that was sent.
+        /// The normalised variant; `off` also when the flag is absent from a list that was sent. The reserved variants
+        /// hold failed and fallen-back evaluations and can never be killed.
         variant: Arc<str>,
     },
     /// Events whose cohort lay beyond a cap: counted in the totals, never eligible for a kill.
@@ -40,6 +64,15 @@ pub struct CohortKey {
     pub level: Level,
 }
 
+/// What evidence is compared within: requests of one endpoint class in one region.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Stratum {
+    /// The endpoint class.
+    pub endpoint: Arc<str>,
+    /// `cloud.region`, if the resource names one.
+    pub region: Option<Arc<str>>,
+}
+
 /// Handle of a live cohort in the registry; never reused while the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CohortId(pub u32);
@@ -52,6 +85,16 @@ pub struct ObjectiveId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StratumId(pub u32);
 
+impl StratumId {
+    /// All strata beyond the cap.
+    pub const OVERFLOW: Self = Self(0);
+}
+
 /// Handle of an interned source (sending instance or peer) of the evidence cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceId(pub u32);
+
+impl SourceId {
+    /// All sources beyond the cap, and events without one.
+    pub const OVERFLOW: Self = Self(0);
+}

@@ -8,11 +8,13 @@ mod history;
 mod limits;
 mod plan;
 mod table;
+mod tap;
 
 pub use history::{Chunk, History, HistoryError, SeriesRef, Tier};
 pub use limits::{EVIDENCE_SECS, LATE_SECS, LedgerLimits};
 pub use plan::{COHORT_REACH_SECS, PlanError, TOTAL_REACH_SECS, WindowPlan};
 pub use table::{Kinds, Ledger, LedgerStats, SumError};
+pub use tap::{Compiled, Tap, TapError, TapOutcome};
 
 use crate::cohort::{CohortId, ObjectiveId, SourceId, StratumId};
 use crate::time::UnixNanos;
