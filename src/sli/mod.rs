@@ -12,10 +12,15 @@ pub mod endpoint;
 pub mod expr;
 pub mod spec;
 
+mod check;
 mod duration;
+mod glob;
+mod judge;
 mod matcher;
 mod number;
 mod objectives;
+mod predicate;
+mod services;
 mod success_codes;
 
 pub use endpoint::EndpointSlots;

@@ -1,5 +1,7 @@
 //! All objectives of all policies, compiled.
 
+use super::judge::Judge;
+use super::services::{self, Services};
 use super::spec::SliSpec;
 use super::{Judgement, ObjectiveIndex, ObjectiveName, SpanContext};
 use crate::wire::KeyTableBuilder;
@@ -53,13 +55,13 @@ pub enum SliError {
         /// How many.
         count: usize,
     },
-    /// A service or environment that is empty or a pattern that cannot be.
+    /// A part of the identity is empty.
     #[error("{name}: {problem}")]
-    Pattern {
+    Names {
         /// The objective.
         name: ObjectiveName,
         /// What is wrong.
-        problem: String,
+        problem: &'static str,
     },
     /// A regular expression that cannot be compiled within its limits.
     #[error("{name}: regular expression {pattern:?}: {problem}")]
@@ -75,36 +77,154 @@ pub enum SliError {
 
 /// All objectives of all policies, compiled; immutable, swapped as a whole on reload.
 #[derive(Debug, Default)]
-pub struct ObjectiveSet {}
+pub struct ObjectiveSet {
+    objectives: Box<[Objective]>,
+    services: Services,
+}
+
+#[derive(Debug)]
+struct Objective {
+    slo: Arc<str>,
+    /// The service, unless a pattern or the default stands for many.
+    service: Option<Arc<str>>,
+    judge: Judge,
+}
 
 impl ObjectiveSet {
     /// Compiles `objectives`, and `default` for services without a policy; the attribute keys that they read go to `keys`.
+    ///
+    /// Indices number the objectives in the order given; the default comes last.
     pub fn compile(
-        _objectives: &[ObjectiveSpec],
-        _default: Option<&DefaultObjective>,
-        _keys: &mut KeyTableBuilder,
+        objectives: &[ObjectiveSpec],
+        default: Option<&DefaultObjective>,
+        keys: &mut KeyTableBuilder,
     ) -> Result<Self, SliError> {
-        Ok(Self {})
+        let count = objectives.len() + usize::from(default.is_some());
+        let index = |at: usize| {
+            u16::try_from(at)
+                .map(ObjectiveIndex)
+                .map_err(|_| SliError::TooMany { count })
+        };
+        let mut compiled = Vec::with_capacity(count);
+        let mut indexed = Vec::with_capacity(objectives.len());
+        for (at, spec) in objectives.iter().enumerate() {
+            check_names(spec)?;
+            indexed.push((index(at)?, spec));
+            let service = (!services::is_pattern(&spec.name.service)).then(|| spec.name.service.clone());
+            compiled.push(Objective::compile(&spec.name, service, &spec.sli, keys)?);
+        }
+        let mut default_index = None;
+        if let Some(default) = default {
+            default_index = Some(index(compiled.len())?);
+            let name = ObjectiveName {
+                service: Arc::from("*"),
+                slo: default.slo.clone(),
+            };
+            compiled.push(Objective::compile(&name, None, &default.sli, keys)?);
+        }
+        let services = Services::new(&indexed, default_index);
+        check_lists(&services, objectives)?;
+        Ok(Self {
+            objectives: compiled.into(),
+            services,
+        })
+    }
+
+    /// How many objectives there are, the default included.
+    pub fn len(&self) -> usize {
+        self.objectives.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.objectives.is_empty()
     }
 
     /// The objectives that a resource of `service` in `environment` may feed, at most [`OBJECTIVES_PER_SERVICE_MAX`].
     ///
     /// The most specific policy that covers the environment decides: the service by name, then patterns (the one with most
     /// literal characters first). The default objective is for services that no policy names in any environment.
-    pub fn candidates(&self, _service: &[u8], _environment: Option<&[u8]>) -> &[ObjectiveIndex] {
-        &[]
+    pub fn candidates(&self, service: &[u8], environment: Option<&[u8]>) -> &[ObjectiveIndex] {
+        self.services.get(service, environment)
     }
 
     /// The name of an objective for telemetry of `service`: patterns and the default carry the actual service.
-    pub fn objective_name(&self, _objective: ObjectiveIndex, service: &Arc<str>) -> ObjectiveName {
+    pub fn objective_name(&self, objective: ObjectiveIndex, service: &Arc<str>) -> ObjectiveName {
+        let known = self.objectives.get(usize::from(objective.0));
+        let slo = known.map_or_else(|| Arc::from(""), |known| known.slo.clone());
+        let named = known.and_then(|known| known.service.clone());
         ObjectiveName {
-            service: service.clone(),
-            slo: Arc::from(""),
+            service: named.unwrap_or_else(|| service.clone()),
+            slo,
         }
     }
 
-    /// Judges one span by one objective.
-    pub fn judge(&self, _objective: ObjectiveIndex, _span: &SpanContext<'_, '_>) -> Judgement {
-        Judgement::NotOurs
+    /// Judges one span by one objective. Allocates nothing; an index of another set is not ours.
+    pub fn judge(&self, objective: ObjectiveIndex, context: &SpanContext<'_, '_>) -> Judgement {
+        let objective = self.objectives.get(usize::from(objective.0));
+        objective.map_or(Judgement::NotOurs, |objective| objective.judge.judge(context))
     }
+}
+
+impl Objective {
+    fn compile(
+        name: &ObjectiveName,
+        service: Option<Arc<str>>,
+        sli: &SliSpec,
+        keys: &mut KeyTableBuilder,
+    ) -> Result<Self, SliError> {
+        let judge = Judge::compile(sli, keys).map_err(|(pattern, problem)| SliError::Regex {
+            name: name.clone(),
+            pattern,
+            problem,
+        })?;
+        Ok(Self {
+            slo: name.slo.clone(),
+            service,
+            judge,
+        })
+    }
+}
+
+fn check_names(spec: &ObjectiveSpec) -> Result<(), SliError> {
+    let problem = if spec.name.service.is_empty() {
+        "the service is empty"
+    } else if spec.name.slo.is_empty() {
+        "the SLO has no name"
+    } else if spec.environment.as_deref() == Some("") {
+        "the environment is empty; leave it out for every environment"
+    } else {
+        return Ok(());
+    };
+    Err(SliError::Names {
+        name: spec.name.clone(),
+        problem,
+    })
+}
+
+/// Within one list every span would be counted by each objective, so names must differ and fit the limit.
+fn check_lists(services: &Services, objectives: &[ObjectiveSpec]) -> Result<(), SliError> {
+    for list in services.lists() {
+        let mut names: Vec<_> = list
+            .iter()
+            .filter_map(|index| objectives.get(usize::from(index.0)))
+            .map(|spec| &spec.name)
+            .collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(SliError::Duplicate {
+                name: pair[0].clone(),
+            });
+        }
+        if names.len() > OBJECTIVES_PER_SERVICE_MAX {
+            let service = names
+                .first()
+                .map_or_else(|| Arc::from(""), |name| name.service.clone());
+            return Err(SliError::TooManyForService {
+                service,
+                count: names.len(),
+            });
+        }
+    }
+    Ok(())
 }

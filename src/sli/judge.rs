@@ -1,0 +1,98 @@
+//! One objective, compiled.
+
+use super::defaults::Conventions;
+use super::predicate::{Predicate, duration_nanos};
+use super::spec::{Failed, Kinds, Latency, Outcome, SliSpec, SuccessCodes};
+use super::{Judgement, SpanContext};
+use crate::wire::KeyTableBuilder;
+
+/// One objective's judgement of spans.
+#[derive(Debug)]
+pub(super) struct Judge {
+    kinds: Kinds,
+    conditions: Box<[Predicate]>,
+    failure: Failure,
+    /// Whether the failure itself is decided by the duration.
+    failure_reads_duration: bool,
+    latency: Option<Latency>,
+}
+
+/// A compiled [`Outcome`].
+#[derive(Debug)]
+enum Failure {
+    Conventions(Conventions),
+    Bad(Predicate),
+    Good(Predicate),
+    Unlisted(SuccessCodes, Conventions),
+}
+
+impl Judge {
+    /// Compiles what a policy says; the error is a regular expression and what is wrong with it.
+    pub(super) fn compile(sli: &SliSpec, keys: &mut KeyTableBuilder) -> Result<Self, (String, String)> {
+        let failure = match &sli.outcome {
+            Outcome::Conventions => Failure::Conventions(Conventions::compile(keys)),
+            Outcome::Bad(expr) => Failure::Bad(Predicate::compile(expr, keys)?),
+            Outcome::Good(expr) => Failure::Good(Predicate::compile(expr, keys)?),
+            Outcome::SuccessCodes(codes) => Failure::Unlisted(codes.clone(), Conventions::compile(keys)),
+        };
+        let failure_reads_duration = match &sli.outcome {
+            Outcome::Bad(expr) | Outcome::Good(expr) => expr.reads_duration(),
+            Outcome::Conventions | Outcome::SuccessCodes(_) => false,
+        };
+        let conditions = Predicate::compile_all(&sli.spans.conditions, keys)?;
+        Ok(Self {
+            kinds: sli.spans.kinds,
+            conditions,
+            failure,
+            failure_reads_duration,
+            latency: sli.latency,
+        })
+    }
+
+    /// Judges one span, cheapest tests first.
+    pub(super) fn judge(&self, context: &SpanContext<'_, '_>) -> Judgement {
+        if !self.kinds.contains(context.span.kind) || !self.conditions.iter().all(|c| c.holds(context)) {
+            return Judgement::NotOurs;
+        }
+        if self.failure_reads_duration && duration_nanos(context.span).is_none() {
+            return Judgement::Invalid;
+        }
+        match (self.failure.is_failed(context), self.latency) {
+            (
+                true,
+                Some(Latency {
+                    failed: Failed::Exclude,
+                    ..
+                }),
+            ) => Judgement::NotOurs,
+            (true, _) => Judgement::Bad,
+            (false, None) => Judgement::Good,
+            (false, Some(latency)) => match duration_nanos(context.span) {
+                None => Judgement::Invalid,
+                Some(nanos) if nanos < latency.faster_than_nanos => Judgement::Good,
+                Some(_) => Judgement::Bad,
+            },
+        }
+    }
+}
+
+impl Failure {
+    fn is_failed(&self, context: &SpanContext<'_, '_>) -> bool {
+        match self {
+            Self::Conventions(conventions) => conventions.failed(context),
+            Self::Bad(bad) => bad.holds(context),
+            Self::Good(good) => !good.holds(context),
+            Self::Unlisted(codes, conventions) => {
+                let attributes = context.attributes;
+                // As by convention, an RPC status speaks before the HTTP status that carried it.
+                let good = match conventions.rpc_code(attributes) {
+                    Some(code) => codes.rpc(code),
+                    None => conventions
+                        .http_status(attributes)
+                        .and_then(|status| codes.http(status)),
+                };
+                good.map_or_else(|| conventions.failed(context), |good| !good)
+            }
+        }
+    }
+}

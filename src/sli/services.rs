@@ -1,0 +1,137 @@
+//! Which objectives a service has in an environment.
+
+use super::glob::Glob;
+use super::{ObjectiveIndex, ObjectiveSpec};
+use hashbrown::HashMap;
+
+/// The objectives of services, by name and by pattern.
+#[derive(Debug, Default)]
+pub(super) struct Services {
+    named: HashMap<Box<[u8]>, Environments, foldhash::fast::RandomState>,
+    /// Most specific first.
+    patterns: Box<[(Glob, Environments)]>,
+    default: Option<[ObjectiveIndex; 1]>,
+}
+
+/// The objectives of one service or pattern, by environment.
+#[derive(Debug, Default)]
+struct Environments {
+    /// Those of every environment.
+    everywhere: Box<[ObjectiveIndex]>,
+    /// Those of the environments that a policy names, with those of every environment.
+    named: Box<[(Box<[u8]>, Box<[ObjectiveIndex]>)]>,
+}
+
+impl Environments {
+    fn new(objectives: &[(ObjectiveIndex, &ObjectiveSpec)]) -> Self {
+        let everywhere = || {
+            objectives
+                .iter()
+                .filter(|(_, spec)| spec.environment.is_none())
+                .map(|&(index, _)| index)
+        };
+        let mut names: Vec<_> = objectives
+            .iter()
+            .filter_map(|(_, spec)| spec.environment.as_deref())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let of = |name: &str| {
+            let here = objectives
+                .iter()
+                .filter(|(_, spec)| spec.environment.as_deref() == Some(name));
+            here.map(|&(index, _)| index).chain(everywhere()).collect()
+        };
+        Self {
+            everywhere: everywhere().collect(),
+            named: names
+                .into_iter()
+                .map(|name| (name.as_bytes().into(), of(name)))
+                .collect(),
+        }
+    }
+
+    fn get(&self, environment: Option<&[u8]>) -> &[ObjectiveIndex] {
+        environment
+            .and_then(|wanted| self.named.iter().find(|(name, _)| **name == *wanted))
+            .map_or(&self.everywhere, |(_, objectives)| objectives)
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &[ObjectiveIndex]> {
+        self.named
+            .iter()
+            .map(|(_, list)| &**list)
+            .chain([&*self.everywhere])
+    }
+}
+
+impl Services {
+    /// Builds the index.
+    pub(super) fn new(
+        objectives: &[(ObjectiveIndex, &ObjectiveSpec)],
+        default: Option<ObjectiveIndex>,
+    ) -> Self {
+        let mut by_service: Vec<(&str, Vec<_>)> = Vec::new();
+        let mut sorted = objectives.to_vec();
+        sorted.sort_by(|(_, a), (_, b)| a.name.service.cmp(&b.name.service));
+        for (index, spec) in sorted {
+            let service = &*spec.name.service;
+            match by_service.last_mut() {
+                Some((last, list)) if *last == service => list.push((index, spec)),
+                _ => by_service.push((service, vec![(index, spec)])),
+            }
+        }
+        let (patterns, named): (Vec<_>, Vec<_>) = by_service
+            .into_iter()
+            .partition(|(service, _)| is_pattern(service));
+        let mut patterns: Vec<_> = patterns
+            .into_iter()
+            .map(|(service, list)| (Glob::new(service), Environments::new(&list)))
+            .collect();
+        // Stable: equally specific patterns stay in the order of their texts, whatever the order of the files.
+        patterns.sort_by_key(|(glob, _)| std::cmp::Reverse(glob.literal_len()));
+        Self {
+            named: named
+                .into_iter()
+                .map(|(service, list)| (service.as_bytes().into(), Environments::new(&list)))
+                .collect(),
+            patterns: patterns.into(),
+            default: default.map(|index| [index]),
+        }
+    }
+
+    /// The objectives of `service` in `environment`.
+    pub(super) fn get(&self, service: &[u8], environment: Option<&[u8]>) -> &[ObjectiveIndex] {
+        let named = self.named.get(service);
+        let patterns = self
+            .patterns
+            .iter()
+            .filter(|(glob, _)| glob.matches(service))
+            .map(|(_, list)| list);
+        let mut has_policy = false;
+        for environments in named.into_iter().chain(patterns) {
+            has_policy = true;
+            let objectives = environments.get(environment);
+            if !objectives.is_empty() {
+                return objectives;
+            }
+        }
+        match &self.default {
+            Some(default) if !has_policy => default,
+            _ => &[],
+        }
+    }
+
+    /// Every list that [`Services::get`] can answer with, the default apart.
+    pub(super) fn lists(&self) -> impl Iterator<Item = &[ObjectiveIndex]> {
+        self.named
+            .values()
+            .chain(self.patterns.iter().map(|(_, list)| list))
+            .flat_map(Environments::lists)
+    }
+}
+
+/// Whether a policy's service is a pattern.
+pub(super) fn is_pattern(service: &str) -> bool {
+    super::expr::GlobPattern::has_wildcard(service)
+}
