@@ -1,1 +1,267 @@
-//! See the crate's map.
+//! Exporters of decisions: journal, delivery, Unleash, webhook.
+//!
+//! A decision to switch a flag off must take effect exactly once as far as anybody can see, although processes die, answers
+//! get lost and servers hang. No flag service offers a fence, so the property rests on three things: every transition is in
+//! the journal *before* the step that follows it ([`journal`]), the effect is idempotent (off is off, a webhook carries the
+//! decision's id), and after a crash or a timeout the flag is read before anything is sent again ([`delivery`]).
+//!
+//! Rejected: sending from the tick (a hung server would stop the evaluation), and remembering in memory only what was sent
+//! (a restart would switch off again what a human has switched on since).
+
+mod backoff;
+mod breaker;
+mod decisions;
+pub mod delivery;
+mod drive;
+pub mod exporter;
+pub mod http;
+pub mod journal;
+pub mod preflight;
+mod scrub;
+mod template;
+mod trouble;
+pub mod unleash;
+pub mod webhook;
+
+pub use backoff::Pacing;
+pub use decisions::{Decisions, SubmitError};
+pub use delivery::{Delivery, SHUTDOWN_GRACE};
+pub use exporter::{Actuator, Exporter, Exporters, FlagState, Outcome};
+pub use journal::{DecisionLog, JournalError};
+pub use preflight::Preflight;
+pub use scrub::Scrubber;
+pub use template::{PLACEHOLDERS, Template, TemplateError};
+pub use trouble::Trouble;
+
+/// What a kill rule asks of an exporter: enough to refuse a rule that cannot work and to probe one that should.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleTarget {
+    /// Service whose policy holds the rule, for messages.
+    pub service: String,
+    /// Exporter, by its configured name.
+    pub exporter: String,
+    /// Environment in which the flag would be switched.
+    pub environment: String,
+    /// The flag.
+    pub flag: String,
+}
+
+/// Why a kill-switch configuration cannot work. Found before any port is bound.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum ActError {
+    /// A rule names an exporter that is not configured.
+    #[error(
+        "kill switch for flag `{flag}` of service `{service}`: no exporter `{exporter}` is configured; {known}"
+    )]
+    UnknownExporter {
+        service: String,
+        flag: String,
+        exporter: String,
+        known: String,
+    },
+    /// A rule names no flag or no environment.
+    #[error("kill switch of service `{service}` on exporter `{exporter}`: its {what} is empty")]
+    EmptyTarget {
+        service: String,
+        exporter: String,
+        what: &'static str,
+    },
+    /// Two exporters share a name.
+    #[error("exporters: `{exporter}` is configured twice")]
+    Duplicate { exporter: String },
+    /// A credential is configured and empty.
+    #[error(
+        "exporters.{exporter}.{key} is empty; set the environment variable or file that it is read from, \
+         or remove the key"
+    )]
+    EmptySecret { exporter: String, key: String },
+    /// A URL cannot be called.
+    #[error("exporters.{exporter}.{key}: {problem}; expected something like `{example}`")]
+    InvalidUrl {
+        exporter: String,
+        key: &'static str,
+        problem: String,
+        example: &'static str,
+    },
+    /// A method, header or timeout cannot be used.
+    #[error("exporters.{exporter}.{key}: {problem}")]
+    Invalid {
+        exporter: String,
+        key: String,
+        problem: String,
+    },
+    /// The body template cannot be rendered to JSON.
+    #[error("exporters.{exporter}.body: {source}")]
+    Template { exporter: String, source: TemplateError },
+    /// The HTTP client cannot be built, for instance because the machine has no root certificates.
+    #[error("exporters.{exporter}: the HTTP client cannot be built: {problem}")]
+    Client { exporter: String, problem: String },
+}
+
+/// Refuses rules that name an exporter which does not exist, or no flag or environment.
+///
+/// Exporters themselves were checked when [`Exporters::build`] made them: an empty token never gets this far.
+pub fn check(rules: &[RuleTarget], exporters: &Exporters) -> Result<(), ActError> {
+    for rule in rules {
+        if exporters.get(&rule.exporter).is_none() {
+            return Err(ActError::UnknownExporter {
+                service: rule.service.clone(),
+                flag: rule.flag.clone(),
+                exporter: rule.exporter.clone(),
+                known: exporters.describe_known(),
+            });
+        }
+        for (what, value) in [("flag", &rule.flag), ("environment", &rule.environment)] {
+            if value.trim().is_empty() {
+                return Err(ActError::EmptyTarget {
+                    service: rule.service.clone(),
+                    exporter: rule.exporter.clone(),
+                    what,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::config::{Secret, UnleashExporter, WebhookExporter};
+    use crate::decide::{Decision, DecisionState, Evidence};
+    use crate::ledger::Counts;
+    use crate::time::UnixNanos;
+    use std::time::Duration;
+
+    /// A decision as the rule of the defaults makes it.
+    pub(crate) fn decision(flag: &str) -> Decision {
+        let now = UnixNanos::from_secs(1_795_300_000);
+        Decision {
+            id: format!("id-{flag}"),
+            exporter: "unleash".to_owned(),
+            environment: "production".to_owned(),
+            flag: flag.to_owned(),
+            decided_at: now,
+            updated_at: now,
+            evidence: Evidence {
+                service: "checkout".to_owned(),
+                slo: "availability".to_owned(),
+                environment: Some("production".to_owned()),
+                sha: Some("4f2c1e".to_owned()),
+                flag: flag.to_owned(),
+                variant: "on".to_owned(),
+                window_secs: 300,
+                from: now.minus_secs(300),
+                to: now,
+                burn: 14.4,
+                burn_above: 7.0,
+                held_secs: 180,
+                cohort: Counts {
+                    good: 9_856,
+                    bad: 144,
+                },
+                control: Counts { good: 10_000, bad: 0 },
+                contrast: None,
+            },
+            state: DecisionState::Decided,
+            history: vec![(now, "decided".to_owned())],
+        }
+    }
+
+    pub(crate) fn webhook(url: &str) -> WebhookExporter {
+        WebhookExporter {
+            id: "webhook".to_owned(),
+            url: url.to_owned(),
+            method: "POST".to_owned(),
+            headers: Vec::new(),
+            token: Some(Secret::new("canary-token")),
+            body: None,
+            signing_key: None,
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    pub(crate) fn unleash(endpoint: &str) -> UnleashExporter {
+        UnleashExporter {
+            id: "unleash".to_owned(),
+            endpoint: endpoint.to_owned(),
+            token: Secret::new("canary-token"),
+            project: "default".to_owned(),
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    fn target(exporter: &str) -> RuleTarget {
+        RuleTarget {
+            service: "checkout".to_owned(),
+            exporter: exporter.to_owned(),
+            environment: "production".to_owned(),
+            flag: "new-checkout".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_rule_on_an_unknown_exporter_is_refused_and_the_known_ones_named() {
+        let exporters = Exporters::build(&[unleash("http://127.0.0.1:1")], &[]).unwrap();
+        assert!(check(&[target("unleash")], &exporters).is_ok());
+        let error = check(&[target("unlaesh")], &exporters).unwrap_err().to_string();
+        assert!(
+            error.contains("`unlaesh`") && error.contains("`unleash`"),
+            "{error}"
+        );
+        let none = check(&[target("unleash")], &Exporters::default())
+            .unwrap_err()
+            .to_string();
+        assert!(none.contains("none that can switch flags"), "{none}");
+    }
+
+    #[test]
+    fn exporters_that_cannot_work_are_refused_by_name() {
+        let mut blank = unleash("http://h");
+        blank.token = Secret::new(" ");
+        let mut key = webhook("http://h/x");
+        key.signing_key = Some(Secret::default());
+        let mut header = webhook("http://h/x");
+        header.headers = vec![("X-Key".to_owned(), Secret::default())];
+        let mut twice = webhook("http://h/x");
+        twice.headers = vec![("authorization".to_owned(), Secret::new("canary-header"))];
+        let mut get = webhook("http://h/x");
+        get.method = "GET".to_owned();
+        let mut body = webhook("http://h/x");
+        body.body = Some("{{flag}}".to_owned());
+        let mut reserved = webhook("http://h/x");
+        reserved.headers = vec![("Idempotency-Key".to_owned(), Secret::new("canary"))];
+        let rows = [
+            (
+                Exporters::build(&[blank], &[]),
+                "exporters.unleash.token is empty",
+            ),
+            (
+                Exporters::build(&[unleash("unleash.internal")], &[]),
+                "exporters.unleash.endpoint",
+            ),
+            (
+                Exporters::build(&[unleash("http://h"), unleash("http://h")], &[]),
+                "configured twice",
+            ),
+            (
+                Exporters::build(&[], &[key]),
+                "exporters.webhook.signing_key is empty",
+            ),
+            (
+                Exporters::build(&[], &[header]),
+                "exporters.webhook.headers.X-Key is empty",
+            ),
+            (Exporters::build(&[], &[twice]), "beside a header Authorization"),
+            (Exporters::build(&[], &[get]), "`GET` cannot switch anything"),
+            (Exporters::build(&[], &[body]), "not valid JSON"),
+            (Exporters::build(&[], &[reserved]), "set by the call itself"),
+        ];
+        for (built, want) in rows {
+            let error = built.unwrap_err().to_string();
+            assert!(error.contains(want), "{want}: {error}");
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+}

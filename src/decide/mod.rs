@@ -77,6 +77,8 @@ pub enum FailureReason {
     Unreachable,
     /// The service says done, the read-back says on.
     NotEffective,
+    /// Too old to act on when a call could be made, for instance after a long downtime; the rule decides anew.
+    Expired,
 }
 
 /// One decision to switch one flag off.

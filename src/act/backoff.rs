@@ -1,0 +1,68 @@
+//! How long to wait between attempts, and when to give up.
+
+use std::time::Duration;
+
+/// The pace of one decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pacing {
+    /// Upper bound of the first wait.
+    pub first: Duration,
+    /// Upper bound of every wait.
+    pub longest: Duration,
+    /// Rounds (a read, a call, a read) before a human is called.
+    pub max_attempts: u32,
+    /// Time after which a human is called, however many attempts are left.
+    pub give_up_after: Duration,
+    /// Failures in a row that open an exporter's circuit breaker.
+    pub breaker_failures: u32,
+    /// How long it stays open before one call may try.
+    pub breaker_open: Duration,
+}
+
+impl Default for Pacing {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(500),
+            longest: Duration::from_secs(30),
+            max_attempts: 8,
+            give_up_after: Duration::from_secs(600),
+            breaker_failures: 5,
+            breaker_open: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Pacing {
+    /// Full jitter: anything between nothing and the doubled bound, so that many gateways do not knock together.
+    /// `attempt` counts from 1.
+    pub fn wait(&self, attempt: u32) -> Duration {
+        self.bound(attempt).mul_f64(fastrand::f64())
+    }
+
+    fn bound(&self, attempt: u32) -> Duration {
+        let doubled = 2u32.saturating_pow(attempt.saturating_sub(1).min(16));
+        self.first.saturating_mul(doubled).min(self.longest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_doubles_up_to_the_longest() {
+        let pacing = Pacing::default();
+        let bounds: Vec<u64> = (1..=8).map(|n| pacing.bound(n).as_millis() as u64).collect();
+        assert_eq!(bounds, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+        assert_eq!(pacing.bound(u32::MAX), pacing.longest);
+    }
+
+    #[test]
+    fn waits_are_spread_below_the_bound() {
+        let pacing = Pacing::default();
+        let waits: Vec<Duration> = (0..200).map(|_| pacing.wait(5)).collect();
+        assert!(waits.iter().all(|w| *w <= Duration::from_secs(8)));
+        assert!(waits.iter().any(|w| *w < Duration::from_secs(2)));
+        assert!(waits.iter().any(|w| *w > Duration::from_secs(6)));
+    }
+}

@@ -1,0 +1,123 @@
+//! Decisions on disk: one row a decision, replaced at each transition, before the step that follows.
+//!
+//! Rows are JSON with a version, so that a person can read them with any tool and a later release can tell what it meets.
+//! A row that cannot be read is reported and left alone: it must not keep the gateway from starting, and it must not be
+//! taken for a decision.
+
+use crate::decide::Decision;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// Version of the rows that this release writes.
+const VERSION: u32 = 1;
+
+/// Why the journal failed; the store's words.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("journal: {0}")]
+pub struct JournalError(pub String);
+
+/// What a journal held, and how many of its rows nobody could read.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The decisions, in no order.
+    pub decisions: Vec<Decision>,
+    /// One message a row that could not be read.
+    pub unreadable: Vec<String>,
+}
+
+/// Where decisions are kept. Calls block until the row is on disk.
+pub trait DecisionLog: Send + Sync + fmt::Debug + 'static {
+    /// Writes `decision` over its earlier row, durably.
+    fn record(&self, decision: &Decision) -> Result<(), JournalError>;
+    /// Reads every row.
+    fn load(&self) -> Result<Loaded, JournalError>;
+}
+
+impl<T: DecisionLog + ?Sized> DecisionLog for Arc<T> {
+    fn record(&self, decision: &Decision) -> Result<(), JournalError> {
+        (**self).record(decision)
+    }
+
+    fn load(&self) -> Result<Loaded, JournalError> {
+        (**self).load()
+    }
+}
+
+#[derive(Serialize)]
+struct RowRef<'a> {
+    version: u32,
+    decision: &'a Decision,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    decision: Decision,
+}
+
+/// A decision as a row.
+pub fn encode(decision: &Decision) -> Result<Vec<u8>, JournalError> {
+    serde_json::to_vec(&RowRef {
+        version: VERSION,
+        decision,
+    })
+    .map_err(|e| JournalError(e.to_string()))
+}
+
+/// A row as a decision; `id` is the row's key and must be the decision's.
+pub fn decode(id: &str, row: &[u8]) -> Result<Decision, JournalError> {
+    let refuse = |problem: String| JournalError(format!("row `{id}`: {problem}"));
+    let Version { version } = serde_json::from_slice(row).map_err(|e| refuse(e.to_string()))?;
+    if version != VERSION {
+        return Err(refuse(format!(
+            "has version {version}, this release reads {VERSION}"
+        )));
+    }
+    let Row { decision } = serde_json::from_slice(row).map_err(|e| refuse(e.to_string()))?;
+    if decision.id != id {
+        return Err(refuse(format!("holds the decision `{}`", decision.id)));
+    }
+    Ok(decision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::act::tests::decision;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_row_comes_back_as_it_was() {
+        let d = decision("new-checkout");
+        assert_eq!(decode(&d.id, &encode(&d).unwrap()).unwrap(), d);
+    }
+
+    #[test]
+    fn a_row_of_another_version_or_key_is_refused_and_named() {
+        let d = decision("f");
+        let newer = encode(&d).unwrap();
+        let newer = String::from_utf8(newer)
+            .unwrap()
+            .replace("\"version\":1", "\"version\":9");
+        let error = decode(&d.id, newer.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("version 9") && error.contains(&d.id), "{error}");
+        assert!(decode("other", &encode(&d).unwrap()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_broken_row_panics(row in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..400, byte: u8) {
+            let _ = decode("x", &row);
+            let d = decision("f");
+            let mut bytes = encode(&d).unwrap();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let _ = decode(&d.id, &bytes);
+        }
+    }
+}
