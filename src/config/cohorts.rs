@@ -1,6 +1,8 @@
 //! `connectors.error_budget.cohorts`: where telemetry names what it belongs to.
 
+use super::section::Section;
 use serde::Deserialize;
+use std::time::Duration;
 
 /// `connectors.error_budget.cohorts`: where telemetry names its deployment, environment and flags, and how many cohorts may live.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,5 +78,49 @@ impl Default for Cohorts {
             idle_timeout_secs: 86_400,
             max_evidence_cells: 20_000,
         }
+    }
+}
+
+impl Cohorts {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        for (key, slot) in [
+            ("deployment_attributes", &mut it.deployment_attributes),
+            ("environment_attributes", &mut it.environment_attributes),
+            ("flag_list_attributes", &mut it.flag_list_attributes),
+            ("flag_prefixes", &mut it.flag_prefixes),
+        ] {
+            section.field(key, slot);
+            if slot.iter().any(|name| name.trim().is_empty()) {
+                section.problem(key, "an empty name in it matches nothing; remove it");
+            }
+            if slot.len() > 64 {
+                section.problem(key, format!("at most 64 names, found {}", slot.len()));
+            }
+        }
+        section.field("absent", &mut it.absent);
+        section.ranged("max_flags", &mut it.max_flags, 1..=1024);
+        section.ranged("max_per_service", &mut it.max_per_service, 1..=10_000_000);
+        section.ranged("max_total", &mut it.max_total, 1..=10_000_000);
+        section.ranged("max_new_per_minute", &mut it.max_new_per_minute, 1..=10_000_000);
+        section.ranged("max_services", &mut it.max_services, 1..=1_000_000);
+        section.ranged("max_evidence_cells", &mut it.max_evidence_cells, 0..=10_000_000);
+        let mut idle = Duration::from_secs(it.idle_timeout_secs);
+        // Below the longest alert window that people use within an hour, cohorts would leave in mid-incident.
+        section.ranged(
+            "idle_timeout",
+            &mut idle,
+            Duration::from_secs(600)..=Duration::from_secs(3 * 86_400),
+        );
+        it.idle_timeout_secs = idle.as_secs();
+        if it.max_per_service > it.max_total {
+            let total = it.max_total;
+            section.problem(
+                "max_per_service",
+                format!("must not be above max_total, which is {total}"),
+            );
+        }
+        section.finish();
+        it
     }
 }

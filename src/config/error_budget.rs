@@ -1,6 +1,9 @@
 //! `connectors.error_budget`: objectives, how often they are looked at, and what may be decided.
 
 use super::Cohorts;
+use super::section::Section;
+use super::setting::Target;
+use super::tree::Value;
 use std::time::Duration;
 
 /// `connectors.error_budget`.
@@ -50,5 +53,52 @@ impl Default for DefaultSlo {
             budget_ppb: 1_000_000,
             window: Duration::from_secs(30 * 86_400),
         }
+    }
+}
+
+impl ErrorBudget {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.field("policies", &mut it.policies);
+        if it.policies.iter().any(|pattern| pattern.trim().is_empty()) {
+            section.problem("policies", "an empty path in it; remove it");
+        }
+        // Here null says "none", not "the default": there must be a word for a gateway that counts only what a policy names.
+        match section.node("default_slo") {
+            Some(node) if node.value == Value::Null => it.default_slo = None,
+            Some(_) => it.default_slo = section.section("default_slo").map(DefaultSlo::read),
+            None => {}
+        }
+        let (shortest, longest) = (Duration::from_millis(100), Duration::from_secs(60));
+        section.ranged(
+            "evaluation_interval",
+            &mut it.evaluation_interval,
+            shortest..=longest,
+        );
+        let day = Duration::from_secs(86_400);
+        section.ranged(
+            "decision_cooldown",
+            &mut it.decision_cooldown,
+            Duration::ZERO..=7 * day,
+        );
+        it.cohorts = Cohorts::read(section.section_or_empty("cohorts"));
+        section.finish();
+        it
+    }
+}
+
+impl DefaultSlo {
+    fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        let mut target = Target(it.budget_ppb);
+        section.field("target", &mut target);
+        it.budget_ppb = target.0;
+        let day = Duration::from_secs(86_400);
+        section.ranged("window", &mut it.window, day..=400 * day);
+        if it.window.as_secs() % 60 != 0 || it.window.subsec_nanos() != 0 {
+            section.problem("window", "expected whole minutes");
+        }
+        section.finish();
+        it
     }
 }

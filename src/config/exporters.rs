@@ -1,6 +1,9 @@
 //! `exporters`: where budget metrics and decisions go.
 
 use super::Secret;
+use super::section::Section;
+use super::setting::{HttpUrl, Setting};
+use super::tree::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -111,4 +114,256 @@ impl OtlpMetricsExporter {
             cardinality_limit: 100_000,
         }
     }
+}
+
+impl PrometheusExporter {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.field("endpoint", &mut it.endpoint);
+        section.field("dashboard_names", &mut it.dashboard_names);
+        for (key, slot) in [
+            ("burn_rate_fast", &mut it.burn_rate_fast),
+            ("burn_rate_slow", &mut it.burn_rate_slow),
+            ("burn_rate_critical", &mut it.burn_rate_critical),
+        ] {
+            // Counts live in buckets of 10 s, cohorts for 3 d.
+            section.ranged(
+                key,
+                slot,
+                Duration::from_secs(10)..=Duration::from_secs(3 * 86_400),
+            );
+            if slot.subsec_nanos() != 0 || slot.as_secs() % 10 != 0 {
+                section.problem(key, "expected a multiple of 10s, the width of a bucket");
+            }
+        }
+        section.ranged("max_cohort_series", &mut it.max_cohort_series, 0..=1_000_000);
+        section.unsupported(&[
+            "tls",
+            "namespace",
+            "const_labels",
+            "send_timestamps",
+            "metric_expiration",
+            "enable_open_metrics",
+            "add_metric_suffixes",
+            "resource_to_telemetry_conversion",
+        ]);
+        section.finish();
+        it
+    }
+}
+
+/// Keys of the Collector's exporters that come with forwarding.
+const FORWARDING: [&str; 8] = [
+    "sending_queue",
+    "retry_on_failure",
+    "compression",
+    "auth",
+    "balancer_name",
+    "read_buffer_size",
+    "write_buffer_size",
+    "keepalive",
+];
+
+impl OtlpMetricsExporter {
+    pub(super) fn read(id: &str, protocol: OtlpProtocol, section: Section<'_>) -> Option<Self> {
+        let mut it = Self::new(id, protocol, "");
+        let endpoint = match protocol {
+            OtlpProtocol::Grpc => grpc_endpoint(&section),
+            OtlpProtocol::Http => http_endpoint(&section),
+        };
+        it.headers = headers(&section);
+        section.ranged(
+            "interval",
+            &mut it.interval,
+            Duration::from_secs(1)..=Duration::from_secs(3600),
+        );
+        section.ranged(
+            "timeout",
+            &mut it.timeout,
+            Duration::from_millis(100)..=Duration::from_secs(300),
+        );
+        section.ranged("cardinality_limit", &mut it.cardinality_limit, 100..=10_000_000);
+        section.unsupported(&FORWARDING);
+        section.finish();
+        it.endpoint = endpoint?;
+        Some(it)
+    }
+}
+
+/// `endpoint: host:4317`, secured unless `tls.insecure` says otherwise, or a URL whose scheme says it.
+fn grpc_endpoint(section: &Section<'_>) -> Option<String> {
+    let mut insecure = false;
+    let tls = section.section_or_empty("tls");
+    tls.field("insecure", &mut insecure);
+    tls.unsupported(&[
+        "ca_file",
+        "cert_file",
+        "key_file",
+        "insecure_skip_verify",
+        "server_name_override",
+        "min_version",
+    ]);
+    tls.finish();
+    let written: String = section.required(
+        "endpoint",
+        "write host:port or a URL such as http://localhost:4317",
+    )?;
+    let scheme = if insecure { "http" } else { "https" };
+    let url = if written.contains("://") {
+        written
+    } else {
+        format!("{scheme}://{written}")
+    };
+    let node = super::tree::Node::plain(url, section.at);
+    match HttpUrl::read(&node) {
+        Ok(HttpUrl(url)) => Some(url),
+        Err(_) => {
+            section.problem(
+                "endpoint",
+                "expected host:port or a URL such as http://localhost:4317",
+            );
+            None
+        }
+    }
+}
+
+/// `metrics_endpoint` is the whole URL, `endpoint` gets `/v1/metrics` at its end.
+fn http_endpoint(section: &Section<'_>) -> Option<String> {
+    section.unsupported(&["tls", "encoding", "traces_endpoint", "logs_endpoint"]);
+    let mut whole = None::<HttpUrl>;
+    if section.field("metrics_endpoint", &mut whole) {
+        section.field("endpoint", &mut None::<HttpUrl>);
+        return whole.map(|url| url.0);
+    }
+    let HttpUrl(base) = section.required("endpoint", "write a URL such as http://localhost:4318")?;
+    Some(format!("{}/v1/metrics", base.trim_end_matches('/')))
+}
+
+/// `headers: {name: value}`; a value is never shown.
+fn headers(section: &Section<'_>) -> Vec<(String, Secret)> {
+    let Some(headers) = section.section("headers") else {
+        return Vec::new();
+    };
+    let mut read = Vec::new();
+    for entry in headers.entries() {
+        let value = match &entry.node.value {
+            Value::Null => None,
+            _ => Secret::read(&entry.node).ok(),
+        };
+        let Some(value) = value.filter(|value| http::HeaderValue::from_str(value.expose()).is_ok()) else {
+            headers.problem(&entry.key, "expected the value of a header: text in one line");
+            continue;
+        };
+        if http::HeaderName::from_bytes(entry.key.as_bytes()).is_err() {
+            headers.problem(&entry.key, "not the name of a header");
+        }
+        read.push((entry.key.clone(), value));
+    }
+    read
+}
+
+impl UnleashExporter {
+    /// The defaults, for the server at `endpoint`.
+    pub fn new(id: impl Into<String>, endpoint: impl Into<String>, token: Secret) -> Self {
+        let timeout = Duration::from_secs(5);
+        Self {
+            id: id.into(),
+            endpoint: endpoint.into(),
+            token,
+            project: "default".to_owned(),
+            timeout,
+        }
+    }
+
+    pub(super) fn read(id: &str, section: Section<'_>) -> Option<Self> {
+        let url = section.required::<HttpUrl>(
+            "endpoint",
+            "write the server's URL, such as https://unleash.example.com",
+        );
+        let token = section.required::<Secret>(
+            "token",
+            "an admin or personal token that may switch the project's flags",
+        );
+        let token = token.and_then(|token| usable(&section, "token", token));
+        let mut it = Self::new(id, "", Secret::default());
+        section.field("project", &mut it.project);
+        if it.project.trim().is_empty() || it.project.contains('/') {
+            section.problem("project", "expected the id of a project, such as default");
+        }
+        section.ranged("timeout", &mut it.timeout, TIMEOUT);
+        section.unsupported(&["tls", "headers"]);
+        section.finish();
+        it.endpoint = url?.0.trim_end_matches('/').to_owned();
+        it.token = token?;
+        Some(it)
+    }
+}
+
+impl WebhookExporter {
+    /// The defaults, for calls to `url`.
+    pub fn new(id: impl Into<String>, url: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            url: url.into(),
+            method: "POST".to_owned(),
+            headers: Vec::new(),
+            token: None,
+            body: None,
+            signing_key: None,
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    pub(super) fn read(id: &str, section: Section<'_>) -> Option<Self> {
+        let url = section.required::<HttpUrl>(
+            "url",
+            "write the URL to call, such as https://flags.example.com/disable",
+        );
+        let mut it = Self::new(id, "");
+        section.field("method", &mut it.method);
+        if !matches!(it.method.as_str(), "POST" | "PUT" | "PATCH" | "DELETE") {
+            section.problem("method", "expected POST, PUT, PATCH or DELETE");
+        }
+        it.headers = headers(&section);
+        it.token = optional_secret(&section, "token").and_then(|token| usable(&section, "token", token));
+        it.signing_key =
+            optional_secret(&section, "signing_key").and_then(|key| nonblank(&section, "signing_key", key));
+        section.field("body", &mut it.body);
+        section.ranged("timeout", &mut it.timeout, TIMEOUT);
+        section.unsupported(&["tls"]);
+        section.finish();
+        it.url = url?.0;
+        Some(it)
+    }
+}
+
+/// Bounds of one call's timeout: a decision leaves within seconds or is tried again.
+const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+
+/// A secret that may be left out (or null), but not be there and empty: that is a variable somebody forgot.
+fn optional_secret(section: &Section<'_>, key: &'static str) -> Option<Secret> {
+    let node = section.node(key)?;
+    if node.value == Value::Null && node.expanded.is_none() {
+        return None;
+    }
+    section.required(key, "remove the key where none is wanted")
+}
+
+/// A secret with something in it.
+fn nonblank(section: &Section<'_>, key: &'static str, secret: Secret) -> Option<Secret> {
+    if secret.is_blank() {
+        section.problem(key, "empty or only white space");
+        return None;
+    }
+    Some(secret)
+}
+
+/// A secret with something in it that can stand in a header.
+fn usable(section: &Section<'_>, key: &'static str, secret: Secret) -> Option<Secret> {
+    let secret = nonblank(section, key, secret)?;
+    if http::HeaderValue::from_str(secret.expose()).is_err() {
+        section.problem(key, "has a line break or control character in it");
+        return None;
+    }
+    Some(secret)
 }

@@ -1,5 +1,6 @@
 //! `extensions`: store, health and API.
 
+use super::section::Section;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -48,5 +49,46 @@ impl Default for ApiExtension {
         Self {
             endpoint: SocketAddr::from(([127, 0, 0, 1], 8055)),
         }
+    }
+}
+
+impl FileStorage {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.field("directory", &mut it.directory);
+        section.unsupported(&[
+            "timeout",
+            "compaction",
+            "fsync",
+            "create_directory",
+            "directory_permissions",
+            "recreate",
+        ]);
+        section.finish();
+        it
+    }
+}
+
+impl HealthCheck {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.field("endpoint", &mut it.endpoint);
+        section.field("path", &mut it.path);
+        if !it.path.starts_with('/') || it.path.contains(['?', '#', ' ', '{']) {
+            section.problem("path", "expected a path such as / or /healthz");
+        }
+        section.unsupported(&["tls", "auth", "response_body", "check_collector_pipeline"]);
+        section.finish();
+        it
+    }
+}
+
+impl ApiExtension {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.field("endpoint", &mut it.endpoint);
+        section.unsupported(&["tls", "auth", "cors"]);
+        section.finish();
+        it
     }
 }

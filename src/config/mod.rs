@@ -1,26 +1,53 @@
 //! The YAML file, as types that cannot be wrong.
 //!
 //! One struct a component, every default in one place (its `Default`), unknown keys refused. The file is read, merged with
-//! these defaults and validated before any port is bound.
+//! these defaults and validated before any port is bound, and all its mistakes are told at once.
+//!
+//! The language is the OpenTelemetry Collector's: components by kind and id (`type` or `type/name`), null for "with every
+//! default", `${env:NAME}`, pipelines that name what runs. `config/gateway.yaml` describes every key. The way of a file:
+//!
+//! ```text
+//! text -> tree (keeps lines) -> expand (${...}) -> components (typed, one struct each) -> pipelines -> Config
+//! ```
+//!
+//! Relative paths: policies start from the folder of the configuration file, so that both can move together; the data
+//! directory and `${file:...}` start from the working directory, as the Collector's do.
 
 mod cohorts;
+mod components;
+mod duration;
+mod error;
 mod error_budget;
+mod expand;
 mod exporters;
 mod extensions;
+mod load;
+mod pipelines;
 mod receivers;
 mod secret;
+mod section;
 mod service;
+mod setting;
+mod tree;
+
+#[cfg(test)]
+mod tests;
 
 pub use cohorts::{Absent, Cohorts};
+pub use duration::{format_duration, parse_duration};
+pub use error::{ConfigError, Place, Problem};
 pub use error_budget::{DefaultSlo, ErrorBudget};
 pub use exporters::{
     OtlpMetricsExporter, OtlpProtocol, PrometheusExporter, UnleashExporter, WebhookExporter,
 };
 pub use extensions::{ApiExtension, FileStorage, HealthCheck};
+pub use load::EMBEDDED;
 pub use receivers::{GrpcReceiver, HttpReceiver, ReceiverLimits};
 pub use secret::Secret;
 pub use service::{LogEncoding, LogLevel, LogsConfig, Signals};
 
+use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Where a configuration comes from.
@@ -30,6 +57,15 @@ pub enum ConfigSource {
     Embedded,
     /// A file.
     File(PathBuf),
+}
+
+impl fmt::Display for ConfigSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("built-in gateway.yaml"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// A configuration that holds: every reference defined, every value in range, only components that run.
@@ -79,4 +115,17 @@ impl Config {
             },
         }
     }
+}
+
+/// Reads a text file of at most `limit` bytes, or says why not.
+fn read_bounded(path: &Path, limit: u64) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > limit {
+        return Err(format!("larger than {limit} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "not UTF-8 text".to_owned())
 }

@@ -1,6 +1,8 @@
 //! `receivers.otlp`: where telemetry comes in, and what it may cost.
 
+use super::section::Section;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// `receivers.otlp.protocols.grpc`.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +52,56 @@ impl Default for GrpcReceiver {
     }
 }
 
+impl GrpcReceiver {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.field("endpoint", &mut it.endpoint);
+        section.ranged("max_recv_msg_size_mib", &mut it.max_recv_msg_size_mib, 1..=1024);
+        section.ranged(
+            "max_concurrent_streams",
+            &mut it.max_concurrent_streams,
+            1..=1_000_000,
+        );
+        section.ranged(
+            "initial_stream_window_bytes",
+            &mut it.initial_stream_window_bytes,
+            WINDOW,
+        );
+        section.ranged(
+            "initial_connection_window_bytes",
+            &mut it.initial_connection_window_bytes,
+            WINDOW,
+        );
+        // The bounds are those of HTTP/2's SETTINGS_MAX_FRAME_SIZE.
+        section.ranged("max_frame_bytes", &mut it.max_frame_bytes, 16_384..=16_777_215);
+        section.ranged("max_connections", &mut it.max_connections, 1..=1_000_000);
+        let keepalive = section.section_or_empty("keepalive");
+        let server = keepalive.section_or_empty("server_parameters");
+        secs(&server, "time", &mut it.keepalive_interval_secs);
+        secs(&server, "timeout", &mut it.keepalive_timeout_secs);
+        secs(&server, "max_connection_age", &mut it.max_connection_age_secs);
+        secs(
+            &server,
+            "max_connection_age_grace",
+            &mut it.max_connection_age_grace_secs,
+        );
+        server.unsupported(&["max_connection_idle"]);
+        server.finish();
+        keepalive.unsupported(&["enforcement_policy"]);
+        keepalive.finish();
+        section.unsupported(&[
+            "tls",
+            "auth",
+            "transport",
+            "include_metadata",
+            "read_buffer_size",
+            "write_buffer_size",
+        ]);
+        section.finish();
+        it
+    }
+}
+
 /// `receivers.otlp.protocols.http`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpReceiver {
@@ -74,6 +126,39 @@ impl Default for HttpReceiver {
             read_header_timeout_secs: 10,
             request_timeout_secs: 30,
         }
+    }
+}
+
+impl HttpReceiver {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.field("endpoint", &mut it.endpoint);
+        section.ranged(
+            "max_request_body_size",
+            &mut it.max_request_body_size,
+            1024..=1 << 30,
+        );
+        section.ranged("max_connections", &mut it.max_connections, 1..=1_000_000);
+        secs(&section, "read_header_timeout", &mut it.read_header_timeout_secs);
+        secs(&section, "request_timeout", &mut it.request_timeout_secs);
+        section.unsupported(&[
+            "tls",
+            "auth",
+            "cors",
+            "transport",
+            "include_metadata",
+            "response_headers",
+            "compression_algorithms",
+            "traces_url_path",
+            "metrics_url_path",
+            "logs_url_path",
+            "read_timeout",
+            "write_timeout",
+            "idle_timeout",
+            "keep_alives_enabled",
+        ]);
+        section.finish();
+        it
     }
 }
 
@@ -113,5 +198,49 @@ impl Default for ReceiverLimits {
             max_events: 256,
             max_nesting: 16,
         }
+    }
+}
+
+impl ReceiverLimits {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.ranged("max_in_flight_mib", &mut it.max_in_flight_mib, 1..=1 << 20);
+        let mut wait = Duration::from_millis(it.admission_wait_ms);
+        section.ranged(
+            "admission_wait",
+            &mut wait,
+            Duration::ZERO..=Duration::from_secs(10),
+        );
+        it.admission_wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        secs(&section, "retry_after", &mut it.retry_after_secs);
+        section.ranged(
+            "max_decompression_ratio",
+            &mut it.max_decompression_ratio,
+            1..=100_000,
+        );
+        section.ranged("max_items", &mut it.max_items, 1..=10_000_000);
+        section.ranged("max_attributes", &mut it.max_attributes, 1..=65_536);
+        section.ranged("max_events", &mut it.max_events, 0..=65_536);
+        section.ranged("max_nesting", &mut it.max_nesting, 1..=64);
+        section.finish();
+        it
+    }
+}
+
+/// HTTP/2 flow-control windows: the protocol's own smallest and largest.
+const WINDOW: std::ops::RangeInclusive<u32> = 65_535..=0x7fff_ffff;
+
+/// A duration of whole seconds, from one second to a day.
+fn secs(section: &Section<'_>, key: &'static str, slot: &mut u64) {
+    let mut duration = Duration::from_secs(*slot);
+    section.ranged(
+        key,
+        &mut duration,
+        Duration::from_secs(1)..=Duration::from_secs(86_400),
+    );
+    if duration.subsec_nanos() == 0 {
+        *slot = duration.as_secs();
+    } else {
+        section.problem(key, "expected whole seconds");
     }
 }

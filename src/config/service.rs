@@ -1,5 +1,7 @@
 //! `service`: which of the components run, and how burngate speaks about itself.
 
+use super::section::Section;
+
 /// The signals that have a pipeline. A receiver refuses the others as its protocol says (UNIMPLEMENTED, 404).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Signals {
@@ -39,4 +41,28 @@ pub enum LogEncoding {
     Console,
     /// One JSON object a line.
     Json,
+}
+
+impl LogsConfig {
+    /// Reads `service.telemetry`.
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        let logs = section.section_or_empty("logs");
+        logs.field("level", &mut it.level);
+        logs.field("encoding", &mut it.encoding);
+        logs.unsupported(&[
+            "development",
+            "disable_caller",
+            "disable_stacktrace",
+            "sampling",
+            "output_paths",
+            "error_output_paths",
+            "initial_fields",
+            "processors",
+        ]);
+        logs.finish();
+        section.unsupported(&["metrics", "traces", "resource"]);
+        section.finish();
+        it
+    }
 }
