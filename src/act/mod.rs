@@ -142,6 +142,7 @@ pub(crate) mod tests {
             exporter: "unleash".to_owned(),
             environment: "production".to_owned(),
             flag: flag.to_owned(),
+            incident: 1,
             decided_at: now,
             updated_at: now,
             evidence: Evidence {

@@ -1,105 +1,20 @@
 //! State machines that turn verdicts over time into decisions.
+//!
+//! [`KillDecider`] looks, at every tick, at the flags that policies name: is a variant's cohort burning, has it burned at every
+//! evaluation of the rule's `for`, and is it the variant rather than what all variants share? It is pure: no clock, no
+//! network, no store. What it returns goes to the journal first and to an exporter after that; what the exporter achieves
+//! comes back through [`KillDecider::update`].
+//!
+//! Verdicts carry reasons: a burning cohort that does not lead to a decision is [`Withheld`] with the figures that held it.
 
-use crate::ledger::Counts;
-use crate::time::UnixNanos;
-use serde::{Deserialize, Serialize};
+mod decision;
+mod identity;
+mod kill;
+mod live;
+mod verdict;
 
-/// What made a kill rule speak: enough to recompute the verdict from the telemetry.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are the policy's own words")]
-pub struct Evidence {
-    pub service: String,
-    pub slo: String,
-    pub environment: Option<String>,
-    pub sha: Option<String>,
-    pub flag: String,
-    pub variant: String,
-    /// Window of the rule, in seconds, and the interval that was summed.
-    pub window_secs: u64,
-    pub from: UnixNanos,
-    pub to: UnixNanos,
-    /// Burn rate of the cohort in the window, and the threshold that it is above.
-    pub burn: f64,
-    pub burn_above: f64,
-    /// How long it has been above, in seconds.
-    pub held_secs: u64,
-    /// Counts of the cohort and of the flag's other variants on the same service, environment and sha.
-    pub cohort: Counts,
-    pub control: Counts,
-    /// Bad share of the cohort over that of the control; `None` when the control has no bad event.
-    pub contrast: Option<f64>,
-}
-
-/// Where a decision stands. Every transition is in the journal before the step that follows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum DecisionState {
-    /// In the journal, nothing sent (yet, or ever in `observe`).
-    Decided,
-    /// Attempt `attempt` is about to leave or has left; after a crash the flag is read before anything is sent again.
-    Sending {
-        /// From 1.
-        attempt: u32,
-    },
-    /// The flag is off: the service said so, and where it can be read back, it was.
-    Confirmed {
-        /// Read back after the call.
-        verified: bool,
-        /// It was off before we called.
-        already_off: bool,
-    },
-    /// It cannot be done, or could not within the attempts: a human must look.
-    Failed {
-        /// Why, without secrets.
-        reason: FailureReason,
-        /// The service's own words, shortened and scrubbed.
-        detail: String,
-    },
-    /// The rule is in `observe`: recorded, not sent.
-    Observed,
-}
-
-/// Why a decision could not be carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureReason {
-    /// 401: the token is wrong or has expired.
-    Unauthorized,
-    /// 403: the token may not do this.
-    Forbidden,
-    /// 403 with SKIP_CHANGE_REQUEST and its kin: a human must approve.
-    NeedsApproval,
-    /// 404: no such flag, project or environment.
-    NotFound,
-    /// Any other answer that a retry will not change.
-    Rejected,
-    /// Attempts used up on 5xx, 429 or timeouts.
-    Unreachable,
-    /// The service says done, the read-back says on.
-    NotEffective,
-    /// Too old to act on when a call could be made, for instance after a long downtime; the rule decides anew.
-    Expired,
-}
-
-/// One decision to switch one flag off.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Decision {
-    /// Derived from exporter, environment, flag and incident number: the same incident has the same id after a crash.
-    pub id: String,
-    /// Exporter that carries it out, by its configured name.
-    pub exporter: String,
-    /// The environment in which the flag is switched.
-    pub environment: String,
-    /// The flag.
-    pub flag: String,
-    /// When it was decided.
-    pub decided_at: UnixNanos,
-    /// When `state` last changed.
-    pub updated_at: UnixNanos,
-    /// Why.
-    pub evidence: Evidence,
-    /// Where it stands.
-    pub state: DecisionState,
-    /// What happened, in order: (when, what), without secrets, at most 64 entries.
-    pub history: Vec<(UnixNanos, String)>,
-}
+pub use decision::{Decision, DecisionState, Evidence, FailureReason};
+pub use identity::decision_id;
+pub use kill::KillDecider;
+pub use live::COOLDOWN_SECS;
+pub use verdict::{WITHHELD_LIMIT, Withheld, WithheldReason};

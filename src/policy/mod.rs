@@ -1,1 +1,23 @@
-//! See the crate's map.
+//! The team's sentence as code: objectives, alerts, kill switches.
+//!
+//! A policy file names a service, promises something of it, says when somebody must know, and which flags may be switched
+//! off. It is read once into types that cannot be wrong ([`Policy`]); every mistake is answered with file, line and the way
+//! out. On the tick the [`Evaluator`] turns counts into a [`BudgetStatus`] per series and keeps the latest of each on the
+//! [`Board`], where gauges, the API and the kill rules read it.
+
+mod alerts;
+mod board;
+mod evaluate;
+mod model;
+mod place;
+mod set;
+mod status;
+mod workbook;
+
+pub use alerts::MAX_GAP_SECS;
+pub use board::{Board, Filter, SeriesKey};
+pub use evaluate::{Evaluator, Names};
+pub use model::{Alert, AlertWindow, KillMode, KillRule, KillSwitch, Policy, ServiceName, Severity, Slo};
+pub use place::{Place, Warning};
+pub use set::{NamedFlag, PolicySet};
+pub use status::{AlertState, AlertStatus, BudgetStatus, WindowBurn};

@@ -1,0 +1,340 @@
+//! The plain kill rule.
+//!
+//! At every tick, for every kill switch of a policy: each cohort (deployment, variant) of its flag, in the policy's
+//! environment and under the policy's own objectives, is compared with the rule's threshold, exactly and strictly. A cohort
+//! above it at every evaluation in `for` is due. A due cohort becomes a decision if it has enough bad events, stands out from
+//! the flag's other variants on the same service, environment and sha in the same window, and the flag is not already dealt
+//! with; otherwise the reason is on record.
+//!
+//! Never blamed: variant `off` (switching off what is off changes nothing), reserved variants (events whose flag could not be
+//! read say nothing of it), and the overflow cohort (nobody knows who is in it).
+//!
+//! The contrast is asked when a cohort is due, not at every evaluation before: a control that had no request for one second would
+//! otherwise put off a kill by minutes.
+
+use super::decision::{Decision, DecisionState, Evidence};
+use super::identity::decision_id;
+use super::live::{COOLDOWN_SECS, LiveDecisions, Subject};
+use super::verdict::{WITHHELD_LIMIT, Withheld, WithheldReason};
+use crate::budget::{Threshold, burn_rate, contrasts, error_ratio, exceeds};
+use crate::cohort::Level;
+use crate::ledger::{Counts, WindowSum};
+use crate::policy::{Board, BudgetStatus, KillMode, KillRule, KillSwitch, MAX_GAP_SECS, Policy, PolicySet, SeriesKey};
+use crate::time::UnixNanos;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A rule applied to a cohort: what a `for` timer and a withheld verdict belong to.
+type Case = (SeriesKey, Arc<str>, KillRule);
+
+/// See the module.
+#[derive(Debug)]
+pub struct KillDecider {
+    live: LiveDecisions,
+    /// Since when each case is above its threshold.
+    above: BTreeMap<Case, UnixNanos>,
+    withheld: BTreeMap<Case, Withheld>,
+    last: Option<UnixNanos>,
+}
+
+/// A cohort that has been above for the whole `for`.
+struct Due {
+    case: Case,
+    subject: Subject,
+    switch: Arc<KillSwitch>,
+    status: Arc<BudgetStatus>,
+    sum: WindowSum,
+    control: Counts,
+    burn: f64,
+    held_secs: u64,
+}
+
+/// One evaluation.
+#[derive(Default)]
+struct Sweep {
+    above: BTreeMap<Case, UnixNanos>,
+    burning: BTreeSet<Subject>,
+    due: Vec<Due>,
+}
+
+impl Default for KillDecider {
+    fn default() -> Self {
+        Self::with_cooldown(COOLDOWN_SECS)
+    }
+}
+
+impl KillDecider {
+    /// A decider that knows of no decision.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with another cooldown.
+    pub fn with_cooldown(cooldown_secs: u64) -> Self {
+        Self {
+            live: LiveDecisions::new(cooldown_secs),
+            above: BTreeMap::new(),
+            withheld: BTreeMap::new(),
+            last: None,
+        }
+    }
+
+    /// Takes over the decisions that the store holds, in any order; call it before the first evaluation.
+    pub fn restore(&mut self, decisions: impl IntoIterator<Item = Decision>) {
+        for decision in decisions {
+            self.live.keep(decision);
+        }
+    }
+
+    /// Learns what became of a decision.
+    pub fn update(&mut self, decision: &Decision) {
+        self.live.keep(decision.clone());
+    }
+
+    /// The latest decision about each flag.
+    pub fn decisions(&self) -> impl Iterator<Item = &Decision> {
+        self.live.iter()
+    }
+
+    /// The cohorts that are due and held back at the last evaluation, with the reasons.
+    pub fn withheld(&self) -> impl Iterator<Item = &Withheld> {
+        self.withheld.values()
+    }
+
+    /// One evaluation: the decisions that are new. They are live from here on; write them to the journal before anything else.
+    pub fn evaluate(&mut self, now: UnixNanos, board: &Board, policies: &PolicySet) -> Vec<Decision> {
+        let gap = self.last.is_none_or(|last| now.secs_since(last) > MAX_GAP_SECS);
+        self.last = Some(now);
+        if gap {
+            self.above.clear();
+        }
+        let sweep = self.sweep(now, board, policies);
+        self.above = sweep.above;
+        if !gap {
+            // After a gap the board may not be filled yet, so "nothing burns" would be a guess.
+            self.live.note_burning(|subject| sweep.burning.contains(subject));
+        }
+        let mut due = sweep.due;
+        // Who may act before who may only watch, then the worst.
+        due.sort_by(|a, b| {
+            let rank = |d: &Due| (Reverse(d.switch.mode == KillMode::Auto), d.case.clone());
+            let worst = b.burn.total_cmp(&a.burn);
+            (rank(a).0).cmp(&rank(b).0).then(worst).then_with(|| rank(a).1.cmp(&rank(b).1))
+        });
+        let mut decisions = Vec::new();
+        let mut withheld = BTreeMap::new();
+        for due in due {
+            match self.judge(now, &due) {
+                Ok(incident) => {
+                    let decision = due.decision(now, incident);
+                    self.live.keep(decision.clone());
+                    decisions.push(decision);
+                }
+                Err(reason) if withheld.len() < WITHHELD_LIMIT => {
+                    let record = self.record(now, &due, reason);
+                    withheld.insert(due.case, record);
+                }
+                Err(_) => {}
+            }
+        }
+        self.withheld = withheld;
+        self.count(&decisions);
+        decisions
+    }
+
+    /// Compares every cohort that may be blamed with its threshold.
+    fn sweep(&self, now: UnixNanos, board: &Board, policies: &PolicySet) -> Sweep {
+        let mut sweep = Sweep::default();
+        for (policy, switch) in policies.kill_switches().filter(|(_, k)| k.mode != KillMode::Off) {
+            let of_flag = board.of_flag(&switch.flag);
+            for status in of_flag.iter().filter(|s| may_blame(policy, switch, s, policies)) {
+                let Some(sum) = status.window(switch.when.window_secs).copied() else { continue };
+                if !exceeds(sum.counts, status.target, switch.when.burn_above) {
+                    continue;
+                }
+                let key = (status.objective_id, status.cohort_id);
+                let case = (key, Arc::clone(&switch.exporter), switch.when);
+                let since = self.above.get(&case).copied().filter(|&s| s <= now).unwrap_or(now);
+                sweep.above.insert(case.clone(), since);
+                let subject = Subject {
+                    exporter: switch.exporter.to_string(),
+                    environment: switch.environment.to_string(),
+                    flag: switch.flag.to_string(),
+                };
+                sweep.burning.insert(subject.clone());
+                if now < since.plus_secs(switch.when.for_secs) {
+                    continue;
+                }
+                sweep.due.push(Due {
+                    case,
+                    subject,
+                    switch: Arc::clone(switch),
+                    status: Arc::clone(status),
+                    sum,
+                    control: control(status, &of_flag, switch.when.window_secs),
+                    burn: burn_rate(sum.counts, status.target).unwrap_or(0.0),
+                    held_secs: now.secs_since(since),
+                });
+            }
+        }
+        sweep
+    }
+
+    /// The incident number of a due case, or what holds it.
+    fn judge(&self, now: UnixNanos, due: &Due) -> Result<u64, WithheldReason> {
+        let rule = due.switch.when;
+        if due.sum.counts.bad < rule.min_bad {
+            return Err(WithheldReason::TooFewBad { bad: due.sum.counts.bad, needed: rule.min_bad });
+        }
+        if rule.contrast != Threshold::ONE {
+            match contrasts(due.sum.counts, due.control, rule.contrast) {
+                None => return Err(WithheldReason::NoControl),
+                Some(false) => {
+                    let ratio = ratio(due.sum.counts, due.control).unwrap_or(0.0);
+                    return Err(WithheldReason::Contrast { ratio, needed: rule.contrast.value() });
+                }
+                Some(true) => {}
+            }
+        }
+        self.live.next_incident(now, &due.subject, due.switch.mode)
+    }
+
+    /// The record of a withheld verdict; logged when its kind is new, so that a case held for an hour is one line.
+    fn record(&self, now: UnixNanos, due: &Due, reason: WithheldReason) -> Withheld {
+        let former = self.withheld.get(&due.case).filter(|w| w.reason.as_str() == reason.as_str());
+        let (sha, variant) = due.cut();
+        if former.is_none() {
+            tracing::info!(
+                flag = %due.switch.flag,
+                variant,
+                service = %due.status.objective.service,
+                slo = %due.status.objective.slo,
+                environment = %due.switch.environment,
+                sha,
+                burn = due.burn,
+                reason = ?reason,
+                "kill rule is above its threshold, decision withheld"
+            );
+        }
+        Withheld {
+            exporter: due.subject.exporter.clone(),
+            service: due.status.objective.service.to_string(),
+            slo: due.status.objective.slo.to_string(),
+            environment: due.subject.environment.clone(),
+            sha: sha.map(ToOwned::to_owned),
+            flag: due.subject.flag.clone(),
+            variant: variant.to_owned(),
+            since: former.map_or(now, |w| w.since),
+            checked_at: now,
+            window_secs: due.sum.window_secs,
+            burn: due.burn,
+            burn_above: due.switch.when.burn_above.value(),
+            cohort: due.sum.counts,
+            control: due.control,
+            reason,
+        }
+    }
+
+    fn count(&self, decisions: &[Decision]) {
+        for decision in decisions {
+            let mode = if decision.state == DecisionState::Observed { "observe" } else { "auto" };
+            metrics::counter!("burngate_decisions_total", "mode" => mode).increment(1);
+        }
+        metrics::gauge!("burngate_decisions_withheld").set(self.withheld.len() as f64);
+    }
+}
+
+impl Due {
+    fn cut(&self) -> (Option<&str>, &str) {
+        match &self.status.cohort.level {
+            Level::Flag { sha, variant, .. } => (sha.as_deref(), variant),
+            _ => (None, ""),
+        }
+    }
+
+    fn decision(&self, now: UnixNanos, incident: u64) -> Decision {
+        let Subject { exporter, environment, flag } = self.subject.clone();
+        let (sha, variant) = self.cut();
+        let (state, what) = match self.switch.mode {
+            KillMode::Auto => (DecisionState::Decided, "decided"),
+            KillMode::Observe | KillMode::Off => (DecisionState::Observed, "observed, nothing will be sent"),
+        };
+        let rule = self.switch.when;
+        let told = format!(
+            "{what}: burn {:.2} above {} in {} s, held for {} s",
+            self.burn, rule.burn_above, rule.window_secs, self.held_secs
+        );
+        Decision {
+            id: decision_id(&exporter, &environment, &flag, incident),
+            exporter,
+            environment: environment.clone(),
+            flag: flag.clone(),
+            incident,
+            decided_at: now,
+            updated_at: now,
+            evidence: Evidence {
+                service: self.status.objective.service.to_string(),
+                slo: self.status.objective.slo.to_string(),
+                environment: Some(environment),
+                sha: sha.map(ToOwned::to_owned),
+                flag,
+                variant: variant.to_owned(),
+                window_secs: rule.window_secs,
+                from: self.sum.from,
+                to: self.sum.to,
+                burn: self.burn,
+                burn_above: rule.burn_above.value(),
+                held_secs: self.held_secs,
+                cohort: self.sum.counts,
+                control: self.control,
+                contrast: ratio(self.sum.counts, self.control),
+            },
+            state,
+            history: vec![(now, told)],
+        }
+    }
+}
+
+/// Whether `switch` of `policy` may blame this cohort.
+fn may_blame(policy: &Arc<Policy>, switch: &KillSwitch, status: &BudgetStatus, policies: &PolicySet) -> bool {
+    let Level::Flag { flag, variant, .. } = &status.cohort.level else { return false };
+    let environment = status.cohort.environment.as_deref();
+    *flag == switch.flag
+        && environment == Some(&*switch.environment)
+        && !is_protected(variant)
+        && switch.variants.as_ref().is_none_or(|v| v.contains(variant))
+        && switch.slo.as_ref().is_none_or(|s| *s == status.objective.slo)
+        && policy.covers(&status.objective.service, environment)
+        && policies.find(&status.objective, environment).is_some_and(|(p, _)| p.is_some_and(|p| Arc::ptr_eq(p, policy)))
+}
+
+/// Counts of the flag's other variants on the same objective, environment and sha, in the same window.
+fn control(cohort: &BudgetStatus, of_flag: &[Arc<BudgetStatus>], window_secs: u64) -> Counts {
+    let Level::Flag { sha, variant, .. } = &cohort.cohort.level else { return Counts::default() };
+    let others = of_flag.iter().filter(|other| {
+        let same = matches!(&other.cohort.level, Level::Flag { sha: s, variant: v, .. }
+            if s == sha && v != variant && !is_reserved(v));
+        same && other.objective_id == cohort.objective_id && other.cohort.environment == cohort.cohort.environment
+    });
+    let sums = others.filter_map(|other| other.window(window_secs)).map(|w| w.counts);
+    sums.fold(Counts::default(), |a, b| Counts {
+        good: a.good.saturating_add(b.good),
+        bad: a.bad.saturating_add(b.bad),
+    })
+}
+
+/// Bad share of `cohort` over that of `control`; `None` when the control has no bad event.
+fn ratio(cohort: Counts, control: Counts) -> Option<f64> {
+    let base = error_ratio(control).filter(|&r| r > 0.0)?;
+    Some(error_ratio(cohort)? / base)
+}
+
+fn is_protected(variant: &str) -> bool {
+    variant == "off" || is_reserved(variant)
+}
+
+/// Variants that the cohort extractor makes up.
+fn is_reserved(variant: &str) -> bool {
+    variant.starts_with('(')
+}

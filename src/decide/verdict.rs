@@ -1,0 +1,96 @@
+//! Why a burning cohort did not lead to a decision.
+
+use crate::ledger::Counts;
+use crate::time::UnixNanos;
+use serde::Serialize;
+
+/// How many withheld verdicts are kept for the API; more are counted, not kept.
+pub const WITHHELD_LIMIT: usize = 1000;
+
+/// A cohort that has been above its threshold for the whole `for`, and what held the decision.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Withheld {
+    /// The exporter that would switch the flag.
+    pub exporter: String,
+    /// The service whose cohort burns.
+    pub service: String,
+    /// The SLO that it burns.
+    pub slo: String,
+    /// The environment.
+    pub environment: String,
+    /// The deployment.
+    pub sha: Option<String>,
+    /// The flag.
+    pub flag: String,
+    /// The variant.
+    pub variant: String,
+    /// Since when the reason is of this kind.
+    pub since: UnixNanos,
+    /// When it was last found so.
+    pub checked_at: UnixNanos,
+    /// Window of the rule, in seconds.
+    pub window_secs: u64,
+    /// Burn rate of the cohort in the window.
+    pub burn: f64,
+    /// The threshold that it is above.
+    pub burn_above: f64,
+    /// Counts of the cohort in the window.
+    pub cohort: Counts,
+    /// Counts of the flag's other variants there.
+    pub control: Counts,
+    /// What held the decision.
+    pub reason: WithheldReason,
+}
+
+/// What held a decision.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum WithheldReason {
+    /// No traffic of the flag's other variants on the same service, environment and sha: nobody can say that it is the flag.
+    NoControl,
+    /// The other variants fail nearly as often: the deploy, the hour or a neighbour is to blame.
+    Contrast {
+        /// Bad share of the cohort over that of the control.
+        ratio: f64,
+        /// What the policy asks for.
+        needed: f64,
+    },
+    /// Too few bad events to act on.
+    TooFewBad {
+        /// Bad events in the window.
+        bad: u64,
+        /// What the policy asks for.
+        needed: u64,
+    },
+    /// A decision about this flag is under way.
+    UnderWay {
+        /// The decision.
+        decision: String,
+    },
+    /// The last decision about this flag is too recent.
+    Cooldown {
+        /// The decision.
+        decision: String,
+        /// When it is over.
+        until: UnixNanos,
+    },
+    /// The flag was dealt with, and its cohorts have burned ever since: switching it off again would not help.
+    NotRearmed {
+        /// The decision.
+        decision: String,
+    },
+}
+
+impl WithheldReason {
+    /// The kind of reason, in answers, logs and labels.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::NoControl => "no_control",
+            Self::Contrast { .. } => "contrast",
+            Self::TooFewBad { .. } => "too_few_bad",
+            Self::UnderWay { .. } => "under_way",
+            Self::Cooldown { .. } => "cooldown",
+            Self::NotRearmed { .. } => "not_rearmed",
+        }
+    }
+}

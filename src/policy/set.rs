@@ -1,0 +1,202 @@
+//! All policies together: which objective holds for a service in an environment.
+//!
+//! Several policies may speak of one service: a glob for everybody, an exact one for the checkout, one of production only.
+//! They are laid over each other SLO by SLO: for a service, environment and SLO name the closest policy wins. Closer is an exact
+//! service name before a glob, then the glob with more literal characters, then a policy that names the environment before
+//! one that does not, then the one read first. A policy that names an environment never holds for telemetry that names none.
+
+use super::model::{KillSwitch, Policy, Slo};
+use super::place::Warning;
+use super::workbook;
+use crate::budget::Target;
+use crate::config::DefaultSlo;
+use crate::ledger::{COHORT_REACH_SECS, PlanError, WindowPlan};
+use crate::sli::{DefaultObjective, ObjectiveName, ObjectiveSpec, SliSpec};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Windows that are always kept: what dashboards show and other pairs use.
+const COMMON_WINDOWS_SECS: [u64; 7] = [300, 1800, 3600, 7200, 21_600, 86_400, 259_200];
+
+/// A flag that some policy names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NamedFlag {
+    /// The policy's service, exact or a glob.
+    pub service: Arc<str>,
+    /// The policy's environment.
+    pub environment: Option<Arc<str>>,
+    /// The flag's key.
+    pub flag: Arc<str>,
+}
+
+/// Every policy, compiled; immutable.
+#[derive(Clone, Debug, Default)]
+pub struct PolicySet {
+    /// Closest first.
+    policies: Vec<Arc<Policy>>,
+    default_slo: Option<Arc<Slo>>,
+    warnings: Vec<Warning>,
+}
+
+impl PolicySet {
+    /// Lays `policies` over each other.
+    pub(super) fn new(mut policies: Vec<Arc<Policy>>, warnings: Vec<Warning>) -> Self {
+        policies.sort_by_key(|p| Reverse((p.service.closeness(), p.environment.is_some())));
+        Self {
+            policies,
+            default_slo: None,
+            warnings,
+        }
+    }
+
+    /// The same set, with an objective for services that no policy covers.
+    pub fn with_default(mut self, default_slo: Option<&DefaultSlo>) -> Self {
+        self.default_slo = default_slo.and_then(|d| {
+            let target = Target::from_budget_ppb(d.budget_ppb).ok()?;
+            let period_secs = d.window.as_secs();
+            let alerts = workbook::alerts(period_secs);
+            let sli = SliSpec::default();
+            Some(Arc::new(Slo {
+                name: DefaultSlo::NAME.into(),
+                target,
+                period_secs,
+                alerts,
+                sli,
+            }))
+        });
+        self
+    }
+
+    /// The policies, closest first.
+    pub fn policies(&self) -> &[Arc<Policy>] {
+        &self.policies
+    }
+
+    /// The objective of services without a policy.
+    pub fn default_slo(&self) -> Option<&Arc<Slo>> {
+        self.default_slo.as_ref()
+    }
+
+    /// What works and is probably not what was meant.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// The policy and SLO that hold for `objective` in `environment`; the policy is `None` for the default objective.
+    pub fn find(
+        &self,
+        objective: &ObjectiveName,
+        environment: Option<&str>,
+    ) -> Option<(Option<&Arc<Policy>>, &Arc<Slo>)> {
+        let mut named = false;
+        for policy in self.of_service(&objective.service) {
+            named = true;
+            let slo = policy.slos.iter().find(|s| s.name == objective.slo);
+            if let Some(slo) = slo.filter(|_| policy.covers(&objective.service, environment)) {
+                return Some((Some(policy), slo));
+            }
+        }
+        let default = self
+            .default_slo
+            .as_ref()
+            .filter(|d| !named && d.name == objective.slo)?;
+        Some((None, default))
+    }
+
+    /// The policies that speak of `service`, closest first; for the owner and tier to show.
+    pub fn of_service<'s, 'n>(
+        &'s self,
+        service: &'n str,
+    ) -> impl Iterator<Item = &'s Arc<Policy>> + use<'s, 'n> {
+        self.policies.iter().filter(move |p| p.service.matches(service))
+    }
+
+    /// Every kill switch with its policy, also those that are `off`.
+    pub fn kill_switches(&self) -> impl Iterator<Item = (&Arc<Policy>, &Arc<KillSwitch>)> {
+        self.policies
+            .iter()
+            .flat_map(|p| p.kill_switches.iter().map(move |k| (p, k)))
+    }
+
+    /// The flags that policies name, whatever the mode: those whose absence from a list means `off`.
+    pub fn named_flags(&self) -> Vec<NamedFlag> {
+        let named: BTreeSet<_> = self
+            .kill_switches()
+            .map(|(policy, switch)| NamedFlag {
+                service: policy.service.as_str().into(),
+                environment: policy.environment.clone(),
+                flag: Arc::clone(&switch.flag),
+            })
+            .collect();
+        named.into_iter().collect()
+    }
+
+    /// What telemetry is judged by, one a policy and SLO.
+    pub fn objectives(&self) -> Vec<ObjectiveSpec> {
+        let of_policy = |policy: &Arc<Policy>| {
+            let service: Arc<str> = policy.service.as_str().into();
+            let environment = policy.environment.clone();
+            policy.slos.clone().into_iter().map(move |slo| ObjectiveSpec {
+                name: ObjectiveName {
+                    service: Arc::clone(&service),
+                    slo: Arc::clone(&slo.name),
+                },
+                environment: environment.clone(),
+                sli: slo.sli.clone(),
+            })
+        };
+        self.policies.iter().flat_map(of_policy).collect()
+    }
+
+    /// What telemetry of services without a policy is judged by.
+    pub fn default_objective(&self) -> Option<DefaultObjective> {
+        let slo = self.default_slo.as_ref()?;
+        Some(DefaultObjective {
+            slo: Arc::clone(&slo.name),
+            sli: slo.sli.clone(),
+        })
+    }
+
+    /// The windows to keep for `objective`, whatever the environment: those of its alerts and kill switches, the common ones,
+    /// and the period.
+    pub fn plan(&self, objective: &ObjectiveName) -> Result<WindowPlan, PlanError> {
+        let mut windows = BTreeSet::from(COMMON_WINDOWS_SECS);
+        for policy in self.of_service(&objective.service) {
+            for slo in policy.slos.iter().filter(|s| s.name == objective.slo) {
+                add_slo(&mut windows, slo);
+            }
+            let concerned = |k: &&Arc<KillSwitch>| k.slo.as_ref().is_none_or(|s| *s == objective.slo);
+            windows.extend(
+                policy
+                    .kill_switches
+                    .iter()
+                    .filter(concerned)
+                    .map(|k| k.when.window_secs),
+            );
+        }
+        if let Some(slo) = self.default_slo.as_ref().filter(|d| d.name == objective.slo) {
+            add_slo(&mut windows, slo);
+        }
+        let totals: Vec<u64> = windows.iter().copied().collect();
+        let cohorts: Vec<u64> = windows.into_iter().filter(|&w| w <= COHORT_REACH_SECS).collect();
+        WindowPlan::new(&totals, &cohorts)
+    }
+}
+
+fn add_slo(windows: &mut BTreeSet<u64>, slo: &Slo) {
+    windows.insert(slo.period_secs);
+    windows.insert(workbook::exhaustion_window(slo.period_secs));
+    windows.extend(
+        slo.alerts
+            .iter()
+            .flat_map(|a| a.windows.iter().map(|w| w.window_secs)),
+    );
+}
+
+impl Policy {
+    /// Whether this policy speaks of `service` in `environment`.
+    pub fn covers(&self, service: &str, environment: Option<&str>) -> bool {
+        self.service.matches(service) && self.environment.as_deref().is_none_or(|e| environment == Some(e))
+    }
+}
