@@ -253,7 +253,7 @@ fn every_mistake_names_its_place_and_the_way_out() {
         (
             "      grpc:\n",
             "      grpc: {max_recv_msg_size_mib: 300}\n",
-            "g.yaml:4:13: receivers.otlp.protocols.grpc: 300 is above limits.max_in_flight_mib (256): \
+            "g.yaml:4:7: receivers.otlp.protocols.grpc: 300 is above limits.max_in_flight_mib (256): \
              such a request would never get in",
         ),
         (
@@ -318,18 +318,18 @@ fn every_mistake_names_its_place_and_the_way_out() {
         (
             "exporters: [prometheus]",
             "exporters: [prometeus]",
-            "g.yaml:12:60: service.pipelines.metrics/budget.exporters: `prometeus` is not an exporter or connector of this \
+            "g.yaml:12:61: service.pipelines.metrics/budget.exporters: `prometeus` is not an exporter or connector of this \
              file; did you mean `prometheus`?",
         ),
         (
             "exporters: [error_budget]",
             "exporters: [error_budget, prometheus]",
-            "g.yaml:11:56: service.pipelines.traces.exporters: `prometheus` cannot take telemetry; name error_budget",
+            "g.yaml:11:59: service.pipelines.traces.exporters: `prometheus` cannot take telemetry; name error_budget",
         ),
         (
             "exporters: [error_budget]",
             "processors: [batch], exporters: [error_budget]",
-            "g.yaml:11:46: service.pipelines.traces.processors: not supported in this version: processors",
+            "g.yaml:11:33: service.pipelines.traces.processors: not supported in this version: processors",
         ),
         (
             "    traces: ",
@@ -342,7 +342,7 @@ fn every_mistake_names_its_place_and_the_way_out() {
             "    tracing: ",
             "g.yaml:6:3: connectors.error_budget: no pipeline names it among its exporters, so \
              nothing would be counted\n\
-             g.yaml:11:5: service.pipelines.tracing: not a pipeline; did you mean `traces`? (or with a name: traces/eu)",
+             g.yaml:11:5: service.pipelines.tracing: not a pipeline; expected one of traces, metrics, logs, decisions (or with a name: traces/eu)",
         ),
         (
             "service:\n",
@@ -386,7 +386,7 @@ fn an_exporter_that_cannot_work_is_refused() {
         (
             "unleash: {endpoint: 'http://u', token: '${env:UNLEASH_TOKEN}'}",
             vec![],
-            "g.yaml:9:42: exporters.unleash.token: empty: the environment variable UNLEASH_TOKEN is not set; an admin or \
+            "g.yaml:9:35: exporters.unleash.token: empty: the environment variable UNLEASH_TOKEN is not set; an admin or \
              personal token that may switch the project's flags",
         ),
         (
@@ -418,7 +418,7 @@ fn an_exporter_that_cannot_work_is_refused() {
         (
             "webhook: {url: 'http://w', token: '${env:NOPE}'}",
             vec![],
-            "g.yaml:9:37: exporters.webhook.token: empty: the environment variable NOPE is not set; remove the key where none \
+            "g.yaml:9:30: exporters.webhook.token: empty: the environment variable NOPE is not set; remove the key where none \
              is wanted",
         ),
         (
