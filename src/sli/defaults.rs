@@ -160,3 +160,150 @@ fn rpc_code(value: AnyValue<'_>) -> Option<RpcCode> {
 fn integer(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RpcCode;
+    use crate::sli::Judgement::{Bad, Good};
+    use crate::sli::testing::{CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Sample, int, sample, text};
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+
+    const ANY: &str = "{ spans: { kind: any } }";
+    const UNSET: i32 = 0;
+    const OK: i32 = 1;
+    const ERROR: i32 = 2;
+
+    fn bad(sample: &Sample) -> bool {
+        match sample.judged_by(ANY) {
+            Bad => true,
+            Good => false,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn http_servers_are_bad_from_500_and_clients_from_400() {
+        for (status, server, client) in [
+            (100, false, false),
+            (200, false, false),
+            (302, false, false),
+            (404, false, true),
+            (429, false, true),
+            (499, false, true),
+            (500, true, true),
+            (503, true, true),
+            (599, true, true),
+        ] {
+            for key in ["http.response.status_code", "http.status_code"] {
+                for value in [
+                    int(status),
+                    text(&status.to_string()),
+                    Value::DoubleValue(status as f64),
+                ] {
+                    for (kind, expected) in [
+                        (SERVER, server),
+                        (CONSUMER, server),
+                        (INTERNAL, server),
+                        (CLIENT, client),
+                        (PRODUCER, client),
+                    ] {
+                        let sample = sample().kind(kind).attr(key, value.clone());
+                        assert_eq!(bad(&sample), expected, "{key} {value:?} kind {kind}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_code_beats_the_status_of_the_span() {
+        let key = "http.response.status_code";
+        assert!(!bad(&sample().attr(key, int(404)).status(ERROR)));
+        assert!(!bad(&sample().attr(key, int(200)).status(ERROR)));
+        assert!(bad(&sample().attr(key, int(500)).status(OK)));
+        assert!(!bad(&sample().attr("rpc.grpc.status_code", int(5)).status(ERROR)));
+    }
+
+    #[test]
+    fn without_a_valid_code_the_status_of_the_span_decides() {
+        let key = "http.response.status_code";
+        for value in [
+            int(0),
+            int(-1),
+            int(70_000),
+            text("none"),
+            text(""),
+            Value::BoolValue(true),
+        ] {
+            assert!(bad(&sample().attr(key, value.clone()).status(ERROR)), "{value:?}");
+            assert!(
+                !bad(&sample().attr(key, value.clone()).status(UNSET)),
+                "{value:?}"
+            );
+        }
+        for (status, expected) in [(UNSET, false), (OK, false), (ERROR, true), (7, false)] {
+            assert_eq!(bad(&sample().status(status)), expected);
+            assert_eq!(bad(&sample().kind(CONSUMER).status(status)), expected);
+        }
+        assert!(bad(&sample().attr("rpc.grpc.status_code", int(99)).status(ERROR)));
+    }
+
+    #[test]
+    fn the_current_name_comes_before_the_old_one() {
+        let both = sample()
+            .attr("http.status_code", int(200))
+            .attr("http.response.status_code", int(500));
+        assert!(bad(&both));
+        let broken = sample()
+            .attr("http.response.status_code", int(0))
+            .attr("http.status_code", int(500));
+        assert!(bad(&broken));
+    }
+
+    #[test]
+    fn grpc_codes_are_judged_as_the_conventions_say() {
+        // code, name, an error of a server
+        let table = [
+            (0, "OK", false),
+            (1, "CANCELLED", false),
+            (2, "UNKNOWN", true),
+            (3, "INVALID_ARGUMENT", false),
+            (4, "DEADLINE_EXCEEDED", true),
+            (5, "NOT_FOUND", false),
+            (6, "ALREADY_EXISTS", false),
+            (7, "PERMISSION_DENIED", false),
+            (8, "RESOURCE_EXHAUSTED", false),
+            (9, "FAILED_PRECONDITION", false),
+            (10, "ABORTED", false),
+            (11, "OUT_OF_RANGE", false),
+            (12, "UNIMPLEMENTED", true),
+            (13, "INTERNAL", true),
+            (14, "UNAVAILABLE", true),
+            (15, "DATA_LOSS", true),
+            (16, "UNAUTHENTICATED", false),
+        ];
+        for (code, name, server) in table {
+            let spellings = [
+                ("rpc.grpc.status_code", int(code)),
+                ("rpc.grpc.status_code", text(&code.to_string())),
+                ("rpc.response.status_code", text(name)),
+                ("rpc.connect_rpc.error_code", text(&name.to_lowercase())),
+                ("grpc.status_code", text(&code.to_string())),
+            ];
+            for (key, value) in spellings {
+                let sample = sample().attr("rpc.system", text("grpc")).attr(key, value.clone());
+                assert_eq!(bad(&sample), server, "{key} {value:?}");
+                assert_eq!(bad(&sample.kind(CLIENT)), code != 0, "client {key} {value:?}");
+            }
+        }
+        assert_eq!(RpcCode::from_name(b"canceled"), RpcCode::from_number(1));
+    }
+
+    #[test]
+    fn grpc_over_http_200_is_judged_by_its_own_code() {
+        let sample = sample()
+            .attr("http.response.status_code", int(200))
+            .attr("rpc.grpc.status_code", int(14));
+        assert!(bad(&sample));
+    }
+}

@@ -36,3 +36,31 @@ fn text(value: Option<AnyValue<'_>>) -> Option<&[u8]> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sli::testing::{Sample, int, sample, text};
+
+    fn endpoint(sample: &Sample) -> String {
+        let mut keys = KeyTableBuilder::default();
+        let slots = EndpointSlots::compile(&mut keys);
+        let owned = |context: &SpanContext<'_, '_>| slots.endpoint(context).to_vec();
+        String::from_utf8(sample.with_context(&keys.build(), owned)).unwrap()
+    }
+
+    #[test]
+    fn the_route_comes_before_the_method_before_the_name() {
+        let named = sample().named("GET /pay");
+        assert_eq!(endpoint(&named), "GET /pay");
+        let rpc = named.attr("rpc.method", text("Charge"));
+        assert_eq!(endpoint(&rpc), "Charge");
+        assert_eq!(endpoint(&rpc.attr("http.route", text("/pay/{id}"))), "/pay/{id}");
+    }
+
+    #[test]
+    fn a_route_that_is_empty_or_no_text_is_passed_over() {
+        assert_eq!(endpoint(&sample().named("a").attr("http.route", text(""))), "a");
+        assert_eq!(endpoint(&sample().named("a").attr("http.route", int(1))), "a");
+    }
+}

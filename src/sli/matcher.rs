@@ -163,7 +163,7 @@ impl<'de> Visitor<'de> for MatcherVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Matcher, A::Error> {
         let mut all = Vec::new();
         while let Some(key) = map.next_key()? {
-            all.push(condition(key, &mut map)?);
+            all.push(condition(&key, &mut map)?);
         }
         match all.len() {
             0 => Err(A::Error::custom(
@@ -191,7 +191,7 @@ enum Condition {
     Le,
 }
 
-fn condition<'de, A: MapAccess<'de>>(key: Condition, map: &mut A) -> Result<Matcher, A::Error> {
+fn condition<'de, A: MapAccess<'de>>(key: &Condition, map: &mut A) -> Result<Matcher, A::Error> {
     let ordered = |order, Value(literal)| Matcher::Check(Check::Ordered(order, literal));
     Ok(match key {
         Condition::Equals => Matcher::Check(Check::Equals(map.next_value::<Value>()?.0)),

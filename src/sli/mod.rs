@@ -22,6 +22,10 @@ mod objectives;
 mod predicate;
 mod services;
 mod success_codes;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use endpoint::EndpointSlots;
 pub use objectives::{DefaultObjective, OBJECTIVES_PER_SERVICE_MAX, ObjectiveSet, ObjectiveSpec, SliError};

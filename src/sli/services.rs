@@ -4,6 +4,9 @@ use super::glob::Glob;
 use super::{ObjectiveIndex, ObjectiveSpec};
 use hashbrown::HashMap;
 
+/// Objectives that are candidates together.
+type List = Box<[ObjectiveIndex]>;
+
 /// The objectives of services, by name and by pattern.
 #[derive(Debug, Default)]
 pub(super) struct Services {
@@ -17,9 +20,9 @@ pub(super) struct Services {
 #[derive(Debug, Default)]
 struct Environments {
     /// Those of every environment.
-    everywhere: Box<[ObjectiveIndex]>,
+    everywhere: List,
     /// Those of the environments that a policy names, with those of every environment.
-    named: Box<[(Box<[u8]>, Box<[ObjectiveIndex]>)]>,
+    named: Box<[(Box<[u8]>, List)]>,
 }
 
 impl Environments {

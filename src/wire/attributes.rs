@@ -15,6 +15,23 @@ pub struct Attributes<'a> {
     excess: u32,
 }
 
+impl Clone for Attributes<'_> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::default();
+        copy.clone_from(self);
+        copy
+    }
+
+    /// Copies into the room that is already there: a sink keeps a resource's attributes for its spans.
+    fn clone_from(&mut self, source: &Self) {
+        self.slots.clone_from(&source.slots);
+        self.set.clone_from(&source.set);
+        self.prefixed.clone_from(&source.prefixed);
+        self.seen = source.seen;
+        self.excess = source.excess;
+    }
+}
+
 impl<'a> Attributes<'a> {
     /// Room for the keys of `table`.
     pub fn new(table: &KeyTable) -> Self {
