@@ -1,0 +1,49 @@
+//! `burngate run`: configuration, logs, gateway.
+
+use super::{EXIT_FAILURE, EXIT_USAGE, RunArgs, complain, complain_of_config};
+use crate::config::{Config, ConfigError, FileStorage};
+use crate::gateway::GatewayError;
+use std::process::ExitCode;
+
+/// Runs until a signal ends it.
+pub(super) fn run(args: &RunArgs) -> ExitCode {
+    let config = match configured(args) {
+        Ok(config) => config,
+        Err(error) => return complain_of_config(&error),
+    };
+    crate::telemetry::init_logs(&config.logs);
+    for warning in &config.warnings {
+        tracing::warn!(file = %config.source, "{warning}");
+    }
+    if config.storage.is_none() {
+        tracing::warn!(
+            "no file_storage extension: counts and decisions live in memory only, a restart forgets them"
+        );
+    }
+    match crate::gateway::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+/// The configuration, with what the command line says on top.
+fn configured(args: &RunArgs) -> Result<Config, ConfigError> {
+    let mut config = args.config.load()?;
+    if let Some(directory) = args
+        .data_dir
+        .clone()
+        .filter(|directory| !directory.as_os_str().is_empty())
+    {
+        config.storage = Some(FileStorage { directory });
+    }
+    Ok(config)
+}
+
+fn failed(error: &GatewayError) -> ExitCode {
+    complain(&format!("burngate: {error}"));
+    ExitCode::from(if error.is_configuration() {
+        EXIT_USAGE
+    } else {
+        EXIT_FAILURE
+    })
+}

@@ -1,0 +1,153 @@
+//! `burngate validate`: everything that can be known without binding a port.
+
+use super::{ConfigArgs, complain, complain_of_config};
+use crate::config::{Config, ErrorBudget, Signals, format_duration};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Checks, and prints what the configuration comes to on stdout, warnings and mistakes on stderr.
+pub(super) fn validate(args: &ConfigArgs) -> ExitCode {
+    let config = match args.load() {
+        Ok(config) => config,
+        Err(error) => return complain_of_config(&error),
+    };
+    for warning in &config.warnings {
+        complain(&format!("warning: {}: {warning}", config.source));
+    }
+    let _ = write!(std::io::stdout().lock(), "{}", summary(&config));
+    ExitCode::SUCCESS
+}
+
+/// What a configuration comes to, for people.
+fn summary(config: &Config) -> String {
+    let mut out = format!("{}: ok\n", config.source);
+    let mut line = |name: &str, what: String| {
+        let _ = writeln!(out, "  {name:<11} {what}");
+    };
+    let grpc = config.grpc.as_ref().map(|it| format!("gRPC on {}", it.endpoint));
+    let http = config.http.as_ref().map(|it| format!("HTTP on {}", it.endpoint));
+    let doors: Vec<String> = grpc.into_iter().chain(http).collect();
+    line(
+        "receives",
+        format!("{} over {}", signals(config.signals), doors.join(" and ")),
+    );
+    line("objectives", objectives(&config.error_budget));
+    let prometheus = config
+        .prometheus
+        .iter()
+        .map(|it| format!("prometheus on {}", it.endpoint));
+    let pushed = config
+        .otlp_metrics
+        .iter()
+        .map(|it| format!("{} every {}", it.id, format_duration(it.interval)));
+    line("publishes", listed(prometheus.chain(pushed), "nothing"));
+    let unleash = config.unleash.iter().map(|it| it.id.clone());
+    let webhooks = config.webhooks.iter().map(|it| it.id.clone());
+    line(
+        "decides",
+        listed(
+            unleash.chain(webhooks),
+            "nothing: no decisions pipeline, so kill switches have no exporter",
+        ),
+    );
+    line(
+        "stores",
+        config.storage.as_ref().map_or("in memory only".to_owned(), |it| {
+            it.directory.display().to_string()
+        }),
+    );
+    line(
+        "API",
+        config
+            .api
+            .as_ref()
+            .map_or("off".to_owned(), |it| it.endpoint.to_string()),
+    );
+    line(
+        "health",
+        config
+            .health
+            .as_ref()
+            .map_or("off".to_owned(), |it| format!("{}{}", it.endpoint, it.path)),
+    );
+    out
+}
+
+fn signals(signals: Signals) -> String {
+    let all = [
+        (signals.traces, "traces"),
+        (signals.metrics, "metrics"),
+        (signals.logs, "logs"),
+    ];
+    listed(
+        all.into_iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, name)| name.to_owned()),
+        "nothing",
+    )
+}
+
+fn objectives(budget: &ErrorBudget) -> String {
+    let default = budget
+        .default_slo
+        .as_ref()
+        .map_or("none without a policy".to_owned(), |slo| {
+            let target = percent(1_000_000_000_u64.saturating_sub(slo.budget_ppb));
+            format!(
+                "{target} over {} for every service without a policy",
+                format_duration(slo.window)
+            )
+        });
+    format!(
+        "{default}, looked at every {}",
+        format_duration(budget.evaluation_interval)
+    )
+}
+
+/// Parts per billion as a percentage, exact.
+fn percent(ppb: u64) -> String {
+    let digits = format!("{}.{:07}", ppb / 10_000_000, ppb % 10_000_000);
+    format!("{}%", digits.trim_end_matches('0').trim_end_matches('.'))
+}
+
+fn listed(names: impl Iterator<Item = String>, none: &str) -> String {
+    let names: Vec<String> = names.collect();
+    if names.is_empty() {
+        none.to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConfigSource;
+
+    #[test]
+    fn a_share_is_written_exactly() {
+        for (ppb, text) in [
+            (999_000_000, "99.9%"),
+            (999_500_000, "99.95%"),
+            (990_000_000, "99%"),
+            (1, "0.0000001%"),
+        ] {
+            assert_eq!(percent(ppb), text);
+        }
+    }
+
+    #[test]
+    fn the_summary_tells_ports_objectives_and_exporters() {
+        let text = summary(&Config::load(&ConfigSource::Embedded).unwrap());
+        for expected in [
+            "traces, metrics, logs over gRPC on 0.0.0.0:4317 and HTTP on 0.0.0.0:4318",
+            "99.9% over 30d for every service without a policy, looked at every 1s",
+            "prometheus on 0.0.0.0:9464",
+            "no decisions pipeline",
+            "127.0.0.1:8055",
+        ] {
+            assert!(text.contains(expected), "{expected}\n{text}");
+        }
+    }
+}
