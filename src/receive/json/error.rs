@@ -14,7 +14,7 @@ pub struct Error {
 }
 
 /// Kinds of errors.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ErrorKind {
     /// Not JSON.
     #[error("{0}")]
@@ -23,11 +23,49 @@ pub enum ErrorKind {
     #[error("{0}")]
     Value(&'static str),
     /// Deeper than we follow.
-    #[error("nested too deeply")]
+    #[error("nested more than {} levels deep", super::token::MAX_DEPTH)]
     TooDeep,
     /// The message is larger than the limit.
     #[error("the message is larger than the limit")]
     TooLarge,
+}
+
+impl ErrorKind {
+    /// This, seen at `offset`.
+    #[cold]
+    pub(super) fn at(self, offset: usize) -> Error {
+        Error {
+            kind: self,
+            path: String::new(),
+            offset,
+        }
+    }
+}
+
+impl Error {
+    /// The same, seen from the message that holds field `name`.
+    #[cold]
+    pub(super) fn in_field(mut self, name: &str) -> Self {
+        let dot = if self.path.is_empty() || self.path.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
+        self.path = format!("{name}{dot}{}", self.path);
+        self
+    }
+
+    /// The same, seen from the list that holds it at `index`.
+    #[cold]
+    pub(super) fn in_list(mut self, index: usize) -> Self {
+        let dot = if self.path.is_empty() || self.path.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
+        self.path = format!("[{index}]{dot}{}", self.path);
+        self
+    }
 }
 
 impl std::error::Error for Error {}
