@@ -3,19 +3,25 @@
 //! A cohort is positional: (service, environment, sha, flag, variant); a missing part is a missing part, never an empty
 //! string, so that `{sha missing, flag x}` and `{sha x, flag missing}` can never share a key.
 //!
+//! * [`Extractor`] reads the deployment and the flags of an event, in every shape that SDKs and teams send them.
 //! * [`Registry`] gives cohorts, objectives, strata and sources small handles, and holds the caps.
 //! * [`encode_objective`], [`CohortKey::encode`]: the versioned bytes that registry and store share.
 
+mod deployment;
 mod encoding;
+mod extract;
+pub mod flags;
 mod interner;
 mod named;
 mod registry;
 mod text;
 
+pub use deployment::{Deployment, Inherited};
 pub use encoding::{
     CohortRef, DecodeError, ENCODING_VERSION, LevelRef, decode_objective, decode_stratum, encode_objective,
     encode_stratum,
 };
+pub use extract::{Evidence, Extractor, Piece};
 pub use named::NamedFlags;
 pub use registry::{Cap, Interned, Registry, RegistryStats};
 pub use text::{clip, stable_hash};

@@ -15,6 +15,8 @@ pub struct Cohorts {
     pub flag_list_attributes: Vec<String>,
     /// Prefixes of attributes that hold one flag each.
     pub flag_prefixes: Vec<String>,
+    /// Whether `!a` and `-a` in a list mean that flag `a` is off; otherwise they are part of its name.
+    pub flag_list_negation: bool,
     /// What a list says of a policy's flag that it does not name.
     pub absent: Absent,
     /// Flags read of one item.
@@ -69,6 +71,7 @@ impl Default for Cohorts {
                 "feature.flags.",
                 "feature_flag.",
             ]),
+            flag_list_negation: true,
             absent: Absent::Off,
             max_flags: 64,
             max_per_service: 10_000,

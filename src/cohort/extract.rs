@@ -1,0 +1,332 @@
+//! Reads what an event says of its deployment and its flags.
+//!
+//! Problem: flags come in many shapes, their grammar is slow to read, and a request has a thousand spans. Property wanted: no
+//! allocation and no parsing for a span that says what another one of the batch said. So reading has two steps. *Collect*
+//! gathers the raw pieces of evidence of a span, borrowed and unread; equal pieces mean equal flags, so the caller keeps a
+//! memo of them. *Read* parses the pieces, once for each distinct evidence. Of an evaluation only flag, result, reason and
+//! failure are collected: times and context ids differ from span to span, and a context id may name a person.
+
+use super::deployment::{DeploymentSlots, Inherited};
+use super::flags::{self, Evaluation, FlagSet, ListError, Mentions, Rank};
+use super::named::NamedFlags;
+use crate::config::{Absent, Cohorts};
+use crate::wire::{AnyValue, Attributes, Event, KeyTableBuilder, PrefixId, Slot, Span, Value};
+use std::sync::Arc;
+
+const KEYS: [&str; 2] = ["feature_flag.key", "feature_flag.flag_key"];
+const RESULTS: [&str; 5] = [
+    "feature_flag.result.variant",
+    "feature_flag.variant",
+    "feature_flag.evaluated.variant",
+    "feature_flag.result.value",
+    "feature_flag.evaluated.value",
+];
+const INDEX: &str = "feature_flag.result.variationIndex";
+const REASONS: [&str; 2] = ["feature_flag.result.reason", "feature_flag.evaluation.reason"];
+
+/// Names below `feature_flag.` that the semantic conventions (old and new) use for evaluations: never flags.
+const CONVENTION_NAMES: [&str; 7] = [
+    "feature_flag.key",
+    "feature_flag.flag_key",
+    "feature_flag.variant",
+    "feature_flag.version",
+    "feature_flag.system",
+    "feature_flag.provider_name",
+    "feature_flag.evaluation",
+];
+const CONVENTION_SPACES: [&str; 7] = [
+    "feature_flag.result.",
+    "feature_flag.evaluated.",
+    "feature_flag.evaluation.",
+    "feature_flag.provider.",
+    "feature_flag.set.",
+    "feature_flag.context.",
+    "feature_flag.error.",
+];
+
+/// One raw piece of flag evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Piece<'a> {
+    role: Role,
+    /// Of an attribute with a prefix: what stands behind it.
+    flag: &'a [u8],
+    value: AnyValue<'a>,
+}
+
+/// What a piece is. A key begins an evaluation; the pieces that follow it belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Role {
+    EventKey,
+    OwnKey,
+    Result,
+    Index,
+    Reason,
+    Failure,
+    Flag,
+    List(u16),
+}
+
+/// All evidence of one event, by place.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'e, 'a> {
+    /// Of the span and its events.
+    pub item: &'e [Piece<'a>],
+    /// Of its scope.
+    pub scope: &'e [Piece<'a>],
+    /// Of its resource.
+    pub resource: &'e [Piece<'a>],
+}
+
+/// See the module's words. Compiled once, shared by all batches.
+#[derive(Clone, Debug)]
+pub struct Extractor {
+    deployment: DeploymentSlots,
+    keys: [Slot; 2],
+    results: [Slot; 5],
+    index: Slot,
+    reasons: [Slot; 2],
+    error_type: Slot,
+    lists: Vec<Slot>,
+    prefixes: Vec<Prefix>,
+    named: NamedFlags,
+    absent_is_off: bool,
+    negation: bool,
+    max_flags: u32,
+}
+
+/// A prefix and the names behind it that are not flags.
+#[derive(Clone, Debug)]
+struct Prefix {
+    id: PrefixId,
+    names: Vec<Box<[u8]>>,
+    spaces: Vec<Box<[u8]>>,
+}
+
+impl Extractor {
+    /// Compiles the configured names; the attributes that they need go to `keys`.
+    pub fn compile(cohorts: &Cohorts, named: NamedFlags, keys: &mut KeyTableBuilder) -> Self {
+        let lists = &cohorts.flag_list_attributes;
+        Self {
+            deployment: DeploymentSlots::compile(&cohorts.deployment_attributes, keys),
+            keys: KEYS.map(|name| keys.key(name)),
+            results: RESULTS.map(|name| keys.key(name)),
+            index: keys.key(INDEX),
+            reasons: REASONS.map(|name| keys.key(name)),
+            error_type: keys.key("error.type"),
+            lists: lists.iter().map(|name| keys.key(name)).collect(),
+            prefixes: cohorts
+                .flag_prefixes
+                .iter()
+                .map(|prefix| Prefix {
+                    id: keys.prefix(prefix),
+                    names: behind(prefix, lists.iter().map(String::as_str).chain(CONVENTION_NAMES)),
+                    spaces: behind(prefix, CONVENTION_SPACES.into_iter()),
+                })
+                .collect(),
+            named,
+            absent_is_off: cohorts.absent == Absent::Off,
+            negation: cohorts.flag_list_negation,
+            max_flags: cohorts.max_flags,
+        }
+    }
+
+    /// The flags that a policy of `service` names, sorted.
+    pub fn named_flags(&self, service: &str) -> Vec<Arc<str>> {
+        self.named.of(service)
+    }
+
+    /// What scope and resource say of the deployment.
+    pub fn inherit<'a>(&self, scope: &Attributes<'a>, resource: &Attributes<'a>) -> Inherited<'a> {
+        self.deployment.inherit(scope, resource)
+    }
+
+    /// The raw deployment of a span; [`super::Deployment::read`] reads it.
+    #[inline]
+    pub fn deployment<'a>(&self, item: &Attributes<'a>, inherited: &Inherited<'a>) -> Option<AnyValue<'a>> {
+        self.deployment.find(item, inherited)
+    }
+
+    /// Whether the span is itself the evaluation of a flag, as some hooks write it, and so never a request.
+    #[inline]
+    pub fn is_evaluation(&self, span: &Span<'_>, attributes: &Attributes<'_>) -> bool {
+        self.keys.iter().any(|slot| attributes.get(*slot).is_some())
+            && (span.name == b"feature_flag.evaluation"
+                || span.name.starts_with(b"LDClient.variation")
+                || span.name.starts_with(b"variation"))
+    }
+
+    /// Appends the evidence of a span and its events to `out`.
+    #[inline]
+    pub fn collect_item<'a>(
+        &self,
+        attributes: &Attributes<'a>,
+        events: &[Event<'a>],
+        out: &mut Vec<Piece<'a>>,
+    ) {
+        for event in events {
+            self.collect_evaluation(&event.attributes, Role::EventKey, out);
+        }
+        self.collect(attributes, out);
+    }
+
+    /// Appends the evidence of one item's attributes (a span's, a scope's, a resource's) to `out`.
+    #[inline]
+    pub fn collect<'a>(&self, attributes: &Attributes<'a>, out: &mut Vec<Piece<'a>>) {
+        self.collect_evaluation(attributes, Role::OwnKey, out);
+        for (prefix, flag, value) in attributes.prefixed() {
+            if self
+                .prefixes
+                .iter()
+                .any(|known| known.id == *prefix && known.is_flag(flag))
+            {
+                out.push(Piece {
+                    role: Role::Flag,
+                    flag,
+                    value: *value,
+                });
+            }
+        }
+        for (place, slot) in (0u16..).zip(&self.lists) {
+            if let Some(value) = attributes.get(*slot)
+                && !matches!(value.value(), Ok(Value::Empty))
+            {
+                out.push(Piece {
+                    role: Role::List(place),
+                    flag: b"",
+                    value,
+                });
+            }
+        }
+    }
+
+    #[inline]
+    fn collect_evaluation<'a>(&self, attributes: &Attributes<'a>, role: Role, out: &mut Vec<Piece<'a>>) {
+        let Some(key) = first(attributes, &self.keys) else {
+            return;
+        };
+        let mut push = |role, value| {
+            out.push(Piece {
+                role,
+                flag: b"",
+                value,
+            })
+        };
+        push(role, key);
+        if let Some(result) = first(attributes, &self.results) {
+            push(Role::Result, result);
+        } else if let Some(index) = first(attributes, &[self.index]) {
+            push(Role::Index, index);
+        }
+        if let Some(reason) = first(attributes, &self.reasons) {
+            push(Role::Reason, reason);
+        }
+        // On a span `error.type` speaks of the request, not of the evaluation.
+        if role == Role::EventKey
+            && let Some(error) = first(attributes, &[self.error_type])
+        {
+            push(Role::Failure, error);
+        }
+    }
+
+    /// Reads evidence. `named` are the flags of [`Self::named_flags`].
+    pub fn read(&self, evidence: &Evidence<'_, '_>, named: &[Arc<str>]) -> FlagSet {
+        let mut mentions = Mentions::default();
+        self.read_place(
+            evidence.resource,
+            Rank::ResourceFlag,
+            Rank::ResourceList,
+            &mut mentions,
+        );
+        self.read_place(evidence.scope, Rank::ScopeFlag, Rank::ScopeList, &mut mentions);
+        self.read_place(evidence.item, Rank::ItemFlag, Rank::ItemList, &mut mentions);
+        mentions.resolve(named, self.absent_is_off, self.max_flags)
+    }
+
+    fn read_place(&self, pieces: &[Piece<'_>], own: Rank, list: fn(u16) -> Rank, mentions: &mut Mentions) {
+        let mut rest = pieces;
+        while let Some((piece, behind)) = rest.split_first() {
+            rest = behind;
+            match piece.role {
+                Role::EventKey | Role::OwnKey => {
+                    let rank = if piece.role == Role::EventKey {
+                        Rank::Event
+                    } else {
+                        own
+                    };
+                    let mut evaluation = Evaluation {
+                        key: piece.value,
+                        result: None,
+                        index: None,
+                        reason: None,
+                        failed: false,
+                    };
+                    while let Some((piece, behind)) = rest.split_first() {
+                        match piece.role {
+                            Role::Result => evaluation.result = Some(piece.value),
+                            Role::Index => evaluation.index = Some(piece.value),
+                            Role::Reason => evaluation.reason = Some(piece.value),
+                            Role::Failure => evaluation.failed = true,
+                            Role::EventKey | Role::OwnKey | Role::Flag | Role::List(_) => break,
+                        }
+                        rest = behind;
+                    }
+                    mentions.evaluation(rank, &evaluation);
+                }
+                Role::Flag => Self::read_flag(piece, own, mentions),
+                Role::List(place) => self.read_list(piece.value, list(place), mentions),
+                // Only ever behind a key.
+                Role::Result | Role::Index | Role::Reason | Role::Failure => {}
+            }
+        }
+    }
+
+    fn read_flag(piece: &Piece<'_>, rank: Rank, mentions: &mut Mentions) {
+        let Some(flag) = flags::flag_key(piece.flag) else {
+            return mentions.invalid();
+        };
+        let variant = flags::normalise(piece.value);
+        if variant.is_none() {
+            mentions.invalid();
+        }
+        mentions.push(rank, flag, variant);
+    }
+
+    fn read_list(&self, value: AnyValue<'_>, rank: Rank, mentions: &mut Mentions) {
+        match flags::read_list(value, self.negation, rank, mentions) {
+            Ok(true) => mentions.has_list = true,
+            Ok(false) => {
+                mentions.has_unknown = true;
+                mentions.problems.truncated_lists += 1;
+            }
+            Err(error) => {
+                mentions.has_unknown |= error == ListError::Unreadable;
+                mentions.problems.rejected_lists += 1;
+            }
+        }
+    }
+}
+
+impl Prefix {
+    #[inline]
+    fn is_flag(&self, flag: &[u8]) -> bool {
+        !self.names.iter().any(|name| **name == *flag)
+            && !self.spaces.iter().any(|space| flag.starts_with(space))
+    }
+}
+
+/// What stands behind `prefix` in those of `names` that begin with it.
+fn behind<'n>(prefix: &str, names: impl Iterator<Item = &'n str>) -> Vec<Box<[u8]>> {
+    names
+        .filter_map(|name| name.strip_prefix(prefix))
+        .map(|rest| rest.as_bytes().into())
+        .collect()
+}
+
+/// The first of `slots` that holds something.
+#[inline]
+fn first<'a>(attributes: &Attributes<'a>, slots: &[Slot]) -> Option<AnyValue<'a>> {
+    slots.iter().find_map(|slot| {
+        let value = attributes.get(*slot)?;
+        (!matches!(value.value(), Ok(Value::Empty | Value::Str(b"")))).then_some(value)
+    })
+}
