@@ -4,17 +4,41 @@
 //! the windows in use; coarser tiers live in the store. *Evidence cells* count per (objective, cohort, stratum, source) in
 //! 10 s blocks for 30 minutes. Counts are integers; ratios exist only at the edge.
 
+mod block;
+mod changed;
+mod evidence;
+mod fold;
+mod frame;
 mod history;
 mod limits;
+mod moment;
 mod plan;
+mod restore;
+mod running;
+mod series;
+mod state;
+mod sum;
 mod table;
 mod tap;
+mod varint;
+mod wants;
 
-pub use history::{Chunk, History, HistoryError, SeriesRef, Tier};
+pub use evidence::CellKey;
+pub use fold::{ChunkRow, Fold};
+pub use frame::FrameBuilder;
+pub use history::{Chunk, ChunkVisitor, History, HistoryError, SeriesRef, Tier};
+use limits::FUTURE_SECS;
 pub use limits::{EVIDENCE_SECS, LATE_SECS, LedgerLimits};
 pub use plan::{COHORT_REACH_SECS, PlanError, TOTAL_REACH_SECS, WindowPlan};
-pub use table::{Kinds, Ledger, LedgerStats, SumError};
+pub use restore::Nameless;
+pub use state::SeriesState;
+pub use sum::SumError;
+pub use table::{Kinds, Ledger, LedgerStats};
 pub use tap::{Compiled, Tap, TapError, TapOutcome};
+pub use wants::{Supply, Want, resolve};
+
+pub(crate) use frame::Frame;
+pub(crate) use restore::fine_slots;
 
 use crate::cohort::{CohortId, ObjectiveId, SourceId, StratumId};
 use crate::time::UnixNanos;

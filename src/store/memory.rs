@@ -16,6 +16,16 @@ impl History for MemStore {
     ) -> Result<Option<Chunk>, HistoryError> {
         Ok(None)
     }
+
+    fn scan(
+        &self,
+        _tier: Tier,
+        _from_secs: u64,
+        _to_secs: u64,
+        _visit: &mut crate::ledger::ChunkVisitor<'_>,
+    ) -> Result<(), HistoryError> {
+        Ok(())
+    }
 }
 
 impl Journal for MemStore {
