@@ -2,13 +2,15 @@
 //!
 //! | the span has | bad, for a server (also consumer, internal) | bad, for a client (also producer) |
 //! | --- | --- | --- |
-//! | an RPC status | UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS | all but OK |
+//! | an RPC status | one of 2, 4, 12, 13, 14, 15 (below) | all but OK |
 //! | else an HTTP status | 500 and above | 400 and above |
 //! | else | span status Error | span status Error |
 //!
-//! The RPC status comes first because gRPC answers HTTP 200 whatever became of the call. A status code beats the span's
-//! status: an SDK that marks every 404 as Error must not burn a server's budget. A status code that is none (0, a text, out
-//! of range) is passed over, so that a connection that died without an answer is judged by the span's status.
+//! The RPC statuses that blame the server are UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL,
+//! UNAVAILABLE and DATA_LOSS. The RPC status comes first because gRPC answers HTTP 200 whatever became of the
+//! call. A status code beats the span's status: an SDK that marks every 404 as Error must not burn a server's
+//! budget. A status code that is none (0, a text, out of range) is passed over, so that a connection that
+//! died without an answer is judged by the span's status.
 
 use super::{SpanContext, expr::KINDS};
 use crate::wire::{AnyValue, Attributes, KeyTableBuilder, Slot, Value};
@@ -50,7 +52,8 @@ impl RpcCode {
             .map(Self)
     }
 
-    /// The code of a name in any case (`DEADLINE_EXCEEDED`, Connect's `deadline_exceeded`, `CANCELED`), or of a number as text.
+    /// The code of a name in any case (`DEADLINE_EXCEEDED`, Connect's `deadline_exceeded`, `CANCELED`), or of
+    /// a number as text.
     pub fn from_name(name: &[u8]) -> Option<Self> {
         if name.first().is_some_and(u8::is_ascii_digit) {
             return integer(name).and_then(Self::from_number);

@@ -1,7 +1,8 @@
 //! The endpoint class of a span, one half of the stratum of the evidence cells.
 //!
-//! Two variants of a flag may be compared only on like requests, so a request's endpoint must be a class of low
-//! cardinality: the route template, the RPC method, or the span's name, which the conventions keep low. Never the path.
+//! Two variants of a flag may be compared only on like requests, so a request's endpoint must be a class of
+//! low cardinality: the route template, the RPC method, or the span's name, which the conventions keep low.
+//! Never the path.
 
 use super::SpanContext;
 use crate::wire::{AnyValue, KeyTableBuilder, Slot, Value};
@@ -22,7 +23,8 @@ impl EndpointSlots {
         }
     }
 
-    /// `http.route`, else `rpc.method`, else the span's name; empty values and values that are no strings are passed over.
+    /// `http.route`, else `rpc.method`, else the span's name; empty values and values that are no strings are
+    /// passed over.
     pub fn endpoint<'a>(&self, context: &SpanContext<'_, 'a>) -> &'a [u8] {
         text(context.attributes.get(self.route))
             .or_else(|| text(context.attributes.get(self.method)))

@@ -1,7 +1,8 @@
 //! Globs over bytes.
 //!
-//! `*` is any run of characters (slashes too: a route, a region and a service name are not paths in a file system), `?` is one
-//! character. Rejected: globset, which matches paths and turns every pattern into a regular expression.
+//! `*` is any run of characters (slashes too: a route, a region and a service name are not paths in a file
+//! system), `?` is one character. Rejected: globset, which matches paths and turns every pattern into a
+//! regular expression.
 
 /// A compiled glob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +43,8 @@ impl Glob {
             .count()
     }
 
-    /// Whether the whole text matches. Only the last star is ever retried, so that this takes at most pattern times text.
+    /// Whether the whole text matches. Only the last star is ever retried, so that this takes at most pattern
+    /// times text.
     pub(super) fn matches(&self, text: &[u8]) -> bool {
         let (mut token, mut at) = (0, 0);
         let mut retry = None;

@@ -1,11 +1,12 @@
 //! Objectives compiled from policy; judges a span good, bad or not ours.
 //!
-//! Everything a policy says about telemetry is compiled once, when the policy is loaded: attribute keys become slots of one
-//! key table, expressions become trees over slots, services become an index. Judging then is a few comparisons on borrowed
-//! bytes, without allocation.
+//! Everything a policy says about telemetry is compiled once, when the policy is loaded: attribute keys
+//! become slots of one key table, expressions become trees over slots, services become an index. Judging then
+//! is a few comparisons on borrowed bytes, without allocation.
 //!
-//! The key table is shared with whoever else reads the same spans (cohorts, event strata): [`ObjectiveSet::compile`] takes
-//! the builder and keeps only slots. Rejected: a table an objective set, which would walk the attributes once for each.
+//! The key table is shared with whoever else reads the same spans (cohorts, event strata):
+//! [`ObjectiveSet::compile`] takes the builder and keeps only slots. Rejected: a table an objective set,
+//! which would walk the attributes once for each.
 
 pub mod defaults;
 pub mod endpoint;
@@ -44,8 +45,9 @@ pub enum Judgement {
     Bad,
     /// The span does not belong to this objective.
     NotOurs,
-    /// The span would belong to this objective, but its duration decides and is no duration (it ends before it starts, or
-    /// has no start): neither fast nor slow, so it counts neither way. The tally counts these by themselves.
+    /// The span would belong to this objective, but its duration decides and is no duration (it ends before
+    /// it starts, or has no start): neither fast nor slow, so it counts neither way. The tally counts these
+    /// by themselves.
     Invalid,
 }
 

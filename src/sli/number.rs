@@ -1,6 +1,7 @@
 //! Numbers of attributes and policies, compared exactly.
 //!
-//! An integer is not turned into a float to be compared with one: above 2^53 that would make different numbers equal.
+//! An integer is not turned into a float to be compared with one: above 2^53 that would make different
+//! numbers equal.
 
 use super::expr::Literal;
 use std::cmp::Ordering;

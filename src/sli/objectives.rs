@@ -41,7 +41,7 @@ pub enum SliError {
     },
     /// More than [`OBJECTIVES_PER_SERVICE_MAX`] objectives for one service.
     #[error(
-        "service {service:?} has {count} SLOs in one environment, at most {OBJECTIVES_PER_SERVICE_MAX} are possible"
+        "service {service:?} has {count} SLOs in one environment, at most {OBJECTIVES_PER_SERVICE_MAX} can be"
     )]
     TooManyForService {
         /// The service or its pattern.
@@ -91,7 +91,8 @@ struct Objective {
 }
 
 impl ObjectiveSet {
-    /// Compiles `objectives`, and `default` for services without a policy; the attribute keys that they read go to `keys`.
+    /// Compiles `objectives`, and `default` for services without a policy; the attribute keys that they read
+    /// go to `keys`.
     ///
     /// Indices number the objectives in the order given; the default comes last.
     pub fn compile(
@@ -140,15 +141,18 @@ impl ObjectiveSet {
         self.objectives.is_empty()
     }
 
-    /// The objectives that a resource of `service` in `environment` may feed, at most [`OBJECTIVES_PER_SERVICE_MAX`].
+    /// The objectives that a resource of `service` in `environment` may feed, at most
+    /// [`OBJECTIVES_PER_SERVICE_MAX`].
     ///
-    /// The most specific policy that covers the environment decides: the service by name, then patterns (the one with most
-    /// literal characters first). The default objective is for services that no policy names in any environment.
+    /// The most specific policy that covers the environment decides: the service by name, then patterns (the
+    /// one with most literal characters first). The default objective is for services that no policy names in
+    /// any environment.
     pub fn candidates(&self, service: &[u8], environment: Option<&[u8]>) -> &[ObjectiveIndex] {
         self.services.get(service, environment)
     }
 
-    /// The name of an objective for telemetry of `service`: patterns and the default carry the actual service.
+    /// The name of an objective for telemetry of `service`: patterns and the default carry the actual
+    /// service.
     pub fn objective_name(&self, objective: ObjectiveIndex, service: &Arc<str>) -> ObjectiveName {
         let known = self.objectives.get(usize::from(objective.0));
         let slo = known.map_or_else(|| Arc::from(""), |known| known.slo.clone());

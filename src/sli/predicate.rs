@@ -1,7 +1,7 @@
 //! Expressions, compiled to slots.
 //!
-//! Terms of a conjunction or disjunction are sorted by cost, cheapest first: tests have no side effects, so only the
-//! price changes, and a regular expression runs only on spans that everything cheaper let through.
+//! Terms of a conjunction or disjunction are sorted by cost, cheapest first: tests have no side effects, so
+//! only the price changes, and a regular expression runs only on spans that everything cheaper let through.
 
 use super::SpanContext;
 use super::check::Check;
@@ -54,8 +54,9 @@ pub(super) enum Source {
     },
 }
 
-/// Attributes that the semantic conventions renamed without a change of meaning. A policy written with one name also reads
-/// telemetry with the other: half a fleet with an older SDK must not count as good because its status codes go unseen.
+/// Attributes that the semantic conventions renamed without a change of meaning. A policy written with one
+/// name also reads telemetry with the other: half a fleet with an older SDK must not count as good because
+/// its status codes go unseen.
 const RENAMED: [(&str, &str); 4] = [
     ("http.response.status_code", "http.status_code"),
     ("http.request.method", "http.method"),
@@ -216,7 +217,8 @@ fn content(value: Option<AnyValue<'_>>) -> Option<Value<'_>> {
     value?.value().ok().filter(|value| *value != Value::Empty)
 }
 
-/// The bits of the named values that a check admits. Values that have no name yet (bit 7) pass only a negated check.
+/// The bits of the named values that a check admits. Values that have no name yet (bit 7) pass only a negated
+/// check.
 fn admitted(check: &expr::Check, names: &[&str], negated: bool) -> u8 {
     let bit = |literal: &Literal| {
         let named = |name: &&str| matches!(literal, Literal::Text(text) if text == name);

@@ -91,7 +91,8 @@ impl Services {
             .into_iter()
             .map(|(service, list)| (Glob::new(service), Environments::new(&list)))
             .collect();
-        // Stable: equally specific patterns stay in the order of their texts, whatever the order of the files.
+        // Stable: equally specific patterns stay in the order of their texts, whatever the order of the
+        // files.
         patterns.sort_by_key(|(glob, _)| std::cmp::Reverse(glob.literal_len()));
         Self {
             named: named

@@ -1,15 +1,18 @@
 //! The `sli:` block of a policy.
 //!
 //! ```yaml
-//! sli: { spans: { kind: [ server ], match: { http.route: [ /checkout, /pay ] } }, bad: "http.response.status_code >= 500" }
+//! sli:
+//!   spans: { kind: [ server ], match: { http.route: [ /checkout, /pay ] } }
+//!   bad: "http.response.status_code >= 500"
 //! sli: { good: "http.response.status_code in (200, 201)" }
 //! sli: { success_codes: [ 200, 201, "3xx" ] }           # an allow-list
-//! sli: { faster_than: 250ms, failed: exclude }           # latency; failed requests count as bad unless excluded
+//! sli: { faster_than: 250ms, failed: exclude }           # latency; failed requests are bad unless excluded
 //! sli: {}                                                # availability by semantic conventions
 //! ```
 //!
-//! With `faster_than`, what failed is decided as for availability: by `bad:`, `good:` or `success_codes:` beside it, else by
-//! conventions. A span is fast if its duration is **less than** the threshold; one exactly as long is not faster.
+//! With `faster_than`, what failed is decided as for availability: by `bad:`, `good:` or `success_codes:`
+//! beside it, else by conventions. A span is fast if its duration is **less than** the threshold; one exactly
+//! as long is not faster.
 
 use super::duration::parse_nanos;
 use super::expr::{Expr, Field, KINDS};
@@ -76,7 +79,8 @@ pub struct SpanSelector {
     pub conditions: Vec<Expr>,
 }
 
-/// A set of span kinds. The default is server and consumer, so that a request is counted once: where it is served.
+/// A set of span kinds. The default is server and consumer, so that a request is counted once: where it is
+/// served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kinds(u8);
 
@@ -212,6 +216,9 @@ impl TryFrom<RawSelector> for SpanSelector {
             conditions.extend(matcher.map(|matcher| matcher.into_expr(&field)).transpose()?);
         }
         for (name, matcher) in raw.r#match {
+            if name.is_empty() {
+                return Err("match names an empty attribute".to_owned());
+            }
             let field = Field::from_name(&name);
             match field {
                 Field::Kind => return Err("kind is chosen by spans.kind, not by match".to_owned()),

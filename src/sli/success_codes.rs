@@ -1,9 +1,9 @@
 //! `success_codes:`, the allow-list of status codes.
 //!
-//! A number from 100 to 599 or a class such as `2xx` is an HTTP status; a name such as `NOT_FOUND` or a number from 0 to 16
-//! is a gRPC status. The list decides for the protocols that it names: a gRPC request is judged by conventions when the list
-//! holds only HTTP statuses, and so is a request without any status. So a list written for a service's HTTP side does not
-//! make every message that the service consumes an error.
+//! A number from 100 to 599 or a class such as `2xx` is an HTTP status; a name such as `NOT_FOUND` or a
+//! number from 0 to 16 is a gRPC status. The list decides for the protocols that it names: a gRPC request is
+//! judged by conventions when the list holds only HTTP statuses, and so is a request without any status. So a
+//! list written for a service's HTTP side does not make every message that the service consumes an error.
 
 use super::defaults::RpcCode;
 use serde::de::{Error, Visitor};

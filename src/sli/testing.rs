@@ -1,4 +1,5 @@
-//! Spans for tests: encoded by opentelemetry-proto, walked by `wire`, so that judgements are tested on real bytes.
+//! Spans for tests: encoded by opentelemetry-proto, walked by `wire`, so that judgements are tested on real
+//! bytes.
 
 use super::{ObjectiveIndex, ObjectiveName, ObjectiveSet, ObjectiveSpec, SliSpec, SpanContext};
 use crate::sli::Judgement;

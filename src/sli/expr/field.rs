@@ -17,9 +17,10 @@ pub enum Place {
 
 /// What an expression or selector can look at.
 ///
-/// Reserved names are `kind`, `name`, `status` (or `status.code`), `status.message` and `duration`, each also with `span.`
-/// before it, and `scope.name` (or `scope`) and `scope.version`. Every other name is an attribute key; `span.`, `scope.` and
-/// `resource.` before it say where. In backticks a key is taken as it stands: `` span.`kind` `` is an attribute named "kind".
+/// Reserved names are `kind`, `name`, `status` (or `status.code`), `status.message` and `duration`, each also
+/// with `span.` before it, and `scope.name` (or `scope`) and `scope.version`. Every other name is an
+/// attribute key; `span.`, `scope.` and `resource.` before it say where. In backticks a key is taken as it
+/// stands: `` span.`kind` `` is an attribute named "kind".
 ///
 /// Empty names, versions and messages count as missing: the wire cannot tell them apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

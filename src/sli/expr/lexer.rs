@@ -142,8 +142,8 @@ impl<'t> Lexer<'t> {
         Ok(Token::Key(prefix.to_owned(), key))
     }
 
-    /// A string. A backslash escapes the quote and itself and otherwise stays, so that `"\d+"` is the regular expression
-    /// that it looks like.
+    /// A string. A backslash escapes the quote and itself and otherwise stays, so that `"\d+"` is the regular
+    /// expression that it looks like.
     fn quoted(&mut self, quote: char) -> Result<Token, ExprError> {
         let column = self.column;
         let mut text = String::new();

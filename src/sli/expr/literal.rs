@@ -86,7 +86,8 @@ impl RegexPattern {
                 regex::Error::CompiledTooBig(_) => {
                     format!("needs more than {REGEX_BYTES_MAX} bytes when compiled")
                 }
-                // The parser draws the pattern with a caret over several lines; its last line says what is wrong.
+                // The parser draws the pattern with a caret over several lines; its last line says what is
+                // wrong.
                 other => other
                     .to_string()
                     .lines()
@@ -109,8 +110,8 @@ impl fmt::Display for RegexPattern {
     }
 }
 
-/// A glob: `*` is any run of characters (also none, also slashes), `?` is one character, a backslash takes the next
-/// character as it stands.
+/// A glob: `*` is any run of characters (also none, also slashes), `?` is one character, a backslash takes
+/// the next character as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GlobPattern(pub String);
 

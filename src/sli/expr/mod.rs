@@ -12,14 +12,17 @@
 //! value      = number | duration | true | false | bare-word | "string" | 'string'
 //! ```
 //!
-//! Two rules decide what is easy to get wrong. **A missing attribute makes every comparison false**, `!=`, `!~` and `not in`
-//! too (as SQL does): `http.response.status_code != 200` says nothing of a span without a status code. `not (...)` is plain
-//! negation: `not (http.response.status_code == 200)` holds for it. **Numbers are numbers however they were sent**: the
-//! integer 500 and the string "500" are equal to each other and to `500`.
+//! Two rules decide what is easy to get wrong. **A missing attribute makes every comparison false**, `!=`,
+//! `!~` and `not in` too (as SQL does): `http.response.status_code != 200` says nothing of a span without a
+//! status code. `not (...)` is plain negation: `not (http.response.status_code == 200)` holds for it.
+//! **Numbers are numbers however they were sent**: the integer 500 and the string "500" are equal to each
+//! other and to `500`.
 //!
-//! Rejected: CEL and OTTL. Their crates carry functions, macros and an allocating evaluator of values; a policy needs
-//! comparisons that compile to slots.
+//! Rejected: CEL and OTTL. Their crates carry functions, macros and an allocating evaluator of values; a
+//! policy needs comparisons that compile to slots.
 
+#[cfg(test)]
+pub(super) mod arbitrary;
 mod field;
 mod lexer;
 mod literal;

@@ -1,6 +1,7 @@
 //! Which checks a field can have, and what its values must be.
 //!
-//! A comparison that can never hold is a policy that counts nothing, so it is refused when the policy is read.
+//! A comparison that can never hold is a policy that counts nothing, so it is refused when the policy is
+//! read.
 
 use super::{Check, Field, Literal, Test};
 use crate::sli::duration::parse_nanos;
@@ -18,9 +19,12 @@ pub const KINDS: [&str; 6] = [
 pub const STATUSES: [&str; 3] = ["unset", "ok", "error"];
 
 impl Test {
-    /// A test, with its values brought into the form of its field (`SPAN_KIND_SERVER` and `2` become `server`); the error
-    /// says what the field can be compared with.
+    /// A test, with its values brought into the form of its field (`SPAN_KIND_SERVER` and `2` become
+    /// `server`); the error says what the field can be compared with.
     pub fn new(field: Field, negated: bool, check: Check) -> Result<Self, String> {
+        if negated && matches!(check, Check::Ordered(..)) {
+            return Err("an order has no negation; use the opposite order".to_owned());
+        }
         let check = match field {
             Field::Kind => named(&field, check, &KINDS, "SPAN_KIND_")?,
             Field::Status => named(&field, check, &STATUSES, "STATUS_CODE_")?,
@@ -92,8 +96,7 @@ fn of_value(field: &Field, check: Check) -> Result<Check, String> {
     match number {
         Some(number) => Ok(Check::Ordered(order, number)),
         None => Err(format!(
-            "{field} {order} {literal} compares with no number; attributes are ordered as numbers, \
-                             and only duration takes a unit"
+            "{field} {order} {literal} compares with no number; only numbers are ordered, and only duration takes a unit"
         )),
     }
 }

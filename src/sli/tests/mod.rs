@@ -1,0 +1,5 @@
+mod latency;
+mod policies;
+mod reference;
+mod selectors;
+mod services;
