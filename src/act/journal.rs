@@ -5,6 +5,7 @@
 //! taken for a decision.
 
 use crate::decide::Decision;
+use crate::store::Journal;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -41,6 +42,35 @@ impl<T: DecisionLog + ?Sized> DecisionLog for Arc<T> {
 
     fn load(&self) -> Result<Loaded, JournalError> {
         (**self).load()
+    }
+}
+
+/// The journal in the gateway's store.
+pub struct StoreLog<J: ?Sized>(pub Arc<J>);
+
+impl<J: ?Sized> fmt::Debug for StoreLog<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreLog")
+    }
+}
+
+impl<J: Journal + ?Sized + 'static> DecisionLog for StoreLog<J> {
+    fn record(&self, decision: &Decision) -> Result<(), JournalError> {
+        let row = encode(decision)?;
+        self.0
+            .put(&decision.id, &row)
+            .map_err(|e| JournalError(e.to_string()))
+    }
+
+    fn load(&self) -> Result<Loaded, JournalError> {
+        let mut loaded = Loaded::default();
+        for (id, row) in self.0.all().map_err(|e| JournalError(e.to_string()))? {
+            match decode(&id, &row) {
+                Ok(decision) => loaded.decisions.push(decision),
+                Err(error) => loaded.unreadable.push(error.to_string()),
+            }
+        }
+        Ok(loaded)
     }
 }
 
@@ -89,6 +119,8 @@ pub fn decode(id: &str, row: &[u8]) -> Result<Decision, JournalError> {
 mod tests {
     use super::*;
     use crate::act::tests::decision;
+    use crate::decide::DecisionState;
+    use crate::store::MemStore;
     use proptest::prelude::*;
 
     #[test]
@@ -107,6 +139,19 @@ mod tests {
         let error = decode(&d.id, newer.as_bytes()).unwrap_err().to_string();
         assert!(error.contains("version 9") && error.contains(&d.id), "{error}");
         assert!(decode("other", &encode(&d).unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_store_keeps_the_last_row_of_each_decision() {
+        let log = StoreLog(Arc::new(MemStore::new()));
+        let mut d = decision("f");
+        log.record(&d).unwrap();
+        d.state = DecisionState::Sending { attempt: 1 };
+        log.record(&d).unwrap();
+        log.0.put("broken", b"{").unwrap();
+        let loaded = log.load().unwrap();
+        assert_eq!(loaded.decisions, [d]);
+        assert_eq!(loaded.unreadable.len(), 1);
     }
 
     proptest! {

@@ -27,7 +27,7 @@ pub use backoff::Pacing;
 pub use decisions::{Decisions, SubmitError};
 pub use delivery::{Delivery, SHUTDOWN_GRACE};
 pub use exporter::{Actuator, Exporter, Exporters, FlagState, Outcome};
-pub use journal::{DecisionLog, JournalError};
+pub use journal::{DecisionLog, JournalError, StoreLog};
 pub use preflight::Preflight;
 pub use scrub::Scrubber;
 pub use template::{PLACEHOLDERS, Template, TemplateError};
@@ -60,12 +60,13 @@ pub enum ActError {
         exporter: String,
         known: String,
     },
-    /// A rule names no flag or no environment.
-    #[error("kill switch of service `{service}` on exporter `{exporter}`: its {what} is empty")]
-    EmptyTarget {
+    /// A rule names no flag or no environment, or a name that no service can hold.
+    #[error("kill switch of service `{service}` on exporter `{exporter}`: its {what} {problem}")]
+    InvalidTarget {
         service: String,
         exporter: String,
         what: &'static str,
+        problem: &'static str,
     },
     /// Two exporters share a name.
     #[error("exporters: `{exporter}` is configured twice")]
@@ -113,13 +114,18 @@ pub fn check(rules: &[RuleTarget], exporters: &Exporters) -> Result<(), ActError
             });
         }
         for (what, value) in [("flag", &rule.flag), ("environment", &rule.environment)] {
-            if value.trim().is_empty() {
-                return Err(ActError::EmptyTarget {
-                    service: rule.service.clone(),
-                    exporter: rule.exporter.clone(),
-                    what,
-                });
-            }
+            let problem = match value.trim() {
+                "" => "is empty",
+                "." | ".." => "cannot be part of a URL",
+                _ if value.chars().any(char::is_control) => "has a control character in it",
+                _ => continue,
+            };
+            return Err(ActError::InvalidTarget {
+                service: rule.service.clone(),
+                exporter: rule.exporter.clone(),
+                what,
+                problem,
+            });
         }
     }
     Ok(())

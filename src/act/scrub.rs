@@ -89,9 +89,10 @@ pub(crate) fn percent_encoded(text: &str) -> String {
             out.push_str(&hex::encode_upper([byte]));
         }
     }
-    // A segment of dots alone would be read as "this folder" or "the one above".
+    // A segment of dots alone is "this folder" or "the one above" to every URL parser, also when encoded. No flag has
+    // such a name (see `check`); encoded twice it is at least a name that nothing has.
     if matches!(out.as_str(), "." | "..") {
-        out.replace('.', "%2E")
+        out.replace('.', "%252E")
     } else {
         out
     }
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn dots_and_slashes_cannot_leave_their_segment() {
-        assert_eq!(percent_encoded(".."), "%2E%2E");
+        assert_eq!(percent_encoded(".."), "%252E%252E");
         assert_eq!(percent_encoded("a b/c?d"), "a%20b%2Fc%3Fd");
         assert_eq!(percent_encoded("team.checkout-v2_x~1"), "team.checkout-v2_x~1");
     }

@@ -1,0 +1,316 @@
+//! A small world for tests of the acting half: flags that are on or off, a journal in memory, processes that die.
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
+
+use burngate::act::journal::{self, Loaded};
+use burngate::act::{
+    Actuator, DecisionLog, Exporters, FlagState, JournalError, Outcome, RuleTarget, Trouble,
+};
+use burngate::decide::{Decision, DecisionState, Evidence};
+use burngate::ledger::Counts;
+use burngate::time::{Clock, UnixNanos};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// When everything happens.
+pub const T0: UnixNanos = UnixNanos::from_secs(1_795_300_440);
+
+#[derive(Debug)]
+pub struct StepClock(AtomicU64);
+
+impl StepClock {
+    pub fn at(now: UnixNanos) -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(now.0)))
+    }
+}
+
+impl Clock for StepClock {
+    fn now(&self) -> UnixNanos {
+        UnixNanos(self.0.load(Ordering::SeqCst))
+    }
+}
+
+pub fn decision(exporter: &str, flag: &str) -> Decision {
+    Decision {
+        id: format!("id-{exporter}-{flag}"),
+        exporter: exporter.to_owned(),
+        environment: "production".to_owned(),
+        flag: flag.to_owned(),
+        decided_at: T0,
+        updated_at: T0,
+        evidence: Evidence {
+            service: "checkout".to_owned(),
+            slo: "availability".to_owned(),
+            environment: Some("production".to_owned()),
+            sha: Some("4f2c1e".to_owned()),
+            flag: flag.to_owned(),
+            variant: "on".to_owned(),
+            window_secs: 300,
+            from: T0.minus_secs(300),
+            to: T0,
+            burn: 14.4,
+            burn_above: 7.0,
+            held_secs: 180,
+            cohort: Counts {
+                good: 9_856,
+                bad: 144,
+            },
+            control: Counts { good: 10_000, bad: 0 },
+            contrast: None,
+        },
+        state: DecisionState::Decided,
+        history: vec![(T0, "decided".to_owned())],
+    }
+}
+
+pub fn target(exporter: &str, flag: &str) -> RuleTarget {
+    RuleTarget {
+        service: "checkout".to_owned(),
+        exporter: exporter.to_owned(),
+        environment: "production".to_owned(),
+        flag: flag.to_owned(),
+    }
+}
+
+/// What happened in the world, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Journal(String, DecisionState),
+    Read(String),
+    Send(String),
+}
+
+/// What a service does with the next call.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Does it.
+    Obey,
+    /// Does it, and the answer gets lost.
+    ObeyThenLose,
+    /// Says done and does not do it.
+    Lie,
+    /// Answers this.
+    Say(Trouble),
+    /// The code that calls has a bug.
+    Panic,
+}
+
+/// Where the process dies: at the `at`-th event, before or after its effect.
+#[derive(Clone, Copy, Debug)]
+pub struct Crash {
+    pub at: usize,
+    pub after: bool,
+}
+
+/// Services, flags and the disk: what outlives a process.
+#[derive(Debug, Default)]
+pub struct World {
+    pub rows: Mutex<BTreeMap<String, Vec<u8>>>,
+    pub events: Mutex<Vec<Event>>,
+    pub off: Mutex<BTreeMap<String, u32>>,
+    pub answers: Mutex<VecDeque<Answer>>,
+    pub always: Mutex<Option<Answer>>,
+    pub stale_reads: AtomicUsize,
+    pub unreadable: AtomicBool,
+    pub disk_full: AtomicBool,
+    pub in_flight: Mutex<BTreeMap<String, u32>>,
+    pub most_in_flight: AtomicUsize,
+    pub sent_at: Mutex<Vec<tokio::time::Instant>>,
+    pub call_takes: Mutex<Duration>,
+    crash: Mutex<Option<Crash>>,
+    count: AtomicUsize,
+}
+
+/// The hands of one process: dead, they do nothing any more.
+#[derive(Clone, Debug)]
+pub struct Hands {
+    pub world: Arc<World>,
+    alive: Arc<AtomicBool>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+impl World {
+    pub fn process(self: &Arc<Self>) -> Hands {
+        Hands {
+            world: Arc::clone(self),
+            alive: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    pub fn crash_at(&self, crash: Crash) {
+        *lock(&self.crash) = Some(crash);
+        self.count.store(0, Ordering::SeqCst);
+    }
+
+    pub fn sends(&self) -> usize {
+        lock(&self.events)
+            .iter()
+            .filter(|e| matches!(e, Event::Send(_)))
+            .count()
+    }
+
+    pub fn times_switched_off(&self, flag: &str) -> u32 {
+        lock(&self.off).get(flag).copied().unwrap_or(0)
+    }
+
+    pub fn stored(&self, id: &str) -> Option<Decision> {
+        lock(&self.rows)
+            .get(id)
+            .map(|row| journal::decode(id, row).unwrap())
+    }
+
+    /// A human switches it on again.
+    pub fn switch_on(&self, flag: &str) {
+        lock(&self.off).remove(flag);
+    }
+
+    pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
+        lock(&self.answers).extend(answers);
+    }
+
+    fn next_answer(&self) -> Answer {
+        let scripted = lock(&self.answers).pop_front();
+        scripted
+            .or_else(|| lock(&self.always).clone())
+            .unwrap_or(Answer::Obey)
+    }
+}
+
+impl Hands {
+    pub fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::SeqCst)
+    }
+
+    pub fn exporters(&self, id: &str) -> Arc<Exporters<Self>> {
+        let mut exporters = Exporters::default();
+        exporters.insert(id, self.clone()).unwrap();
+        Arc::new(exporters)
+    }
+
+    /// Runs `effect` unless the process is dead or dies before it; false when it is dead afterwards.
+    fn act(&self, effect: impl FnOnce()) -> bool {
+        if !self.is_alive() {
+            return false;
+        }
+        let n = self.world.count.fetch_add(1, Ordering::SeqCst);
+        let crash = *lock(&self.world.crash);
+        let dies = crash.filter(|c| c.at == n);
+        if dies.is_none_or(|c| c.after) {
+            effect();
+        }
+        if dies.is_some() {
+            *lock(&self.world.crash) = None;
+            self.alive.store(false, Ordering::SeqCst);
+        }
+        dies.is_none()
+    }
+
+    async fn alive_or_never(&self, alive: bool) {
+        if !alive {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl DecisionLog for Hands {
+    fn record(&self, d: &Decision) -> Result<(), JournalError> {
+        let mut result = Err(JournalError("the process is dead".to_owned()));
+        self.act(|| {
+            if self.world.disk_full.load(Ordering::SeqCst) {
+                result = Err(JournalError("no space left on device".to_owned()));
+                return;
+            }
+            lock(&self.world.rows).insert(d.id.clone(), journal::encode(d).unwrap());
+            lock(&self.world.events).push(Event::Journal(d.id.clone(), d.state.clone()));
+            result = Ok(());
+        });
+        if self.is_alive() {
+            result
+        } else {
+            Err(JournalError("the process is dead".to_owned()))
+        }
+    }
+
+    fn load(&self) -> Result<Loaded, JournalError> {
+        let mut loaded = Loaded::default();
+        for (id, row) in lock(&self.world.rows).iter() {
+            match journal::decode(id, row) {
+                Ok(d) => loaded.decisions.push(d),
+                Err(e) => loaded.unreadable.push(e.to_string()),
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+impl Actuator for Hands {
+    async fn preflight(
+        &self,
+        _: &RuleTarget,
+        _: UnixNanos,
+    ) -> Result<Vec<burngate::act::exporter::FlagWarning>, Trouble> {
+        Ok(Vec::new())
+    }
+
+    async fn switch_off(&self, d: &Decision, _: UnixNanos) -> Outcome {
+        let world = &self.world;
+        let busy = {
+            let mut busy = lock(&world.in_flight);
+            *busy.entry(d.flag.clone()).or_default() += 1;
+            assert!(busy[&d.flag] <= 1, "two calls in flight for {}", d.flag);
+            busy.values().sum::<u32>() as usize
+        };
+        world.most_in_flight.fetch_max(busy, Ordering::SeqCst);
+        let takes = *lock(&world.call_takes);
+        tokio::time::sleep(takes).await;
+        *lock(&world.in_flight).get_mut(&d.flag).unwrap() -= 1;
+        let answer = world.next_answer();
+        let alive = self.act(|| {
+            lock(&world.events).push(Event::Send(d.id.clone()));
+            lock(&world.sent_at).push(tokio::time::Instant::now());
+            if matches!(answer, Answer::Obey | Answer::ObeyThenLose) {
+                *lock(&world.off).entry(d.flag.clone()).or_default() += 1;
+            }
+        });
+        self.alive_or_never(alive).await;
+        match answer {
+            Answer::Obey | Answer::Lie => Ok(()),
+            Answer::ObeyThenLose => Err(down("no answer in time")),
+            Answer::Say(trouble) => Err(trouble),
+            Answer::Panic => panic!("a bug in an exporter"),
+        }
+    }
+
+    async fn read_back(&self, d: &Decision, _: UnixNanos) -> Result<Option<FlagState>, Trouble> {
+        let world = &self.world;
+        let alive = self.act(|| lock(&world.events).push(Event::Read(d.id.clone())));
+        self.alive_or_never(alive).await;
+        if world.unreadable.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
+        let off = world.times_switched_off(&d.flag) > 0;
+        let stale = off
+            && world
+                .stale_reads
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+                .is_ok();
+        Ok(Some(if off && !stale {
+            FlagState::Off
+        } else {
+            FlagState::On
+        }))
+    }
+}
+
+pub fn down(words: &str) -> Trouble {
+    Trouble::Retry {
+        after: None,
+        down: true,
+        detail: words.to_owned(),
+    }
+}
