@@ -4,7 +4,7 @@
 //! nothing and nothing queues up. Rejected: a channel each way, because a full one would have to drop or block, and both
 //! are wrong for a kill. The list is bounded: the oldest finished decision leaves first, a live one never.
 
-use crate::decide::{Decision, DecisionState};
+use crate::decide::Decision;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -181,7 +181,7 @@ impl Decisions {
         let table = self.lock();
         let oldest = table.order.iter().filter_map(|(_, id)| table.entries.get(id));
         let due: Vec<(String, FlagKey)> = oldest
-            .filter(|e| !e.stored || is_live(&e.decision.state))
+            .filter(|e| !e.stored || !e.decision.state.is_final())
             .map(|e| (e.decision.id.clone(), flag_key(&e.decision)))
             .collect();
         metrics::gauge!("burngate_decisions_live").set(due.len() as f64);
@@ -250,7 +250,7 @@ impl Decisions {
 
 impl Table {
     fn evict_oldest_finished(&mut self) -> bool {
-        let finished = |e: &Entry| e.stored && !is_live(&e.decision.state);
+        let finished = |e: &Entry| e.stored && e.decision.state.is_final();
         let oldest = self
             .order
             .iter()
@@ -261,11 +261,6 @@ impl Table {
         self.entries.remove(&key.1);
         true
     }
-}
-
-/// Whether calls may still be made for it.
-pub(crate) fn is_live(state: &DecisionState) -> bool {
-    matches!(state, DecisionState::Decided | DecisionState::Sending { .. })
 }
 
 pub(crate) fn flag_key(d: &Decision) -> FlagKey {
@@ -304,6 +299,7 @@ fn make_finite(decision: &mut Decision) {
 mod tests {
     use super::*;
     use crate::act::tests::decision;
+    use crate::decide::DecisionState;
     use crate::time::UnixNanos;
 
     fn list(capacity: usize) -> Decisions {

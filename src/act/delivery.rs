@@ -7,7 +7,7 @@
 
 use super::backoff::Pacing;
 use super::breaker::Breaker;
-use super::decisions::{CAPACITY, Decisions, FlagKey, is_live};
+use super::decisions::{CAPACITY, Decisions, FlagKey};
 use super::drive::{Drive, Shared, record};
 use super::exporter::{Actuator, Exporter, Exporters};
 use super::journal::{DecisionLog, JournalError};
@@ -150,7 +150,7 @@ impl<A: Actuator> Crew<A> {
         self.shared
             .decisions
             .work(&id)
-            .is_none_or(|w| w.stored && !is_live(&w.decision.state))
+            .is_none_or(|w| w.stored && w.decision.state.is_final())
     }
 
     /// A bug, or an answer that nobody thought of: try again, but not for ever.
@@ -187,7 +187,7 @@ fn restore(decisions: &Decisions, log: &dyn DecisionLog, clock: &dyn Clock) -> R
     let mut live = 0_u32;
     for decision in loaded.decisions {
         let age = Duration::from_nanos(now.0.saturating_sub(decision.decided_at.0));
-        live += u32::from(is_live(&decision.state));
+        live += u32::from(!decision.state.is_final());
         if let Err(error) = decisions.restore(decision, age) {
             tracing::error!(%error, "a decision of the journal is left out");
         }

@@ -7,7 +7,7 @@
 
 use super::backoff::Pacing;
 use super::breaker::Breaker;
-use super::decisions::{Decisions, Work, is_live, note};
+use super::decisions::{Decisions, Work, note};
 use super::exporter::{Actuator, Exporters, FlagState};
 use super::journal::{DecisionLog, JournalError};
 use super::trouble::Trouble;
@@ -60,7 +60,7 @@ impl<A: Actuator> Drive<A> {
         if !drive.work.stored && !drive.persist().await {
             return;
         }
-        while is_live(&drive.work.decision.state) {
+        while !drive.work.decision.state.is_final() {
             match drive.round().await {
                 Next::Leave => return,
                 Next::Again(wait) => {
@@ -288,13 +288,7 @@ fn count_health(breaker: &Breaker, trouble: Option<&Trouble>) {
 /// One log line and one count a state, after it is in the journal.
 fn report(d: &Decision) {
     let e = &d.evidence;
-    let state = match &d.state {
-        DecisionState::Decided => "decided",
-        DecisionState::Sending { .. } => "sending",
-        DecisionState::Confirmed { .. } => "confirmed",
-        DecisionState::Failed { .. } => "failed",
-        DecisionState::Observed => "observed",
-    };
+    let state = d.state.as_str();
     metrics::counter!("burngate_decisions_total", "exporter" => d.exporter.clone(), "state" => state)
         .increment(1);
     if let DecisionState::Failed { reason, detail } = &d.state {

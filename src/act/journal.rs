@@ -120,8 +120,24 @@ mod tests {
     use super::*;
     use crate::act::tests::decision;
     use crate::decide::DecisionState;
-    use crate::store::MemStore;
+    use crate::store::StoreError;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Rows(Mutex<BTreeMap<String, Vec<u8>>>);
+
+    impl Journal for Rows {
+        fn put(&self, id: &str, value: &[u8]) -> Result<(), StoreError> {
+            self.0.lock().unwrap().insert(id.to_owned(), value.to_vec());
+            Ok(())
+        }
+
+        fn all(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+            Ok(self.0.lock().unwrap().clone().into_iter().collect())
+        }
+    }
 
     #[test]
     fn a_row_comes_back_as_it_was() {
@@ -143,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_store_keeps_the_last_row_of_each_decision() {
-        let log = StoreLog(Arc::new(MemStore::new()));
+        let log = StoreLog(Arc::new(Rows::default()));
         let mut d = decision("f");
         log.record(&d).unwrap();
         d.state = DecisionState::Sending { attempt: 1 };

@@ -33,6 +33,8 @@ pub use scrub::Scrubber;
 pub use template::{PLACEHOLDERS, Template, TemplateError};
 pub use trouble::Trouble;
 
+use crate::policy::{KillMode, KillSwitch, Policy, PolicySet};
+
 /// What a kill rule asks of an exporter: enough to refuse a rule that cannot work and to probe one that should.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleTarget {
@@ -44,6 +46,33 @@ pub struct RuleTarget {
     pub environment: String,
     /// The flag.
     pub flag: String,
+}
+
+impl RuleTarget {
+    /// The targets of all kill switches of `policies` for [`check`], those in mode `off` included.
+    pub fn all(policies: &PolicySet) -> Vec<Self> {
+        policies
+            .kill_switches()
+            .map(|(policy, switch)| Self::of(policy, switch))
+            .collect()
+    }
+
+    /// The targets of the kill switches that are in use, for [`Preflight`].
+    pub fn in_use(policies: &PolicySet) -> Vec<Self> {
+        let in_use = policies
+            .kill_switches()
+            .filter(|(_, switch)| switch.mode != KillMode::Off);
+        in_use.map(|(policy, switch)| Self::of(policy, switch)).collect()
+    }
+
+    fn of(policy: &Policy, switch: &KillSwitch) -> Self {
+        Self {
+            service: policy.service.as_str().to_owned(),
+            exporter: switch.exporter.to_string(),
+            environment: switch.environment.to_string(),
+            flag: switch.flag.to_string(),
+        }
+    }
 }
 
 /// Why a kill-switch configuration cannot work. Found before any port is bound.

@@ -221,3 +221,19 @@ pub(crate) fn sensitive(value: &str) -> Option<HeaderValue> {
     value.set_sensitive(true);
     Some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Worked out with another implementation.
+    #[test]
+    fn the_signature_is_the_hmac_of_time_and_body() {
+        let body = r#"{"flag":"f","reason":"burn-rate>7x/5m"}"#;
+        let made = signature(&Secret::new("whsec-1"), UnixNanos::from_secs(1795300440), body);
+        assert_eq!(
+            made,
+            "t=1795300440,v1=199bf6bcf3cc704ed6643ecd50bb6d624f9b322c59fd9b4adb5f21ecee3b21c6"
+        );
+    }
+}

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
+pub mod http;
+
 use burngate::act::journal::{self, Loaded};
 use burngate::act::{
     Actuator, DecisionLog, Exporters, FlagState, JournalError, Outcome, RuleTarget, Trouble,
@@ -38,6 +40,7 @@ pub fn decision(exporter: &str, flag: &str) -> Decision {
         exporter: exporter.to_owned(),
         environment: "production".to_owned(),
         flag: flag.to_owned(),
+        incident: 1,
         decided_at: T0,
         updated_at: T0,
         evidence: Evidence {
