@@ -5,13 +5,18 @@ use crate::time::{NANOS_PER_SEC, UnixNanos};
 use serde::Serializer;
 
 /// An instant as RFC 3339 in UTC, or null.
-pub(super) fn timestamp<S: Serializer>(at: &Option<prost_types::Timestamp>, out: S) -> Result<S::Ok, S::Error> {
+pub(super) fn timestamp<S: Serializer>(
+    at: &Option<prost_types::Timestamp>,
+    out: S,
+) -> Result<S::Ok, S::Error> {
     match at {
         None => out.serialize_none(),
         Some(at) => {
             let secs = u64::try_from(at.seconds).unwrap_or(0);
             let nanos = u64::try_from(at.nanos).unwrap_or(0);
-            out.collect_str(&UnixNanos(secs.saturating_mul(NANOS_PER_SEC).saturating_add(nanos)))
+            out.collect_str(&UnixNanos(
+                secs.saturating_mul(NANOS_PER_SEC).saturating_add(nanos),
+            ))
         }
     }
 }
@@ -20,6 +25,9 @@ pub(super) fn timestamp<S: Serializer>(at: &Option<prost_types::Timestamp>, out:
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 pub(super) fn state<S: Serializer>(state: &i32, out: S) -> Result<S::Ok, S::Error> {
     let state = AlertState::try_from(*state).unwrap_or(AlertState::Unspecified);
-    let name = state.as_str_name().strip_prefix("ALERT_STATE_").unwrap_or_default();
+    let name = state
+        .as_str_name()
+        .strip_prefix("ALERT_STATE_")
+        .unwrap_or_default();
     out.collect_str(&name.to_ascii_lowercase())
 }

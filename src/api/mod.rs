@@ -1,3 +1,30 @@
 //! Budgets, cohorts and decisions over HTTP and gRPC; health.
+//!
+//! One port serves both: gRPC is recognised by its content type, everything else is JSON. The messages of
+//! `proto/burngate/v1` are the only model; JSON is the same structs through serde, so that the two cannot drift apart.
+
+mod answers;
+mod grpc;
+mod health;
+mod http;
 pub(crate) mod json;
 pub mod proto;
+mod view;
+
+pub use answers::ApiState;
+pub use health::{Health, health_router};
+
+use axum::Router;
+
+/// Reflection's descriptors cannot be built: a defect of the build, not of the configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("the API's descriptors are unusable: {0}")]
+pub struct ApiError(#[from] tonic_reflection::server::Error);
+
+/// The routes of the API listener.
+pub fn api_router(state: ApiState) -> Result<Router, ApiError> {
+    let grpc = grpc::routes(state.clone())?.into_axum_router();
+    Ok(http::router(state)
+        .merge(grpc.reset_fallback())
+        .fallback(http::not_found))
+}

@@ -1,6 +1,13 @@
 //! The generated messages and service of `proto/burngate/v1/budget.proto`.
 
-#![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, clippy::str_to_string)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    clippy::str_to_string
+)]
 #![allow(rust_2018_idioms)]
 
 include!(concat!(env!("OUT_DIR"), "/burngate.v1.rs"));

@@ -1,1 +1,13 @@
-//! See the crate's map.
+//! Exporters of budget metrics: Prometheus, OTLP.
+//!
+//! What is published is worked out once, as [`samples`]; an exporter only carries it. Names are the field's (SRE Workbook),
+//! labels are positional parts of a cohort: a part that a cohort does not have is a label that its series do not have.
+
+mod otlp;
+mod page;
+mod samples;
+mod server;
+
+pub use otlp::{OtlpPublishError, OtlpPublisher};
+pub use page::{BudgetPage, PageHandle};
+pub use server::metrics_router;

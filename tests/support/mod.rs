@@ -1,8 +1,17 @@
 //! What black-box tests share: the real binary on ephemeral ports, plain HTTP, waiting, and skipping out loud.
 
 #![allow(dead_code, reason = "each test file is its own crate and uses a part of this")]
-#![allow(clippy::disallowed_methods, reason = "these tests watch a real process in real time")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these tests watch a real process in real time"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub
+)]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -110,7 +119,11 @@ impl Gateway {
     }
 
     pub fn try_start_in(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<Self, String> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("stderr.log")).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(dir.join("stderr.log"))
+            .unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_burngate"))
             .args(args)
             .current_dir(dir)
@@ -121,15 +134,27 @@ impl Gateway {
             .spawn()
             .expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut gateway = Self { child, addrs: HashMap::new(), dir: dir.to_owned(), banner: Vec::new(), _owned: None };
+        let mut gateway = Self {
+            child,
+            addrs: HashMap::new(),
+            dir: dir.to_owned(),
+            banner: Vec::new(),
+            _owned: None,
+        };
         loop {
             let Some(Ok(line)) = lines.next() else {
                 let status = gateway.child.wait().unwrap();
-                return Err(format!("{status}\n{}\n{}", gateway.banner.join("\n"), gateway.stderr()));
+                return Err(format!(
+                    "{status}\n{}\n{}",
+                    gateway.banner.join("\n"),
+                    gateway.stderr()
+                ));
             };
             if let Some((name, rest)) = line.split_once(" listening on ") {
                 let addr = rest.split_whitespace().next().and_then(|a| a.parse().ok());
-                gateway.addrs.insert(name.trim().to_owned(), addr.expect("an address"));
+                gateway
+                    .addrs
+                    .insert(name.trim().to_owned(), addr.expect("an address"));
             }
             let ready = line.starts_with("ready");
             gateway.banner.push(line);
@@ -182,7 +207,13 @@ impl Gateway {
     /// SIGTERM, and how it ended.
     pub fn stop(&mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         let deadline = Instant::now() + Duration::from_secs(15);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -203,13 +234,21 @@ impl Drop for Gateway {
 
 /// Runs a future to its end on a runtime of its own.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 /// An HTTP GET: status and body.
 pub fn get(url: &str) -> (u16, String) {
     block_on(async {
-        let answer = client().get(url).send().await.unwrap_or_else(|e| panic!("GET {url}: {e}"));
+        let answer = client()
+            .get(url)
+            .send()
+            .await
+            .unwrap_or_else(|e| panic!("GET {url}: {e}"));
         (answer.status().as_u16(), answer.text().await.unwrap())
     })
 }
@@ -225,7 +264,11 @@ pub fn post(url: &str, content_type: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
 
 pub fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap()
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(30))
+        .build()
+        .unwrap()
 }
 
 /// Waits until `check` gives a value.
@@ -242,12 +285,15 @@ pub fn eventually<T>(what: &str, within: Duration, mut check: impl FnMut() -> Op
 
 /// The value of one sample of a Prometheus exposition, by name and by labels that it must have.
 pub fn sample(exposition: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-    exposition.lines().filter(|l| !l.starts_with('#')).find_map(|line| {
-        let (series, value) = line.rsplit_once(' ')?;
-        let (found, rest) = series.split_once('{').unwrap_or((series, ""));
-        let matches = labels.iter().all(|(k, v)| rest.contains(&format!("{k}=\"{v}\"")));
-        (found == name && matches).then(|| value.parse().ok())?
-    })
+    exposition
+        .lines()
+        .filter(|l| !l.starts_with('#'))
+        .find_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (found, rest) = series.split_once('{').unwrap_or((series, ""));
+            let matches = labels.iter().all(|(k, v)| rest.contains(&format!("{k}=\"{v}\"")));
+            (found == name && matches).then(|| value.parse().ok())?
+        })
 }
 
 /// Where the shared clients, data and tools are; `None` (said out loud) when they are not here.
@@ -259,13 +305,21 @@ pub fn shared() -> Option<PathBuf> {
 /// The Python of the SDK clients' environment, as tests/all.sh installs it.
 pub fn python() -> Option<PathBuf> {
     let path = tools().join("venv/bin/python");
-    need(path.is_file(), "no Python SDK clients (tests/all.sh installs them)").then_some(path)
+    need(
+        path.is_file(),
+        "no Python SDK clients (tests/all.sh installs them)",
+    )
+    .then_some(path)
 }
 
 /// The folder of the JavaScript clients, as tests/all.sh installs it.
 pub fn javascript() -> Option<PathBuf> {
     let path = tools().join("js");
-    need(path.join("node_modules").is_dir(), "no JavaScript SDK clients (tests/all.sh installs them)").then_some(path)
+    need(
+        path.join("node_modules").is_dir(),
+        "no JavaScript SDK clients (tests/all.sh installs them)",
+    )
+    .then_some(path)
 }
 
 pub fn tools() -> PathBuf {
@@ -277,14 +331,22 @@ pub fn tools() -> PathBuf {
 
 /// Whether a command can be found.
 pub fn has(command: &str) -> bool {
-    let found = Command::new("sh").args(["-c", &format!("command -v {command}")]).output().unwrap().status.success();
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {command}")])
+        .output()
+        .unwrap()
+        .status
+        .success();
     need(found, &format!("{command} is not installed"))
 }
 
 /// Says out loud what is skipped; where everything must be there (tests/all.sh), a missing part is a failure.
 pub fn need(there: bool, what: &str) -> bool {
     if !there {
-        assert!(std::env::var_os("BURNGATE_NO_SKIP").is_none(), "cannot skip here: {what}");
+        assert!(
+            std::env::var_os("BURNGATE_NO_SKIP").is_none(),
+            "cannot skip here: {what}"
+        );
         eprintln!("skipped: {what}");
     }
     there

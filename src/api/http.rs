@@ -1,0 +1,71 @@
+//! The JSON side of the API. Errors are JSON as well: `{"error": {"code": 404, "message": "..."}}`.
+
+use super::answers::{ApiState, CohortFilter, DecisionFilter};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+
+/// `GET /api/v1/...`, documented in docs/api.md.
+pub(super) fn router(state: ApiState) -> Router {
+    Router::new()
+        .route("/api/v1/budgets", get(budgets))
+        .route("/api/v1/budgets/{service}", get(budgets_of))
+        .route("/api/v1/cohorts", get(cohorts))
+        .route("/api/v1/decisions", get(decisions))
+        .method_not_allowed_fallback(|| async {
+            refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
+        })
+        .with_state(state)
+}
+
+/// The answer to every path that is neither ours nor gRPC's.
+pub(super) async fn not_found(uri: Uri) -> Response {
+    let known = "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/decisions";
+    refusal(
+        StatusCode::NOT_FOUND,
+        &format!("no such path: {}; there are {known}", uri.path()),
+    )
+}
+
+async fn budgets(State(api): State<ApiState>) -> Response {
+    Json(api.budgets(None)).into_response()
+}
+
+async fn budgets_of(State(api): State<ApiState>, Path(service): Path<String>) -> Response {
+    let answer = api.budgets(Some(&service));
+    if answer.budgets.is_empty() {
+        return refusal(
+            StatusCode::NOT_FOUND,
+            &format!("nothing was counted for service {service:?}"),
+        );
+    }
+    Json(answer).into_response()
+}
+
+async fn cohorts(
+    State(api): State<ApiState>,
+    filter: Result<Query<CohortFilter>, QueryRejection>,
+) -> Response {
+    match filter {
+        Ok(Query(filter)) => Json(api.cohorts(&filter)).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
+}
+
+async fn decisions(
+    State(api): State<ApiState>,
+    filter: Result<Query<DecisionFilter>, QueryRejection>,
+) -> Response {
+    match filter {
+        Ok(Query(filter)) => Json(api.decisions(&filter)).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
+}
+
+fn refusal(status: StatusCode, message: &str) -> Response {
+    let body = serde_json::json!({ "error": { "code": status.as_u16(), "message": message } });
+    (status, Json(body)).into_response()
+}

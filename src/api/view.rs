@@ -1,0 +1,194 @@
+//! From what the gateway knows to what the API says; the only place that does so, for HTTP and gRPC alike.
+
+use super::proto;
+use crate::budget::burn_rate;
+use crate::cohort::Level;
+use crate::decide::{Decision, DecisionState, FailureReason, Withheld, WithheldReason};
+use crate::ledger::WindowSum;
+use crate::policy::{AlertState, AlertStatus, BudgetStatus, WindowBurn};
+use crate::time::{NANOS_PER_SEC, UnixNanos};
+
+/// Where one cohort stands, as the API shows it.
+pub(super) fn budget(status: &BudgetStatus) -> proto::Budget {
+    let key = &status.cohort;
+    let (sha, flag, variant) = match &key.level {
+        Level::Total | Level::Overflow => (None, None, None),
+        Level::Deployment { sha } => (Some(sha), None, None),
+        Level::Flag { sha, flag, variant } => (sha.as_ref(), Some(flag), Some(variant)),
+    };
+    let text = |s: &std::sync::Arc<str>| s.as_ref().to_owned();
+    proto::Budget {
+        service: text(&key.service),
+        slo: text(&status.objective.slo),
+        environment: key.environment.as_ref().map(text),
+        sha: sha.map(text),
+        flag: flag.map(text),
+        variant: variant.map(text),
+        overflow: key.level == Level::Overflow,
+        objective: status.target.ratio(),
+        period_secs: status.period_secs,
+        evaluated_at: Some(timestamp(status.evaluated_at)),
+        windows: status.windows.iter().map(window).collect(),
+        remaining: status.remaining,
+        consumed: status.consumed,
+        time_to_exhaustion_secs: status.time_to_exhaustion_secs,
+        budget_events: status.budget_events,
+        budget_minutes: status.budget_minutes,
+        good_total: status.lifetime.good,
+        bad_total: status.lifetime.bad,
+        state: state(status.overall).into(),
+        alerts: status.alerts.iter().map(alert).collect(),
+        period: status
+            .period
+            .as_ref()
+            .map(|sum| sum_only(sum, burn_rate(sum.counts, status.target))),
+    }
+}
+
+fn window(burn: &WindowBurn) -> proto::Window {
+    sum_only(&burn.sum, burn.burn)
+}
+
+fn sum_only(sum: &WindowSum, burn_rate: Option<f64>) -> proto::Window {
+    proto::Window {
+        window_secs: sum.window_secs,
+        from: Some(timestamp(sum.from)),
+        to: Some(timestamp(sum.to)),
+        good: sum.counts.good,
+        bad: sum.counts.bad,
+        burn_rate,
+    }
+}
+
+fn alert(alert: &AlertStatus) -> proto::Alert {
+    proto::Alert {
+        name: alert.name.as_ref().to_owned(),
+        severity: alert.severity.as_str().to_owned(),
+        state: state(alert.state).into(),
+        since: Some(timestamp(alert.since)),
+    }
+}
+
+fn state(state: AlertState) -> proto::AlertState {
+    match state {
+        AlertState::NoData => proto::AlertState::NoData,
+        AlertState::Healthy => proto::AlertState::Healthy,
+        AlertState::SlowBurn => proto::AlertState::SlowBurn,
+        AlertState::FastBurn => proto::AlertState::FastBurn,
+        AlertState::CriticalBurn => proto::AlertState::CriticalBurn,
+        AlertState::BudgetExhausted => proto::AlertState::BudgetExhausted,
+    }
+}
+
+/// A decision with everything that it rests on.
+pub(super) fn decision(decision: &Decision) -> proto::Decision {
+    let evidence = &decision.evidence;
+    let (failure, detail) = match &decision.state {
+        DecisionState::Failed { reason, detail } => (failure_name(*reason).to_owned(), detail.clone()),
+        _ => (String::new(), String::new()),
+    };
+    let (verified, already_off) = match decision.state {
+        DecisionState::Confirmed {
+            verified,
+            already_off,
+        } => (verified, already_off),
+        _ => (false, false),
+    };
+    proto::Decision {
+        id: decision.id.clone(),
+        exporter: decision.exporter.clone(),
+        environment: decision.environment.clone(),
+        flag: decision.flag.clone(),
+        decided_at: Some(timestamp(decision.decided_at)),
+        updated_at: Some(timestamp(decision.updated_at)),
+        state: decision.state.as_str().to_owned(),
+        failure,
+        detail,
+        evidence: Some(proto::Evidence {
+            service: evidence.service.clone(),
+            slo: evidence.slo.clone(),
+            environment: evidence.environment.clone(),
+            sha: evidence.sha.clone(),
+            flag: evidence.flag.clone(),
+            variant: evidence.variant.clone(),
+            window: Some(proto::Window {
+                window_secs: evidence.window_secs,
+                from: Some(timestamp(evidence.from)),
+                to: Some(timestamp(evidence.to)),
+                good: evidence.cohort.good,
+                bad: evidence.cohort.bad,
+                burn_rate: Some(evidence.burn),
+            }),
+            burn_above: evidence.burn_above,
+            held_secs: evidence.held_secs,
+            control_good: evidence.control.good,
+            control_bad: evidence.control.bad,
+            contrast: evidence.contrast,
+        }),
+        history: decision
+            .history
+            .iter()
+            .map(|(at, what)| proto::Step {
+                at: Some(timestamp(*at)),
+                what: what.clone(),
+            })
+            .collect(),
+        verified,
+        already_off,
+    }
+}
+
+/// A rule that burns and does not act.
+pub(super) fn withheld(withheld: &Withheld) -> proto::Withheld {
+    proto::Withheld {
+        service: withheld.service.clone(),
+        slo: withheld.slo.clone(),
+        environment: Some(withheld.environment.clone()),
+        sha: withheld.sha.clone(),
+        flag: withheld.flag.clone(),
+        variant: withheld.variant.clone(),
+        reason: withheld_reason(&withheld.reason),
+        since: Some(timestamp(withheld.since)),
+    }
+}
+
+fn failure_name(reason: FailureReason) -> &'static str {
+    match reason {
+        FailureReason::Unauthorized => "unauthorized",
+        FailureReason::Forbidden => "forbidden",
+        FailureReason::NeedsApproval => "needs_approval",
+        FailureReason::NotFound => "not_found",
+        FailureReason::Rejected => "rejected",
+        FailureReason::Unreachable => "unreachable",
+        FailureReason::NotEffective => "not_effective",
+        FailureReason::Expired => "expired",
+    }
+}
+
+/// The reason in words, with its figures, led by its kind: `contrast: ...`.
+fn withheld_reason(reason: &WithheldReason) -> String {
+    let words = match reason {
+        WithheldReason::NoControl => {
+            "no traffic of the flag's other variants on the same service, environment and sha".to_owned()
+        }
+        WithheldReason::Contrast { ratio, needed } => {
+            format!("its bad share is {ratio:.2} times that of the other variants, {needed} is needed")
+        }
+        WithheldReason::TooFewBad { bad, needed } => format!("{bad} bad events, {needed} are needed"),
+        WithheldReason::UnderWay { decision } => format!("decision {decision} is being carried out"),
+        WithheldReason::Cooldown { decision, until } => {
+            format!("decision {decision} was made; until {until}")
+        }
+        WithheldReason::NotRearmed { decision } => {
+            format!("decision {decision} dealt with the flag, and it has burned ever since")
+        }
+    };
+    format!("{}: {words}", reason.as_str())
+}
+
+fn timestamp(at: UnixNanos) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: i64::try_from(at.secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(at.0 % NANOS_PER_SEC).unwrap_or(0),
+    }
+}

@@ -1,0 +1,282 @@
+//! What one status says as samples: the names, meanings and units of every published metric stand here and nowhere else.
+
+use crate::cohort::{CohortKey, Level};
+use crate::policy::{AlertState, BudgetStatus};
+use std::sync::Arc;
+
+/// Whether a metric goes up and down or only up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Gauge,
+    /// A count of whole events.
+    Counter,
+}
+
+/// A published metric.
+#[derive(Debug)]
+pub(super) struct Metric {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    /// UCUM, for OTLP. Empty where Prometheus' translation of OTLP names would put a second suffix behind the name.
+    pub(super) unit: &'static str,
+    pub(super) kind: Kind,
+}
+
+const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Metric {
+    Metric {
+        name,
+        help,
+        unit,
+        kind: Kind::Gauge,
+    }
+}
+
+const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Metric {
+    Metric {
+        name,
+        help,
+        unit,
+        kind: Kind::Counter,
+    }
+}
+
+pub(super) static OBJECTIVE: Metric = gauge("slo_objective_ratio", "1", "Target of the SLO, such as 0.999.");
+pub(super) static BURN_RATE: Metric = gauge(
+    "slo_burn_rate",
+    "",
+    "Error ratio over error budget in the window; 1 spends the budget exactly in its period. NaN without events.",
+);
+pub(super) static EVENTS: Metric = counter(
+    "slo_events_total",
+    "{event}",
+    "Events counted, by outcome; exact, also over restarts.",
+);
+pub(super) static REMAINING: Metric = gauge(
+    "slo_error_budget_remaining_ratio",
+    "1",
+    "Share of the period's error budget that is left; negative when overspent. NaN without events.",
+);
+pub(super) static CONSUMED: Metric = gauge(
+    "slo_error_budget_consumed_ratio",
+    "1",
+    "Share of the period's error budget that is spent; above 1 when overspent. NaN without events.",
+);
+pub(super) static EXHAUSTION: Metric = gauge(
+    "slo_time_to_exhaustion_seconds",
+    "s",
+    "Seconds until the error budget is spent at the present burn rate; +Inf while nothing burns, NaN without events.",
+);
+pub(super) static BUDGET_MINUTES: Metric = gauge(
+    "slo_error_budget_minutes",
+    "min",
+    "Minutes of total outage that the period allows: 43.2 for 99.9 % over 30 d.",
+);
+pub(super) static ALERT_STATE: Metric = gauge(
+    "slo_alert_state",
+    "",
+    "0 healthy, 1 slow_burn, 2 fast_burn, 3 critical_burn, 4 budget_exhausted, -1 no_data; alert=overall is the worst.",
+);
+pub(super) static DASH_REMAINING: Metric = gauge(
+    "error_budget_remaining_pct",
+    "",
+    "Error budget left, in percent; negative when overspent.",
+);
+pub(super) static DASH_CONSUMED: Metric = counter(
+    "error_budget_consumed_total",
+    "{event}",
+    "Bad events counted: whole events, a true counter.",
+);
+pub(super) static DASH_EVENTS: Metric = gauge(
+    "error_budget_events",
+    "{event}",
+    "Bad events that the period's traffic allows.",
+);
+pub(super) static DASH_FAST: Metric = gauge(
+    "burn_rate_fast",
+    "",
+    "Burn rate in the fast window (5m by default).",
+);
+pub(super) static DASH_SLOW: Metric = gauge(
+    "burn_rate_slow",
+    "",
+    "Burn rate in the slow window (1h by default).",
+);
+pub(super) static DASH_CRITICAL: Metric = gauge(
+    "burn_rate_critical",
+    "",
+    "Burn rate in the critical window (24h by default).",
+);
+
+/// Every metric, for descriptions.
+pub(super) static ALL: [&Metric; 14] = [
+    &OBJECTIVE,
+    &BURN_RATE,
+    &EVENTS,
+    &REMAINING,
+    &CONSUMED,
+    &EXHAUSTION,
+    &BUDGET_MINUTES,
+    &ALERT_STATE,
+    &DASH_REMAINING,
+    &DASH_CONSUMED,
+    &DASH_EVENTS,
+    &DASH_FAST,
+    &DASH_SLOW,
+    &DASH_CRITICAL,
+];
+
+/// Names of published dashboards, and the windows behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DashboardNames {
+    pub(super) fast_secs: u64,
+    pub(super) slow_secs: u64,
+    pub(super) critical_secs: u64,
+}
+
+/// A value, and what tells it from the other samples of the same status and metric.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    pub(super) metric: &'static Metric,
+    pub(super) label: Option<(&'static str, Arc<str>)>,
+    pub(super) value: Value,
+}
+
+/// The value of a sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Value {
+    Gauge(f64),
+    Count(u64),
+}
+
+/// The labels that name a series: (name, value), missing parts missing.
+pub(super) fn identity(status: &BudgetStatus) -> Vec<(&'static str, Arc<str>)> {
+    let CohortKey {
+        service,
+        environment,
+        level,
+    } = status.cohort.as_ref();
+    let mut labels = vec![
+        ("service", service.clone()),
+        ("slo", status.objective.slo.clone()),
+    ];
+    labels.extend(environment.clone().map(|e| ("environment", e)));
+    let level_name = match level {
+        Level::Total => "total",
+        Level::Deployment { sha } => {
+            labels.push(("sha", sha.clone()));
+            "deployment"
+        }
+        Level::Flag { sha, flag, variant } => {
+            labels.extend(sha.clone().map(|s| ("sha", s)));
+            labels.extend([("flag", flag.clone()), ("variant", variant.clone())]);
+            "flag"
+        }
+        Level::Overflow => "overflow",
+    };
+    labels.push(("level", level_name.into()));
+    labels
+}
+
+/// Everything that `status` says, in an order that depends only on its windows and alerts.
+pub(super) fn samples(status: &BudgetStatus, dashboard: Option<DashboardNames>) -> Vec<Sample> {
+    let mut out = Vec::with_capacity(24);
+    let mut put = |metric, label, value| out.push(Sample { metric, label, value });
+    let or_nan = |value: Option<f64>| Value::Gauge(value.unwrap_or(f64::NAN));
+    for window in &status.windows {
+        let name = window_name(window.sum.window_secs);
+        put(&BURN_RATE, Some(("window", name.into())), or_nan(window.burn));
+    }
+    put(
+        &EVENTS,
+        Some(("outcome", "good".into())),
+        Value::Count(status.lifetime.good),
+    );
+    put(
+        &EVENTS,
+        Some(("outcome", "bad".into())),
+        Value::Count(status.lifetime.bad),
+    );
+    for alert in &status.alerts {
+        put(
+            &ALERT_STATE,
+            Some(("alert", alert.name.clone())),
+            Value::Gauge(state_value(alert.state)),
+        );
+    }
+    put(
+        &ALERT_STATE,
+        Some(("alert", "overall".into())),
+        Value::Gauge(state_value(status.overall)),
+    );
+    if status.cohort.level != Level::Total {
+        return out;
+    }
+    put(&OBJECTIVE, None, Value::Gauge(status.target.ratio()));
+    put(&BUDGET_MINUTES, None, or_nan(status.budget_minutes));
+    put(&REMAINING, None, or_nan(status.remaining));
+    put(&CONSUMED, None, or_nan(status.consumed));
+    let exhaustion = match (status.time_to_exhaustion_secs, status.remaining) {
+        (Some(secs), _) => secs,
+        (None, Some(_)) => f64::INFINITY,
+        (None, None) => f64::NAN,
+    };
+    put(&EXHAUSTION, None, Value::Gauge(exhaustion));
+    if let Some(names) = dashboard {
+        let burn = |secs| {
+            let window = status.windows.iter().find(|w| w.sum.window_secs == secs);
+            or_nan(window.and_then(|w| w.burn))
+        };
+        put(&DASH_REMAINING, None, or_nan(status.remaining.map(|r| r * 100.0)));
+        put(&DASH_CONSUMED, None, Value::Count(status.lifetime.bad));
+        put(&DASH_EVENTS, None, or_nan(status.budget_events));
+        put(&DASH_FAST, None, burn(names.fast_secs));
+        put(&DASH_SLOW, None, burn(names.slow_secs));
+        put(&DASH_CRITICAL, None, burn(names.critical_secs));
+    }
+    out
+}
+
+/// The number that stands for a state on `slo_alert_state`.
+fn state_value(state: AlertState) -> f64 {
+    f64::from(state.code())
+}
+
+/// `5m`, `1h`, `24h`, `3d`: minutes below an hour, hours up to a day and a half, days beyond; seconds where nothing else is
+/// whole. One day is `24h`, as in the SRE Workbook's pairs.
+pub(super) fn window_name(secs: u64) -> String {
+    match secs {
+        s if s > 86_400 && s % 86_400 == 0 => format!("{}d", s / 86_400),
+        s if s >= 3600 && s % 3600 == 0 => format!("{}h", s / 3600),
+        s if s >= 60 && s % 60 == 0 => format!("{}m", s / 60),
+        s => format!("{s}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_named_as_the_workbook_names_them() {
+        let names = [
+            (300, "5m"),
+            (1800, "30m"),
+            (3600, "1h"),
+            (7200, "2h"),
+            (21_600, "6h"),
+            (86_400, "24h"),
+        ];
+        for (secs, name) in names {
+            assert_eq!(window_name(secs), name);
+        }
+        assert_eq!(window_name(259_200), "3d");
+        assert_eq!(window_name(90), "90s");
+        assert_eq!(window_name(2_592_000), "30d");
+    }
+
+    #[test]
+    fn every_metric_has_a_name_of_its_own() {
+        let names: std::collections::HashSet<_> = ALL.iter().map(|m| m.name).collect();
+        assert_eq!(names.len(), ALL.len());
+    }
+}
