@@ -7,16 +7,29 @@
 
 mod alerts;
 mod board;
+mod compile;
+mod compile_alerts;
+mod compile_kill;
+mod error;
 mod evaluate;
+mod files;
+mod load;
 mod model;
 mod place;
+mod raw;
 mod set;
+mod short_form;
 mod status;
 mod workbook;
 
+#[cfg(test)]
+mod tests;
+
 pub use alerts::MAX_GAP_SECS;
 pub use board::{Board, Filter, SeriesKey};
+pub use error::{PolicyError, PolicyProblem};
 pub use evaluate::{Evaluator, Names};
+pub use load::{from_text, load};
 pub use model::{Alert, AlertWindow, KillMode, KillRule, KillSwitch, Policy, ServiceName, Severity, Slo};
 pub use place::{Place, Warning};
 pub use set::{NamedFlag, PolicySet};

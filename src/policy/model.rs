@@ -162,6 +162,8 @@ pub struct KillSwitch {
     pub when: KillRule,
     /// What happens when the rule speaks.
     pub mode: KillMode,
+    /// Where it was read.
+    pub place: Place,
 }
 
 /// When a flag is switched off.

@@ -5,6 +5,7 @@
 //! service name before a glob, then the glob with more literal characters, then a policy that names the environment before
 //! one that does not, then the one read first. A policy that names an environment never holds for telemetry that names none.
 
+use super::error::{PolicyError, PolicyProblem, nearest, one_of};
 use super::model::{KillSwitch, Policy, Slo};
 use super::place::Warning;
 use super::workbook;
@@ -158,6 +159,28 @@ impl PolicySet {
         })
     }
 
+    /// Checks that every kill switch has an exporter among `known`, the configured decision exporters.
+    pub fn check_exporters(&self, known: &[&str]) -> Result<(), PolicyError> {
+        let unknown = self.kill_switches().filter(|(_, k)| !known.contains(&&*k.exporter));
+        let problems: Vec<_> = unknown.map(|(_, k)| unknown_exporter(k, known)).collect();
+        if problems.is_empty() { Ok(()) } else { Err(PolicyError { problems }) }
+    }
+
+    /// The objectives whose windows cannot all be kept.
+    pub(super) fn plan_problems(&self) -> Vec<PolicyProblem> {
+        let mut problems = Vec::new();
+        for policy in &self.policies {
+            for slo in &policy.slos {
+                let name = ObjectiveName { service: policy.service.as_str().into(), slo: Arc::clone(&slo.name) };
+                if let Err(e) = self.plan(&name) {
+                    let message = format!("SLO \"{}\": {e}", slo.name);
+                    problems.push(PolicyProblem { place: policy.place.clone(), message });
+                }
+            }
+        }
+        problems
+    }
+
     /// The windows to keep for `objective`, whatever the environment: those of its alerts and kill switches, the common ones,
     /// and the period.
     pub fn plan(&self, objective: &ObjectiveName) -> Result<WindowPlan, PlanError> {
@@ -182,6 +205,16 @@ impl PolicySet {
         let cohorts: Vec<u64> = windows.into_iter().filter(|&w| w <= COHORT_REACH_SECS).collect();
         WindowPlan::new(&totals, &cohorts)
     }
+}
+
+fn unknown_exporter(switch: &KillSwitch, known: &[&str]) -> PolicyProblem {
+    let exporter = &switch.exporter;
+    let message = match (nearest(exporter, known.iter().copied()), known) {
+        (_, []) => format!("the exporter \"{exporter}\" is not configured, and no other that switches flags is"),
+        (Some(near), _) => format!("the exporter \"{exporter}\" is not configured; did you mean \"{near}\"?"),
+        (None, _) => format!("the exporter \"{exporter}\" is not configured; configured are {}", one_of(known)),
+    };
+    PolicyProblem { place: switch.place.clone(), message }
 }
 
 fn add_slo(windows: &mut BTreeSet<u64>, slo: &Slo) {

@@ -15,7 +15,8 @@
 
 use super::model::{Alert, AlertWindow, Severity};
 use super::status::AlertState;
-use crate::budget::{Threshold, threshold_for_share};
+use crate::budget::{Target, Threshold, exceeds, threshold_for_share};
+use crate::ledger::Counts;
 use std::sync::Arc;
 
 const HOUR: u64 = 3600;
@@ -120,11 +121,10 @@ pub(super) fn exhaustion_window(period_secs: u64) -> u64 {
     }
 }
 
-/// The factor under which the highest possible burn makes an alert unreachable.
-pub(super) fn unreachable(alert: &Alert, target: crate::budget::Target) -> Option<Threshold> {
-    let reach =
-        |t: Threshold| u128::from(t.millionths()) * u128::from(target.budget_ppb()) < 1_000_000_000_000_000;
-    alert.windows.iter().map(|w| w.burn_above).find(|&t| !reach(t))
+/// The first of `thresholds` that no outage exceeds: the burn rate is at most `1 / budget`.
+pub(super) fn unreachable(mut thresholds: impl Iterator<Item = Threshold>, target: Target) -> Option<Threshold> {
+    let outage = Counts { good: 0, bad: 1 };
+    thresholds.find(|&t| !exceeds(outage, target, t))
 }
 
 #[cfg(test)]
@@ -204,7 +204,7 @@ mod tests {
         let t = "90%".parse().unwrap();
         let reach: Vec<_> = alerts(30 * DAY)
             .iter()
-            .map(|a| unreachable(a, t).is_none())
+            .map(|a| unreachable(a.windows.iter().map(|w| w.burn_above), t).is_none())
             .collect();
         assert_eq!(reach, [false, true, true, true]);
     }

@@ -1,0 +1,94 @@
+//! From paths and globs to policies.
+
+use super::compile::{self, Findings};
+use super::error::{PolicyError, PolicyProblem};
+use super::files;
+use super::model::Policy;
+use super::place::{Place, Warning};
+use super::raw;
+use super::set::PolicySet;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Reads every file that `patterns` (paths and globs, relative to `base`) name. A path must exist; a glob may match nothing,
+/// with a warning.
+pub fn load(patterns: &[String], base: &Path) -> Result<PolicySet, PolicyError> {
+    let mut reader = Reader::default();
+    for path in files::find(patterns, base, &mut reader.problems, &mut reader.warnings) {
+        let name: Arc<str> = path.to_string_lossy().into();
+        match files::read(&path) {
+            Ok(text) => reader.read(&name, &text),
+            Err(message) => reader.problems.push(PolicyProblem { place: whole(&name), message }),
+        }
+    }
+    reader.finish()
+}
+
+/// Reads policies from `text`; `name` stands for the file in errors.
+pub fn from_text(name: &str, text: &str) -> Result<PolicySet, PolicyError> {
+    let mut reader = Reader::default();
+    reader.read(&name.into(), text);
+    reader.finish()
+}
+
+fn whole(file: &Arc<str>) -> Place {
+    Place { file: Arc::clone(file), line: 0, column: 0 }
+}
+
+#[derive(Default)]
+struct Reader {
+    policies: Vec<Arc<Policy>>,
+    problems: Vec<PolicyProblem>,
+    warnings: Vec<Warning>,
+}
+
+impl Reader {
+    fn read(&mut self, file: &Arc<str>, text: &str) {
+        let documents = match raw::parse(file, text) {
+            Ok(documents) => documents,
+            Err(problem) => return self.problems.push(problem),
+        };
+        if documents.is_empty() {
+            let message = "holds no policy".to_owned();
+            self.warnings.push(Warning { place: whole(file), message });
+        }
+        let mut findings = Findings::new(file);
+        for document in &documents {
+            self.policies.extend(compile::policy(document, &mut findings).map(Arc::new));
+        }
+        self.problems.append(&mut findings.problems);
+        self.warnings.append(&mut findings.warnings);
+    }
+
+    fn finish(mut self) -> Result<PolicySet, PolicyError> {
+        self.refuse_duplicates();
+        if !self.problems.is_empty() {
+            return Err(PolicyError { problems: self.problems });
+        }
+        let set = PolicySet::new(self.policies, self.warnings);
+        let problems = set.plan_problems();
+        if problems.is_empty() { Ok(set) } else { Err(PolicyError { problems }) }
+    }
+
+    /// Two policies may cover one service, but not with the same words: nobody could say which one holds.
+    fn refuse_duplicates(&mut self) {
+        let mut seen: BTreeMap<(String, Option<Arc<str>>, Arc<str>), Place> = BTreeMap::new();
+        for policy in &self.policies {
+            for slo in &policy.slos {
+                let key = (policy.service.as_str().to_owned(), policy.environment.clone(), Arc::clone(&slo.name));
+                if let Some(first) = seen.get(&key) {
+                    let environment = policy.environment.as_deref().unwrap_or("any environment");
+                    let message = format!(
+                        "the SLO \"{}\" of service \"{}\" in {environment} is defined already at {first}; keep one",
+                        slo.name,
+                        policy.service.as_str()
+                    );
+                    self.problems.push(PolicyProblem { place: policy.place.clone(), message });
+                } else {
+                    seen.insert(key, policy.place.clone());
+                }
+            }
+        }
+    }
+}
