@@ -96,7 +96,7 @@ fn of_value(field: &Field, check: Check) -> Result<Check, String> {
     match number {
         Some(number) => Ok(Check::Ordered(order, number)),
         None => Err(format!(
-            "{field} {order} {literal} compares with no number; only numbers are ordered, and only duration takes a unit"
+            "{field} {order} {literal} compares with no number; only duration takes a unit"
         )),
     }
 }
