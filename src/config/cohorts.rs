@@ -113,7 +113,7 @@ impl Cohorts {
         section.ranged(
             "idle_timeout",
             &mut idle,
-            Duration::from_secs(600)..=Duration::from_secs(3 * 86_400),
+            Duration::from_mins(10)..=Duration::from_hours(72),
         );
         it.idle_timeout_secs = idle.as_secs();
         if it.max_per_service > it.max_total {

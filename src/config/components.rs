@@ -81,7 +81,7 @@ impl Components {
         }
         Self {
             receivers: defined(root, "receivers", RECEIVERS, |_, _, section| {
-                OtlpReceiver::read(section)
+                Some(OtlpReceiver::read(section))
             }),
             connectors: defined(root, "connectors", CONNECTORS, |_, _, section| {
                 Some(ErrorBudget::read(section))
@@ -167,7 +167,7 @@ fn defined<T>(
 }
 
 impl OtlpReceiver {
-    fn read(section: Section<'_>) -> Option<Self> {
+    fn read(section: Section<'_>) -> Self {
         let limits = ReceiverLimits::read(section.section_or_empty("limits"));
         let protocols = section.section_or_empty("protocols");
         let grpc = protocols.section("grpc").map(GrpcReceiver::read);
@@ -201,7 +201,7 @@ impl OtlpReceiver {
         }
         protocols.finish();
         section.finish();
-        Some(Self { grpc, http, limits })
+        Self { grpc, http, limits }
     }
 }
 

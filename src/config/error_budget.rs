@@ -27,7 +27,7 @@ impl Default for ErrorBudget {
             policies: vec!["policies/*.yaml".to_owned()],
             default_slo: Some(DefaultSlo::default()),
             evaluation_interval: Duration::from_secs(1),
-            decision_cooldown: Duration::from_secs(30 * 60),
+            decision_cooldown: Duration::from_mins(30),
             cohorts: Cohorts::default(),
         }
     }
@@ -51,7 +51,7 @@ impl Default for DefaultSlo {
     fn default() -> Self {
         Self {
             budget_ppb: 1_000_000,
-            window: Duration::from_secs(30 * 86_400),
+            window: Duration::from_hours(30 * 24),
         }
     }
 }
@@ -69,13 +69,13 @@ impl ErrorBudget {
             Some(_) => it.default_slo = section.section("default_slo").map(DefaultSlo::read),
             None => {}
         }
-        let (shortest, longest) = (Duration::from_millis(100), Duration::from_secs(60));
+        let (shortest, longest) = (Duration::from_millis(100), Duration::from_mins(1));
         section.ranged(
             "evaluation_interval",
             &mut it.evaluation_interval,
             shortest..=longest,
         );
-        let day = Duration::from_secs(86_400);
+        let day = Duration::from_hours(24);
         section.ranged(
             "decision_cooldown",
             &mut it.decision_cooldown,
@@ -93,7 +93,7 @@ impl DefaultSlo {
         let mut target = Target(it.budget_ppb);
         section.field("target", &mut target);
         it.budget_ppb = target.0;
-        let day = Duration::from_secs(86_400);
+        let day = Duration::from_hours(24);
         section.ranged("window", &mut it.window, day..=400 * day);
         if it.window.as_secs() % 60 != 0 || it.window.subsec_nanos() != 0 {
             section.problem("window", "expected whole minutes");

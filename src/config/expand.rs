@@ -99,7 +99,7 @@ fn scalar(text: &str, at: Place, lookup: &dyn Lookup) -> Result<Option<Node>, St
     }
     out.push_str(rest);
     if expressions == 0 {
-        return Ok((out != text).then(|| Node {
+        return Ok((out != text).then_some(Node {
             value: Value::Scalar(out),
             at,
             expanded: None,

@@ -65,9 +65,9 @@ impl Default for PrometheusExporter {
         Self {
             endpoint: SocketAddr::from(([0, 0, 0, 0], 9464)),
             dashboard_names: false,
-            burn_rate_fast: Duration::from_secs(300),
-            burn_rate_slow: Duration::from_secs(3600),
-            burn_rate_critical: Duration::from_secs(86_400),
+            burn_rate_fast: Duration::from_mins(5),
+            burn_rate_slow: Duration::from_hours(1),
+            burn_rate_critical: Duration::from_hours(24),
             max_cohort_series: 10_000,
         }
     }
@@ -127,11 +127,7 @@ impl PrometheusExporter {
             ("burn_rate_critical", &mut it.burn_rate_critical),
         ] {
             // Counts live in buckets of 10 s, cohorts for 3 d.
-            section.ranged(
-                key,
-                slot,
-                Duration::from_secs(10)..=Duration::from_secs(3 * 86_400),
-            );
+            section.ranged(key, slot, Duration::from_secs(10)..=Duration::from_hours(72));
             if slot.subsec_nanos() != 0 || slot.as_secs() % 10 != 0 {
                 section.problem(key, "expected a multiple of 10s, the width of a bucket");
             }
@@ -175,12 +171,12 @@ impl OtlpMetricsExporter {
         section.ranged(
             "interval",
             &mut it.interval,
-            Duration::from_secs(1)..=Duration::from_secs(3600),
+            Duration::from_secs(1)..=Duration::from_hours(1),
         );
         section.ranged(
             "timeout",
             &mut it.timeout,
-            Duration::from_millis(100)..=Duration::from_secs(300),
+            Duration::from_millis(100)..=Duration::from_mins(5),
         );
         section.ranged("cardinality_limit", &mut it.cardinality_limit, 100..=10_000_000);
         section.unsupported(&FORWARDING);
@@ -215,16 +211,14 @@ fn grpc_endpoint(section: &Section<'_>) -> Option<String> {
         format!("{scheme}://{written}")
     };
     let node = super::tree::Node::plain(url, section.at);
-    match HttpUrl::read(&node) {
-        Ok(HttpUrl(url)) => Some(url),
-        Err(_) => {
-            section.problem(
-                "endpoint",
-                "expected host:port or a URL such as http://localhost:4317",
-            );
-            None
-        }
+    if let Ok(HttpUrl(url)) = HttpUrl::read(&node) {
+        return Some(url);
     }
+    section.problem(
+        "endpoint",
+        "expected host:port or a URL such as http://localhost:4317",
+    );
+    None
 }
 
 /// `metrics_endpoint` is the whole URL, `endpoint` gets `/v1/metrics` at its end.
@@ -293,7 +287,7 @@ impl UnleashExporter {
         section.ranged("timeout", &mut it.timeout, TIMEOUT);
         section.unsupported(&["tls", "headers"]);
         section.finish();
-        it.endpoint = url?.0.trim_end_matches('/').to_owned();
+        url?.0.trim_end_matches('/').clone_into(&mut it.endpoint);
         it.token = token?;
         Some(it)
     }
@@ -338,7 +332,7 @@ impl WebhookExporter {
 }
 
 /// Bounds of one call's timeout: a decision leaves within seconds or is tried again.
-const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(1);
 
 /// A secret that may be left out (or null), but not be there and empty: that is a variable somebody forgot.
 fn optional_secret(section: &Section<'_>, key: &'static str) -> Option<Secret> {

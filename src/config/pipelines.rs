@@ -72,10 +72,11 @@ impl Wiring {
     fn pipeline(&mut self, kind: &str, section: Section<'_>, components: &mut Components) {
         let receivers = references(&section, "receivers");
         let exporters = references(&section, "exporters");
-        if let Some(node) = section.node("processors") {
-            if !matches!(&node.value, Value::Null) && node.value != Value::List(Vec::new()) {
-                section.problem("processors", "not supported in this version: processors");
-            }
+        if let Some(node) = section.node("processors")
+            && node.value != Value::Null
+            && node.value != Value::List(Vec::new())
+        {
+            section.problem("processors", "not supported in this version: processors");
         }
         let Some(role) = role(kind, &section, &receivers, components) else {
             return section.finish();

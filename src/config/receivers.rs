@@ -236,7 +236,7 @@ fn secs(section: &Section<'_>, key: &'static str, slot: &mut u64) {
     section.ranged(
         key,
         &mut duration,
-        Duration::from_secs(1)..=Duration::from_secs(86_400),
+        Duration::from_secs(1)..=Duration::from_hours(24),
     );
     if duration.subsec_nanos() == 0 {
         *slot = duration.as_secs();

@@ -200,10 +200,10 @@ impl<'a> Section<'a> {
             ),
             (None, None) => {
                 self.report
-                    .problem(Some(self.at), &self.path_of(key), format!("required; {hint}"))
+                    .problem(Some(self.at), &self.path_of(key), format!("required; {hint}"));
             }
             (Some(node), None) if matches!(node.value, Value::Null) => {
-                self.problem(key, format!("empty; {hint}"))
+                self.problem(key, format!("empty; {hint}"));
             }
             // It was there and wrong, and `field` has said so.
             (Some(_), None) => {}

@@ -170,7 +170,7 @@ fn values_are_read_in_their_units() {
         budget.default_slo,
         Some(DefaultSlo {
             budget_ppb: 500_000,
-            window: Duration::from_secs(7 * 86_400)
+            window: Duration::from_hours(7 * 24)
         })
     );
     assert_eq!(budget.evaluation_interval, Duration::from_millis(250));
@@ -221,6 +221,7 @@ fn aliases_and_urls_become_one_form() {
 
 /// One thing changed in [`SMALL`], and the whole error.
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn every_mistake_names_its_place_and_the_way_out() {
     let table = [
         (

@@ -326,7 +326,7 @@ mod tests {
         let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
         for level in 1..9 {
             let below = format!("*a{},", level - 1).repeat(10);
-            text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+            text = format!("{text}a{level}: &a{level} [{below}]\n");
         }
         assert_eq!(error(&text).2, "more than 100000 values");
         assert!(parse(&"[".repeat(10_000)).is_err());
