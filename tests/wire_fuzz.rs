@@ -6,7 +6,6 @@
     clippy::disallowed_methods,
     reason = "tests; prost is the oracle"
 )]
-#![allow(clippy::cast_possible_truncation, reason = "the encoder takes numbers apart")]
 
 mod wire_support;
 

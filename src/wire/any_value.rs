@@ -368,3 +368,167 @@ fn key_value_of_any_shape(pair: &[u8]) -> Result<(&[u8], AnyValue<'_>), Malforme
     }
     Ok((key, value))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(list: List<'_>) -> Vec<&[u8]> {
+        AnyValue::array_items(list)
+            .map(|item| item.unwrap().as_str().unwrap())
+            .collect()
+    }
+
+    /// AnyValue { array_value { values { string_value: text } } }
+    fn array_of(text: u8) -> Vec<u8> {
+        vec![0x2a, 5, 0x0a, 3, 0x0a, 1, text]
+    }
+
+    /// AnyValue { array_value { AnyValue { array_value { ... "levels" of them } } } }
+    fn nested(levels: usize) -> Vec<u8> {
+        (0..levels).fold(Vec::new(), |inner, _| {
+            let mut item = vec![0x0a];
+            prost::encoding::encode_varint(inner.len() as u64, &mut item);
+            item.extend(inner);
+            let mut array = vec![0x2a];
+            prost::encoding::encode_varint(item.len() as u64, &mut array);
+            array.extend(item);
+            array
+        })
+    }
+
+    #[test]
+    fn each_kind_is_read() {
+        let cases: [(&[u8], Value<'_>); 8] = [
+            (&[], Value::Empty),
+            (&[0x0a, 2, b'o', b'n'], Value::Str(b"on")),
+            (&[0x10, 1], Value::Bool(true)),
+            (&[0x10, 0x80, 0x02], Value::Bool(true)),
+            (&[0x18, 0xc8, 0x01], Value::Int(200)),
+            (&[0x21, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f], Value::Double(1.0)),
+            (&[0x3a, 1, 0], Value::Bytes(&[0])),
+            (&[0x40, 5], Value::Empty),
+        ];
+        for (bytes, value) in cases {
+            assert_eq!(AnyValue::new(bytes).value(), Ok(value));
+        }
+    }
+
+    #[test]
+    fn last_kind_counts() {
+        assert_eq!(
+            AnyValue::new(&[0x0a, 1, b'x', 0x18, 7]).value(),
+            Ok(Value::Int(7))
+        );
+        assert_eq!(
+            AnyValue::new(&[0x18, 7, 0x0a, 1, b'x']).value(),
+            Ok(Value::Str(b"x"))
+        );
+    }
+
+    #[test]
+    fn arrays_in_a_row_are_one_array() {
+        let bytes = [array_of(b'a'), array_of(b'b')].concat();
+        let Ok(Value::Array(list)) = AnyValue::new(&bytes).value() else {
+            panic!("an array")
+        };
+        assert_eq!(strings(list), [b"a", b"b"]);
+    }
+
+    #[test]
+    fn array_behind_another_kind_starts_anew() {
+        let text = vec![0x0a, 1, b'x'];
+        let bytes = [
+            array_of(b'a'),
+            text,
+            array_of(b'b'),
+            vec![0x50, 0],
+            array_of(b'c'),
+        ]
+        .concat();
+        let Ok(Value::Array(list)) = AnyValue::new(&bytes).value() else {
+            panic!("an array")
+        };
+        assert_eq!(strings(list), [b"b", b"c"]);
+    }
+
+    #[test]
+    fn value_before_key_is_read() {
+        let pair = [0x12, 2, 0x10, 1, 0x0a, 1, b'k'];
+        let (key, value) = key_value(&pair).unwrap();
+        assert_eq!((key, value.value()), (&b"k"[..], Ok(Value::Bool(true))));
+    }
+
+    #[test]
+    fn values_of_one_pair_merge() {
+        let (one, two) = (array_of(b'a'), array_of(b'b'));
+        let pair = [&[0x12, 7][..], &one, &[0x0a, 1, b'k', 0x12, 7], &two].concat();
+        let (key, value) = key_value(&pair).unwrap();
+        let Ok(Value::Array(list)) = value.value() else {
+            panic!("an array")
+        };
+        assert_eq!((key, strings(list)), (&b"k"[..], vec![&b"a"[..], b"b"]));
+    }
+
+    #[test]
+    fn pair_without_value_is_empty() {
+        let (key, value) = key_value(&[0x0a, 1, b'k']).unwrap();
+        assert_eq!((key, value), (&b"k"[..], AnyValue::EMPTY));
+    }
+
+    #[test]
+    fn pairs_of_a_list_are_read() {
+        let list = [0x32, 9, 0x0a, 7, 0x0a, 1, b'k', 0x12, 2, 0x18, 9];
+        let Ok(Value::KvList(pairs)) = AnyValue::new(&list).value() else {
+            panic!("a list")
+        };
+        let pairs: Vec<_> = AnyValue::kvlist_items(pairs).map(Result::unwrap).collect();
+        assert_eq!(pairs.len(), 1);
+        assert_eq!((pairs[0].0, pairs[0].1.value()), (&b"k"[..], Ok(Value::Int(9))));
+    }
+
+    #[test]
+    fn iteration_ends_at_an_error() {
+        let broken = [0x2a, 4, 0x0a, 0, 0x0a, 9];
+        let Ok(Value::Array(list)) = AnyValue::new(&broken).value() else {
+            panic!("an array")
+        };
+        let items: Vec<_> = AnyValue::array_items(list).collect();
+        assert_eq!(items, [Ok(AnyValue::EMPTY), Err(Malformed)]);
+    }
+
+    #[test]
+    fn wrong_wire_type_is_malformed() {
+        assert_eq!(AnyValue::new(&[0x12, 0]).value(), Err(Malformed));
+    }
+
+    #[test]
+    fn nesting_is_measured_to_the_level() {
+        let three = nested(3);
+        assert!(AnyValue::new(&three).nests_deeper_than(2));
+        assert!(!AnyValue::new(&three).nests_deeper_than(3));
+        assert!(!AnyValue::new(&[0x10, 1]).nests_deeper_than(0));
+    }
+
+    #[test]
+    fn a_hundred_levels_are_the_most_whatever_is_allowed() {
+        assert!(!AnyValue::new(&nested(100)).nests_deeper_than(u32::MAX));
+        assert!(AnyValue::new(&nested(20_000)).nests_deeper_than(u32::MAX));
+    }
+
+    #[test]
+    fn numbers_convert_as_asked() {
+        assert_eq!(
+            (Value::Int(2).as_i64(), Value::Int(2).as_f64()),
+            (Some(2), Some(2.0))
+        );
+        assert_eq!(
+            (Value::Double(2.5).as_i64(), Value::Double(2.5).as_f64()),
+            (None, Some(2.5))
+        );
+        assert_eq!(
+            (Value::Bool(true).as_bool(), Value::Str(b"2").as_f64()),
+            (Some(true), None)
+        );
+    }
+}

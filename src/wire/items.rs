@@ -181,3 +181,97 @@ fn ids_of_record_are_valid(message: &[u8]) -> Result<bool, Malformed> {
     }
     Ok(matches!(trace_id.len(), 0 | 16) && matches!(span_id.len(), 0 | 8))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: WalkLimits = WalkLimits {
+        spans_max: 3,
+        attributes_max: 4,
+        events_max: 2,
+        nesting_max: 2,
+    };
+
+    /// A length-delimited field.
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(content.len()).unwrap();
+        [&[number << 3 | 2, length][..], content].concat()
+    }
+
+    fn around(item: &[u8]) -> Vec<u8> {
+        field(1, &field(2, &field(2, item)))
+    }
+
+    fn points(metric: &[u8]) -> Result<u64, WalkError> {
+        count_metric_points(&around(metric), &LIMITS).map(|summary| summary.items)
+    }
+
+    #[test]
+    fn points_of_all_five_kinds_count() {
+        for kind in [5, 7, 9, 10, 11] {
+            assert_eq!(points(&field(kind, &[0x0a, 0, 0x0a, 0])), Ok(2), "kind {kind}");
+        }
+    }
+
+    #[test]
+    fn same_kind_again_merges_and_another_replaces() {
+        let (gauge, sum) = (field(5, &[0x0a, 0]), field(7, &[0x0a, 0]));
+        assert_eq!(points(&[&gauge[..], &gauge].concat()), Ok(2));
+        assert_eq!(points(&[&gauge[..], &gauge, &sum].concat()), Ok(1));
+        assert_eq!(points(&[&gauge[..], &sum, &gauge].concat()), Ok(1));
+    }
+
+    #[test]
+    fn too_many_points_refuse_the_request() {
+        assert_eq!(points(&field(5, &[0x0a, 0].repeat(3))), Ok(3));
+        assert_eq!(
+            points(&field(5, &[0x0a, 0].repeat(4))),
+            Err(WalkError::TooManyItems { limit: 3 })
+        );
+    }
+
+    #[test]
+    fn too_many_records_refuse_the_request() {
+        let records = |count| field(1, &field(2, &field(2, &[]).repeat(count)));
+        let three = ItemSummary {
+            items: 3,
+            rejected: 0,
+        };
+        assert_eq!(count_log_records(&records(3), &LIMITS), Ok(three));
+        assert_eq!(
+            count_log_records(&records(4), &LIMITS),
+            Err(WalkError::TooManyItems { limit: 3 })
+        );
+    }
+
+    #[test]
+    fn record_with_a_broken_id_is_rejected_on_its_own() {
+        let rejected = |record: &[u8]| count_log_records(&around(record), &LIMITS).unwrap().rejected;
+        assert_eq!(rejected(&field(9, &[1; 15])), 1);
+        assert_eq!(rejected(&field(10, &[1; 7])), 1);
+        assert_eq!(rejected(&[field(9, &[1; 16]), field(10, &[1; 8])].concat()), 0);
+        assert_eq!(rejected(&[field(9, &[1; 15]), field(9, &[1; 16])].concat()), 0);
+    }
+
+    #[test]
+    fn insides_of_points_are_hopped_over() {
+        assert_eq!(points(&field(5, &field(1, &[0xff]))), Ok(1));
+    }
+
+    #[test]
+    fn wrong_wire_types_are_refused() {
+        for metric in [
+            &[0x08, 1][..],
+            &[0x28, 1],
+            &field(5, &[0x08, 1]),
+            &field(7, &[0x12, 0]),
+        ] {
+            assert_eq!(points(metric), Err(Malformed.into()), "{metric:02x?}");
+        }
+        assert_eq!(
+            count_log_records(&around(&[0x48, 1]), &LIMITS),
+            Err(Malformed.into())
+        );
+    }
+}

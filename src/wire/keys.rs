@@ -5,6 +5,8 @@
 //! would read the whole key for every no; a perfect hash was not worth its code.
 #![allow(clippy::inline_always, reason = "measured: see `reader`")]
 
+use std::collections::HashMap;
+
 /// Index of an attribute key in a [`KeyTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub u16);
@@ -90,8 +92,8 @@ impl KeyTable {
 /// Collects keys and prefixes; equal keys get the same slot.
 #[derive(Clone, Debug, Default)]
 pub struct KeyTableBuilder {
-    keys: Vec<Box<[u8]>>,
-    prefixes: Vec<Box<[u8]>>,
+    keys: HashMap<Box<[u8]>, u16>,
+    prefixes: HashMap<Box<[u8]>, u8>,
 }
 
 impl KeyTableBuilder {
@@ -100,38 +102,38 @@ impl KeyTableBuilder {
     /// A table holds 65,535 keys; a configuration is megabytes long before it names more, and what lies beyond shares a
     /// slot that nothing fills.
     pub fn key(&mut self, key: &str) -> Slot {
-        Slot(u16::try_from(position(&mut self.keys, key, usize::from(u16::MAX))).unwrap_or(u16::MAX))
+        let next = u16::try_from(self.keys.len()).unwrap_or(u16::MAX);
+        Slot(number_of(&mut self.keys, key, next, u16::MAX))
     }
 
     /// The id of `prefix`: every attribute whose key starts with it (and has more behind it) is kept, unless the key has a
     /// slot of its own. An attribute with several prefixes is kept once for each. A table holds 255 prefixes, and the rest
     /// shares an id that nothing fills. The empty prefix is every key's.
     pub fn prefix(&mut self, prefix: &str) -> PrefixId {
-        PrefixId(u8::try_from(position(&mut self.prefixes, prefix, usize::from(u8::MAX))).unwrap_or(u8::MAX))
+        let next = u8::try_from(self.prefixes.len()).unwrap_or(u8::MAX);
+        PrefixId(number_of(&mut self.prefixes, prefix, next, u8::MAX))
     }
 
     /// Compiles the table.
     pub fn build(self) -> KeyTable {
-        let mut keys: Vec<Key> = (0..=u16::MAX)
-            .map(Slot)
-            .zip(self.keys)
-            .map(|(slot, bytes)| Key {
-                tail: tail(&bytes),
-                slot,
-                bytes,
-            })
-            .collect();
-        keys.sort_by_key(|key| key.bytes.len());
+        let key = |(bytes, slot): (Box<[u8]>, u16)| Key {
+            tail: tail(&bytes),
+            slot: Slot(slot),
+            bytes,
+        };
+        let mut keys: Vec<Key> = self.keys.into_iter().map(key).collect();
+        keys.sort_by_key(|key| (key.bytes.len(), key.slot));
         let lengths = keys.last().map_or(0, |key| key.bytes.len() + 2);
         let by_length = (0..lengths)
             .map(|length| keys.partition_point(|key| key.bytes.len() < length))
             .map(|begin| u16::try_from(begin).unwrap_or(u16::MAX))
             .collect();
-        let prefixes: Vec<Prefix> = (0..=u8::MAX)
-            .map(PrefixId)
-            .zip(self.prefixes)
-            .map(|(id, bytes)| Prefix { id, bytes })
-            .collect();
+        let prefix = |(bytes, id): (Box<[u8]>, u8)| Prefix {
+            id: PrefixId(id),
+            bytes,
+        };
+        let mut prefixes: Vec<Prefix> = self.prefixes.into_iter().map(prefix).collect();
+        prefixes.sort_by_key(|prefix| prefix.id);
         let mut first_bytes = [0u64; 4];
         for prefix in &prefixes {
             match prefix.bytes.first() {
@@ -148,14 +150,95 @@ impl KeyTableBuilder {
     }
 }
 
-/// The index of `name` among `names`, appended if it is new and there is room.
-fn position(names: &mut Vec<Box<[u8]>>, name: &str, room: usize) -> usize {
-    if let Some(found) = names.iter().position(|known| **known == *name.as_bytes()) {
-        return found;
+/// The number of `name`, which is `next` if it is new and there is room.
+fn number_of<N: Copy + PartialEq>(names: &mut HashMap<Box<[u8]>, N>, name: &str, next: N, full: N) -> N {
+    if let Some(known) = names.get(name.as_bytes()) {
+        return *known;
     }
-    if names.len() < room {
-        names.push(name.as_bytes().into());
-        return names.len() - 1;
+    if next != full {
+        names.insert(name.as_bytes().into(), next);
     }
-    room
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn table(keys: &[&str], prefixes: &[&str]) -> KeyTable {
+        let mut builder = KeyTableBuilder::default();
+        for key in keys {
+            builder.key(key);
+        }
+        for prefix in prefixes {
+            builder.prefix(prefix);
+        }
+        builder.build()
+    }
+
+    #[test]
+    fn equal_keys_share_a_slot() {
+        let mut builder = KeyTableBuilder::default();
+        assert_eq!(
+            [builder.key("a"), builder.key("bb"), builder.key("a")],
+            [Slot(0), Slot(1), Slot(0)]
+        );
+        assert_eq!(
+            [builder.prefix("a"), builder.prefix("b"), builder.prefix("a")].map(|id| id.0),
+            [0, 1, 0]
+        );
+        assert_eq!(builder.build().slots(), 2);
+    }
+
+    #[test]
+    fn keys_that_differ_only_in_front_are_told_apart() {
+        let table = table(&["aaa.status_code", "bbb.status_code"], &[]);
+        assert_eq!(table.find(b"bbb.status_code"), Some(Slot(1)));
+        assert_eq!(table.find(b"ccc.status_code"), None);
+    }
+
+    #[test]
+    fn empty_table_wants_nothing() {
+        let table = table(&[], &[]);
+        assert_eq!((table.find(b""), table.find(b"k")), (None, None));
+        assert!(!table.may_have_prefix(b"k"));
+    }
+
+    #[test]
+    fn prefix_alone_is_no_match() {
+        let table = table(&[], &["flag.", "f"]);
+        let found: Vec<_> = table.prefixes_of(b"flag.").collect();
+        assert_eq!(found, [(PrefixId(1), &b"lag."[..])]);
+        assert_eq!(table.prefixes_of(b"flag.x").count(), 2);
+    }
+
+    #[test]
+    fn keys_beyond_the_room_are_never_found() {
+        let mut builder = KeyTableBuilder::default();
+        for number in 0..70_000 {
+            builder.key(&format!("{number:05}"));
+        }
+        assert_eq!(builder.key("one more"), Slot(u16::MAX));
+        let table = builder.build();
+        assert_eq!(table.find(b"65534"), Some(Slot(65534)));
+        assert_eq!(table.find(b"65535"), None);
+        assert_eq!(table.find(b"one more"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn finds_exactly_the_keys_it_was_given(
+            keys in proptest::collection::vec("[ab.]{0,12}", 0..40),
+            asked in "[ab.]{0,12}",
+        ) {
+            let mut builder = KeyTableBuilder::default();
+            let slots: Vec<Slot> = keys.iter().map(|key| builder.key(key)).collect();
+            let table = builder.build();
+            for (key, slot) in keys.iter().zip(&slots) {
+                prop_assert_eq!(table.find(key.as_bytes()), Some(*slot));
+            }
+            prop_assert_eq!(table.find(asked.as_bytes()).is_some(), keys.contains(&asked));
+        }
+    }
 }

@@ -179,3 +179,120 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use prost::encoding::{decode_varint, encode_varint};
+
+    fn varint_of(bytes: &[u8]) -> Result<(u64, usize), Malformed> {
+        let mut reader = Reader::new(bytes);
+        let value = reader.varint()?;
+        Ok((value, reader.rest().len()))
+    }
+
+    fn skipped(message: &[u8]) -> Result<usize, Malformed> {
+        let mut reader = Reader::new(message);
+        let tag = reader.tag()?.ok_or(Malformed)?;
+        reader.skip(tag)?;
+        Ok(reader.rest().len())
+    }
+
+    #[test]
+    fn longest_varint_is_the_largest_number() {
+        let bytes = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+        assert_eq!(varint_of(&bytes), Ok((u64::MAX, 0)));
+    }
+
+    #[test]
+    fn overflowing_tenth_byte_is_malformed() {
+        let bytes = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02];
+        assert_eq!(varint_of(&bytes), Err(Malformed));
+    }
+
+    #[test]
+    fn eleventh_byte_is_malformed() {
+        assert_eq!(varint_of(&[0x80; 11]), Err(Malformed));
+    }
+
+    #[test]
+    fn overlong_zero_is_zero() {
+        assert_eq!(varint_of(&[0x80, 0x80, 0x80, 0x00, 7]), Ok((0, 1)));
+    }
+
+    #[test]
+    fn length_beyond_the_end_is_malformed() {
+        assert_eq!(Reader::new(&[3, 1, 2]).bytes(), Err(Malformed));
+        assert_eq!(
+            Reader::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]).bytes(),
+            Err(Malformed)
+        );
+    }
+
+    #[test]
+    fn short_fixed_numbers_are_malformed() {
+        assert_eq!(Reader::new(&[1, 2, 3]).fixed32(), Err(Malformed));
+        assert_eq!(Reader::new(&[0; 7]).fixed64(), Err(Malformed));
+    }
+
+    #[test]
+    fn group_is_skipped_to_its_own_end() {
+        // group 1 { group 2 { 1: 5 } 3: "ab" } then one byte more
+        assert_eq!(
+            skipped(&[0x0b, 0x13, 0x08, 5, 0x14, 0x1a, 2, b'a', b'b', 0x0c, 0xff]),
+            Ok(1)
+        );
+    }
+
+    #[test]
+    fn unclosed_or_crossed_groups_are_malformed() {
+        assert_eq!(skipped(&[0x0b, 0x08, 5]), Err(Malformed));
+        assert_eq!(skipped(&[0x0b, 0x14]), Err(Malformed));
+        assert_eq!(skipped(&[0x0c]), Err(Malformed));
+    }
+
+    #[test]
+    fn groups_nest_a_hundred_levels_as_in_prost() {
+        let nested = |levels: usize| [vec![0x0b; levels], vec![0x0c; levels]].concat();
+        assert_eq!(skipped(&nested(100)), Ok(0));
+        assert_eq!(skipped(&nested(101)), Err(Malformed));
+        assert_eq!(skipped(&vec![0x0b; 1 << 20]), Err(Malformed));
+    }
+
+    #[test]
+    fn tags_that_no_message_has_are_malformed() {
+        for message in [
+            &[0x00, 0][..],
+            &[0x07, 0],
+            &[0x0e, 0],
+            &[0x0f, 0],
+            &[0x88, 0x80, 0x80, 0x80, 0x10, 0],
+        ] {
+            assert_eq!(skipped(message), Err(Malformed), "{message:02x?}");
+        }
+    }
+
+    #[test]
+    fn known_field_with_another_wire_type_is_malformed() {
+        let mut reader = Reader::new(&[5]);
+        assert_eq!(reader.skip_unless_known(varint(3), 0b1000), Err(Malformed));
+        assert_eq!(reader.skip_unless_known(varint(3), 0b0110), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn every_varint_reads_as_prost_reads_it(bytes in proptest::collection::vec(any::<u8>(), 0..14)) {
+            let mut rest = &bytes[..];
+            let expected = decode_varint(&mut rest).map(|value| (value, rest.len()));
+            prop_assert_eq!(varint_of(&bytes), expected.map_err(|_| Malformed));
+        }
+
+        #[test]
+        fn every_number_comes_back(number: u64, shift in 0u32..64) {
+            let mut bytes = Vec::new();
+            encode_varint(number >> shift, &mut bytes);
+            prop_assert_eq!(varint_of(&bytes), Ok((number >> shift, 0)));
+        }
+    }
+}

@@ -375,3 +375,7 @@ fn read_event<'a>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "walk_tests.rs"]
+mod tests;

@@ -10,8 +10,8 @@ use opentelemetry_proto::tonic::common::v1::{
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
-    ExponentialHistogram, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
-    ScopeMetrics, Sum, Summary,
+    ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric,
+    NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
@@ -273,11 +273,11 @@ fn metric(entropy: &mut Entropy<'_>) -> Metric {
             aggregation_temporality: temporality,
         })),
         4 => Some(Data::ExponentialHistogram(ExponentialHistogram {
-            data_points: entropy.some(4, |_| Default::default()),
+            data_points: entropy.some(4, |_| ExponentialHistogramDataPoint::default()),
             aggregation_temporality: temporality,
         })),
         _ => Some(Data::Summary(Summary {
-            data_points: entropy.some(4, |_| Default::default()),
+            data_points: entropy.some(4, |_| SummaryDataPoint::default()),
         })),
     };
     Metric {

@@ -1,5 +1,7 @@
 //! Mutations of encoded requests: of the tree of fields (so that the change lands where it hurts), and of the bytes.
 
+#![allow(clippy::cast_possible_truncation, reason = "encoding takes numbers apart")]
+
 use super::generate::Entropy;
 
 /// What a message is, as far as its embedded messages go.
