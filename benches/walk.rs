@@ -5,8 +5,8 @@
 mod common;
 
 use burngate::wire::{
-    Attributes, Event, KeyTable, KeyTableBuilder, PrefixId, Scope, Slot, Span, SpanSink, Value, WalkLimits,
-    walk_traces,
+    AnyValue, Attributes, Event, KeyTable, KeyTableBuilder, PrefixId, Scope, Slot, Span, SpanSink, Value,
+    WalkLimits, walk_traces,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -60,7 +60,7 @@ impl<'a> SpanSink<'a> for Checksum {
     fn resource(&mut self, attributes: &Attributes<'a>) {
         self.0 += attributes
             .get(Slot(3))
-            .and_then(|value| value.as_str())
+            .and_then(AnyValue::as_str)
             .map_or(0, <[u8]>::len) as u64;
     }
 
@@ -71,10 +71,10 @@ impl<'a> SpanSink<'a> for Checksum {
     fn span(&mut self, span: &Span<'a>, attributes: &Attributes<'a>, events: &[Event<'a>]) {
         self.0 += span.end_time_unix_nano.wrapping_sub(span.start_time_unix_nano);
         self.0 += u64::from(span.kind.cast_unsigned()) + u64::from(span.status_code.cast_unsigned());
-        if let Some(Ok(Value::Int(status))) = attributes.get(Slot(0)).map(|value| value.value()) {
+        if let Some(Ok(Value::Int(status))) = attributes.get(Slot(0)).map(AnyValue::value) {
             self.0 += status.cast_unsigned();
         }
-        if let Some(Ok(Value::Str(route))) = attributes.get(Slot(1)).map(|value| value.value()) {
+        if let Some(Ok(Value::Str(route))) = attributes.get(Slot(1)).map(AnyValue::value) {
             self.0 += route.len() as u64;
         }
         self.0 += u64::from(attributes.get(Slot(2)).is_some()) + events.len() as u64;
@@ -83,12 +83,9 @@ impl<'a> SpanSink<'a> for Checksum {
 
 fn read(c: &mut Criterion) {
     let requests = common::requests(NOW_UNIX_NANO);
-    let bytes: usize = requests.iter().map(Vec::len).sum();
+    let bytes = requests.iter().flatten().count() / requests.len();
     let keys = table();
-    let mut group = c.benchmark_group(format!(
-        "{} bytes a span",
-        bytes / requests.len() / common::SPANS as usize
-    ));
+    let mut group = c.benchmark_group(format!("1000 spans in {bytes} bytes"));
     group.throughput(Throughput::Elements(common::SPANS));
     let mut turn = requests.iter().cycle();
     group.bench_function("walk", |b| {

@@ -88,7 +88,7 @@ fn resource(number: u64) -> Resource {
 
 fn flags(sequence: &mut Sequence) -> Value {
     let all = ["new-checkout=on", "fast-cart=off", "blue-button=treatment"];
-    if sequence.next() % 2 == 0 {
+    if sequence.next().is_multiple_of(2) {
         return text("new-checkout=on,fast-cart=off");
     }
     let values = all
@@ -141,11 +141,11 @@ fn span(sequence: &mut Sequence, number: u64, now_unix_nano: u64) -> Span {
         parent_span_id: sequence.next().to_le_bytes().to_vec(),
         flags: 0x101,
         name: "POST /api/v1/carts/{cartId}/items".to_owned(),
-        kind: if sequence.next() % 4 == 0 { 3 } else { 2 },
+        kind: if sequence.next().is_multiple_of(4) { 3 } else { 2 },
         start_time_unix_nano: start,
         end_time_unix_nano: start + sequence.next() % 400_000_000,
         attributes: attributes(sequence, status),
-        events: if number % 50 == 0 {
+        events: if number.is_multiple_of(50) {
             vec![exception()]
         } else {
             Vec::new()

@@ -176,15 +176,14 @@ fn resources_without_accepted_spans_are_not_announced() {
 
 #[test]
 fn each_resource_begins_with_its_own_scope_and_attributes() {
-    let mut request = request(vec![named("one")]);
-    request.resource_spans[0].resource = Some(Resource {
+    let mut both = request(vec![named("one")]);
+    both.resource_spans[0].resource = Some(Resource {
         attributes: vec![pair("a", text("x"))],
         ..Resource::default()
     });
-    request
-        .resource_spans
-        .extend(super::tests::request(vec![named("two")]).resource_spans);
-    let (_, told) = walk(&request.encode_to_vec()).unwrap();
+    both.resource_spans
+        .extend(request(vec![named("two")]).resource_spans);
+    let (_, told) = walk(&both.encode_to_vec()).unwrap();
     assert_eq!(
         told,
         [
@@ -346,8 +345,7 @@ fn broken_value_of_a_wanted_key_is_malformed_to_its_reader() {
 
 #[test]
 fn groups_in_a_span_nest_deeper_than_prost_lets_them() {
-    let groups =
-        |levels: usize| around(&[vec![0x9b, 0x06].repeat(levels), vec![0x9c, 0x06].repeat(levels)].concat());
+    let groups = |levels: usize| around(&[[0x9b, 0x06].repeat(levels), [0x9c, 0x06].repeat(levels)].concat());
     assert!(prost_accepts(&groups(97)) && !prost_accepts(&groups(98)));
     assert!(walk(&groups(100)).is_ok() && walk(&groups(101)).is_err());
 }
