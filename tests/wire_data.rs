@@ -30,7 +30,8 @@ fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The files as wire bytes: those whose JSON has `member` at the top, and the .pb files with `word` in their name.
+/// The files as wire bytes: those whose JSON has `member` at the top, and the .pb files with `word` in their
+/// name.
 fn requests<M: Message + DeserializeOwned + Default>(member: &str, word: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let Some(root) = shared("otlp") else {
         return Vec::new();

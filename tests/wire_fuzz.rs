@@ -53,7 +53,8 @@ fn bytes_of(case: &Case, signal: Signal) -> Vec<u8> {
     bytes
 }
 
-/// Runs the cases; at least a quarter must be accepted by both, and some refused, or the test has lost its teeth.
+/// Runs the cases; at least a quarter must be accepted by both, and some refused, or the test has lost its
+/// teeth.
 fn compare(signal: Signal, long: u32, check: impl Fn(&[u8]) -> Result<bool, String>) {
     let cases = if std::env::var_os("BURNGATE_LONG").is_some() {
         long

@@ -1,5 +1,5 @@
-//! The payload that the benches and the allocation test read: requests of 1000 spans, about 560 bytes a span, eleven
-//! attributes a span, four resources of twelve attributes, an exception event on every fiftieth span.
+//! The payload that the benches and the allocation test read: requests of 1000 spans, about 560 bytes a span,
+//! eleven attributes a span, four resources of twelve attributes, an exception event on every fiftieth span.
 #![allow(dead_code, unreachable_pub, reason = "each bench uses its part")]
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -158,7 +158,8 @@ fn span(sequence: &mut Sequence, number: u64, now_unix_nano: u64) -> Span {
     }
 }
 
-/// One encoded request of `spans` spans that ended around `now_unix_nano`; `seed` makes it differ from others.
+/// One encoded request of `spans` spans that ended around `now_unix_nano`; `seed` makes it differ from
+/// others.
 pub fn request(seed: u64, spans: u64, now_unix_nano: u64) -> Vec<u8> {
     let mut sequence = Sequence(seed);
     let resource_spans = (0..RESOURCES).map(|number| {

@@ -1,9 +1,10 @@
 //! OTLP's AnyValue and KeyValue, borrowed and parsed only when somebody asks.
 //!
-//! Protobuf merges an embedded message that occurs twice. So the value of a KeyValue may be spread over several `value`
-//! fields, and a list over several `array_value` fields. Nobody sends this on purpose, but what prost reads we must read
-//! too: such a value keeps the bytes of the message around it and gathers its pieces whenever it is read. No bytes are
-//! copied, and values in one piece (all of them, in practice) do not pay.
+//! Protobuf merges an embedded message that occurs twice. So the value of a KeyValue may be spread over
+//! several `value` fields, and a list over several `array_value` fields. Nobody sends this on purpose, but
+//! what prost reads we must read too: such a value keeps the bytes of the message around it and gathers its
+//! pieces whenever it is read. No bytes are copied, and values in one piece (all of them, in practice) do not
+//! pay.
 #![allow(clippy::inline_always, reason = "measured: see `reader`")]
 
 use super::Malformed;
@@ -30,7 +31,8 @@ mod field {
     pub(super) const LIST_KNOWN: u32 = 0b10;
 }
 
-/// Levels that [`AnyValue::nests_deeper_than`] follows at most, whatever it is asked: prost's recursion limit.
+/// Levels that [`AnyValue::nests_deeper_than`] follows at most, whatever it is asked: prost's recursion
+/// limit.
 const NESTING_MAX: u32 = 100;
 
 /// One AnyValue, still encoded.
@@ -133,7 +135,8 @@ impl<'a> AnyValue<'a> {
         }
     }
 
-    /// Parses the outermost level. Of several values the last counts; lists of one kind in a row are one list.
+    /// Parses the outermost level. Of several values the last counts; lists of one kind in a row are one
+    /// list.
     #[inline]
     pub fn value(self) -> Result<Value<'a>, Malformed> {
         let mut reader = Reader::new(self.bytes);
@@ -206,8 +209,8 @@ impl<'a> AnyValue<'a> {
         Items::new(list).map(|item| item.and_then(key_value))
     }
 
-    /// Whether lists nest deeper than `levels` in this value: a scalar has 0 levels, a list of scalars 1. Values that can
-    /// not be parsed do not count; whoever reads them meets [`Malformed`].
+    /// Whether lists nest deeper than `levels` in this value: a scalar has 0 levels, a list of scalars 1.
+    /// Values that can not be parsed do not count; whoever reads them meets [`Malformed`].
     pub fn nests_deeper_than(self, levels: u32) -> bool {
         self.nests_beyond(levels.min(NESTING_MAX))
     }

@@ -41,15 +41,15 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// The value at `slot`. Of a key that occurs twice, the last counts. A key that was sent without a value has
-    /// [`AnyValue::EMPTY`].
+    /// The value at `slot`. Of a key that occurs twice, the last counts. A key that was sent without a value
+    /// has [`AnyValue::EMPTY`].
     #[inline]
     pub fn get(&self, slot: Slot) -> Option<AnyValue<'a>> {
         *self.slots.get(usize::from(slot.0))?
     }
 
-    /// Attributes matched by a prefix: the prefix, the rest of the key behind it, and the value; in the order of the wire.
-    /// Of a key that occurs twice, the last counts here too.
+    /// Attributes matched by a prefix: the prefix, the rest of the key behind it, and the value; in the order
+    /// of the wire. A key that occurs twice stands here twice, and its reader lets the later one count.
     pub fn prefixed(&self) -> &[(PrefixId, &'a [u8], AnyValue<'a>)] {
         &self.prefixed
     }

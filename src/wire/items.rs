@@ -1,7 +1,7 @@
 //! Counting what is not judged yet: data points of metrics and records of logs.
 //!
-//! An answer to an exporter says how many items were taken, so the items are counted, and found to be framed as the message
-//! they claim to be. Their insides are hopped over.
+//! An answer to an exporter says how many items were taken, so the items are counted, and found to be framed
+//! as the message they claim to be. Their insides are hopped over.
 
 use super::reader::{Reader, fixed32, fixed64, len, varint};
 use super::{Malformed, WalkError, WalkLimits};
@@ -72,7 +72,8 @@ pub fn count_metric_points(request: &[u8], limits: &WalkLimits) -> Result<ItemSu
     Ok(summary)
 }
 
-/// Counts the records of an ExportLogsServiceRequest, and rejects those with a trace or span id of a wrong length.
+/// Counts the records of an ExportLogsServiceRequest, and rejects those with a trace or span id of a wrong
+/// length.
 pub fn count_log_records(request: &[u8], limits: &WalkLimits) -> Result<ItemSummary, WalkError> {
     let mut summary = ItemSummary::default();
     for_each_item(request, |record| {
@@ -83,7 +84,8 @@ pub fn count_log_records(request: &[u8], limits: &WalkLimits) -> Result<ItemSumm
     Ok(summary)
 }
 
-/// The innermost messages of `request { resource_x = 1 { scope_x = 2 { item = 2 } } }`, which all signals share.
+/// The innermost messages of `request { resource_x = 1 { scope_x = 2 { item = 2 } } }`, which all signals
+/// share.
 fn for_each_item<'a>(
     request: &'a [u8],
     mut item: impl FnMut(&'a [u8]) -> Result<(), WalkError>,
@@ -95,7 +97,8 @@ fn for_each_item<'a>(
     })
 }
 
-/// Calls `inner` for each field with the whole tag `wanted`. Other known fields of these messages are length-delimited.
+/// Calls `inner` for each field with the whole tag `wanted`. Other known fields of these messages are
+/// length-delimited.
 fn for_each<'a>(
     message: &'a [u8],
     wanted: u64,

@@ -1,8 +1,9 @@
 //! The attribute keys that somebody wants, compiled once into a table that says no quickly.
 //!
-//! Of the dozen attributes of a span two or three are wanted, so the common answer is no: keys are grouped by length, and
-//! within a length the last eight bytes are compared as one number (keys of a namespace share their beginnings). A hash map
-//! would read the whole key for every no; a perfect hash was not worth its code.
+//! Of the dozen attributes of a span two or three are wanted, so the common answer is no: keys are grouped by
+//! length, and within a length the last eight bytes are compared as one number (keys of a namespace share
+//! their beginnings). A hash map would read the whole key for every no; a perfect hash was not worth its
+//! code.
 #![allow(clippy::inline_always, reason = "measured: see `reader`")]
 
 use std::collections::HashMap;
@@ -99,16 +100,16 @@ pub struct KeyTableBuilder {
 impl KeyTableBuilder {
     /// The slot of `key`.
     ///
-    /// A table holds 65,535 keys; a configuration is megabytes long before it names more, and what lies beyond shares a
-    /// slot that nothing fills.
+    /// A table holds 65,535 keys; a configuration is megabytes long before it names more, and what lies
+    /// beyond shares a slot that nothing fills.
     pub fn key(&mut self, key: &str) -> Slot {
         let next = u16::try_from(self.keys.len()).unwrap_or(u16::MAX);
         Slot(number_of(&mut self.keys, key, next, u16::MAX))
     }
 
-    /// The id of `prefix`: every attribute whose key starts with it (and has more behind it) is kept, unless the key has a
-    /// slot of its own. An attribute with several prefixes is kept once for each. A table holds 255 prefixes, and the rest
-    /// shares an id that nothing fills. The empty prefix is every key's.
+    /// The id of `prefix`: every attribute whose key starts with it (and has more behind it) is kept, unless
+    /// the key has a slot of its own. An attribute with several prefixes is kept once for each. A table holds
+    /// 255 prefixes, and the rest shares an id that nothing fills. The empty prefix is every key's.
     pub fn prefix(&mut self, prefix: &str) -> PrefixId {
         let next = u8::try_from(self.prefixes.len()).unwrap_or(u8::MAX);
         PrefixId(number_of(&mut self.prefixes, prefix, next, u8::MAX))

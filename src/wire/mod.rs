@@ -1,21 +1,25 @@
 //! What we know of protobuf: a cursor, and borrowed views of OTLP.
 //!
-//! The data plane never builds prost messages: a walk that reads only what an SLI needs costs a tenth of a decode, and an
-//! attacker's 4 MiB of empty spans stay 4 MiB. Views borrow from the request's bytes and allocate nothing per span.
+//! The data plane never builds prost messages: a walk that reads only what an SLI needs costs a tenth of a
+//! decode, and an attacker's 4 MiB of empty spans stay 4 MiB. Views borrow from the request's bytes and
+//! allocate nothing per span.
 //!
 //! # Equal to prost, and where not
 //!
-//! Whatever prost accepts as a request the walk accepts, and reads with equal values: unknown fields and groups are skipped,
-//! the order of fields is free, the last of a scalar counts, embedded messages that occur twice are merged, numbers are
-//! truncated as protobuf says. Whatever prost refuses is refused, with these exceptions, each of which has a test of its own:
+//! Whatever prost accepts as a request the walk accepts, and reads with equal values: unknown fields and
+//! groups are skipped, the order of fields is free, the last of a scalar counts, embedded messages that occur
+//! twice are merged, numbers are truncated as protobuf says. Whatever prost refuses is refused, with these
+//! exceptions, each of which has a test of its own:
 //!
 //! 1. Strings are bytes. Invalid UTF-8 is let through here and dealt with once, when a name is interned.
-//! 2. What is hopped over is checked for framing (its length, and its wire type as a field of the message around it), not
-//!    for what is inside: links, entity references, values of attributes (until somebody reads them), data points.
+//! 2. What is hopped over is checked for framing (its length, and its wire type as a field of the message
+//!    around it), not for what is inside: links, entity references, values of attributes (until somebody
+//!    reads them), data points.
 //! 3. Items beyond a cap ([`WalkLimits`]) are hopped over whole; spans beyond theirs refuse the request
 //!    ([`WalkError::TooManyItems`]), which prost would take.
-//! 4. Groups may nest 100 levels in any message; prost counts the messages around them too. Values of attributes may nest
-//!    deeper than prost lets them: they are bytes, and [`WalkLimits::nesting_max`] decides whether they are kept.
+//! 4. Groups may nest 100 levels in any message; prost counts the messages around them too. Values of
+//!    attributes may nest deeper than prost lets them: they are bytes, and [`WalkLimits::nesting_max`]
+//!    decides whether they are kept.
 //! 5. A span or record whose ids have a wrong length is rejected on its own, while prost lets it be.
 
 mod any_value;

@@ -1,21 +1,22 @@
 //! A cursor over one encoded protobuf message.
 //!
-//! The cursor is a `std::slice::Iter`, because begin and end pointers are what a hand-written walker would keep, and safe
-//! code gets them for 5 % more instructions than raw pointers do. An index into a slice (+9 %) and re-slicing (+45 %) were
-//! measured and rejected.
+//! The cursor is a `std::slice::Iter`, because begin and end pointers are what a hand-written walker would
+//! keep, and safe code gets them for 5 % more instructions than raw pointers do. An index into a slice (+9 %)
+//! and re-slicing (+45 %) were measured and rejected.
 //!
-//! Readers match on whole tags (`field << 3 | wire type`), built with [`len`], [`varint`], [`fixed64`] and [`fixed32`]: one
-//! comparison says field and wire type at once. A tag that nobody matched goes to [`Reader::skip`] or
-//! [`Reader::skip_unless_known`], which refuse what prost refuses.
+//! Readers match on whole tags (`field << 3 | wire type`), built with [`len`], [`varint`], [`fixed64`] and
+//! [`fixed32`]: one comparison says field and wire type at once. A tag that nobody matched goes to
+//! [`Reader::skip`] or [`Reader::skip_unless_known`], which refuse what prost refuses.
 #![allow(
     clippy::inline_always,
-    reason = "measured: the primitives must melt into the walk, or each field pays a call and a spilled cursor"
+    reason = "measured: the primitives must melt into the walk, or each field pays a call and a spill"
 )]
 
 /// Levels of nested groups that are skipped; prost's recursion limit.
 const GROUPS_MAX: u32 = 100;
 
-/// The bytes are not a protobuf message: an overrun, an overlong varint, an unclosed group, a wire type of 6 or 7.
+/// The bytes are not a protobuf message: an overrun, an overlong varint, an unclosed group, a wire type of 6
+/// or 7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid protobuf message")]
 pub struct Malformed;
@@ -63,8 +64,8 @@ impl<'a> Reader<'a> {
         self.0.as_slice()
     }
 
-    /// The next whole tag, or `None` at the end. Tags that no message has (field 0, wire types 6 and 7, more than 32 bits)
-    /// are refused by the skips, to which every unmatched tag must go.
+    /// The next whole tag, or `None` at the end. Tags that no message has (field 0, wire types 6 and 7, more
+    /// than 32 bits) are refused by the skips, to which every unmatched tag must go.
     #[inline(always)]
     pub fn tag(&mut self) -> Result<Option<u64>, Malformed> {
         if self.is_empty() {
@@ -148,8 +149,8 @@ impl<'a> Reader<'a> {
         self.skip_within(tag, GROUPS_MAX)
     }
 
-    /// Skips an unmatched field. A field number in `known` (bit n for field n) can only be here because its wire type is
-    /// wrong, which prost refuses.
+    /// Skips an unmatched field. A field number in `known` (bit n for field n) can only be here because its
+    /// wire type is wrong, which prost refuses.
     #[inline]
     pub fn skip_unless_known(&mut self, tag: u64, known: u32) -> Result<(), Malformed> {
         let field = tag >> 3;

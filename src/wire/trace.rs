@@ -13,8 +13,9 @@ pub struct Scope<'a, 's> {
     pub attributes: &'s Attributes<'a>,
 }
 
-/// One span event that carries flag evidence: named `feature_flag.evaluation` or `feature_flag`, or with an attribute whose
-/// key begins with `feature_flag.key` or `feature_flag.flag_key`. Other events are hopped over.
+/// One span event that carries flag evidence: named `feature_flag.evaluation` or `feature_flag`, or with an
+/// attribute whose key begins with `feature_flag.key` or `feature_flag.flag_key`. Other events are hopped
+/// over.
 #[derive(Debug, Default)]
 pub struct Event<'a> {
     /// `Span.Event.name`.
@@ -45,8 +46,8 @@ pub struct Span<'a> {
     pub status_message: &'a [u8],
 }
 
-/// Caps on one request. Beyond `spans_max` the request is refused; what lies beyond an item's cap is not read, but the item
-/// still counts.
+/// Caps on one request. Beyond `spans_max` the request is refused; what lies beyond an item's cap is not
+/// read, but the item still counts.
 #[derive(Clone, Copy, Debug)]
 pub struct WalkLimits {
     /// Spans (data points, log records) a request; more refuses the request.
@@ -55,20 +56,22 @@ pub struct WalkLimits {
     pub attributes_max: u32,
     /// Events read of a span.
     pub events_max: u32,
-    /// Levels of nested lists in an attribute's value; a deeper value is not read. 100 is the most that is ever allowed.
+    /// Levels of nested lists in an attribute's value; a deeper value is not read. 100 is the most that is
+    /// ever allowed.
     pub nesting_max: u32,
 }
 
 /// What the walk hands over, in the order resource, its scopes, their spans.
 ///
-/// Resources and scopes are announced when their first accepted span is, so empty ones (an attacker's four bytes each) cost
-/// a sink nothing. A walk that ends in an error has handed out spans that must be forgotten.
+/// Resources and scopes are announced when their first accepted span is, so empty ones (an attacker's four
+/// bytes each) cost a sink nothing. A walk that ends in an error has handed out spans that must be forgotten.
 pub trait SpanSink<'a> {
     /// A new resource begins, and with it a new scope.
     fn resource(&mut self, attributes: &Attributes<'a>);
     /// A new scope of the current resource begins. Called for every resource, also when no scope was sent.
     fn scope(&mut self, scope: &Scope<'a, '_>);
-    /// A span of the current scope. Not called for spans that are rejected (a trace id that is not 16 bytes ...).
+    /// A span of the current scope. Not called for spans that are rejected (a trace id that is not 16 bytes
+    /// ...).
     fn span(&mut self, span: &Span<'a>, attributes: &Attributes<'a>, events: &[Event<'a>]);
 }
 

@@ -1,8 +1,9 @@
 //! The walk over an ExportTraceServiceRequest.
 //!
-//! One pass over a span's fields, whatever their order. Resource and scope are needed before the spans but may stand behind
-//! them, so ResourceSpans and ScopeSpans are hopped over once (field by field, not byte by byte) to find them first.
-//! The scratch lives for one request: its vectors grow with the first spans, and then nothing is allocated any more.
+//! One pass over a span's fields, whatever their order. Resource and scope are needed before the spans but
+//! may stand behind them, so ResourceSpans and ScopeSpans are hopped over once (field by field, not byte by
+//! byte) to find them first. The scratch lives for one request: its vectors grow with the first spans, and
+//! then nothing is allocated any more.
 #![allow(clippy::inline_always, reason = "measured: see `reader`")]
 
 use super::any_value::key_value;

@@ -1,4 +1,5 @@
-//! Requests of any shape, made from a string of random bytes (so that a failing case shrinks with the string).
+//! Requests of any shape, made from a string of random bytes (so that a failing case shrinks with the
+//! string).
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;

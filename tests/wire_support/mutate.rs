@@ -1,4 +1,5 @@
-//! Mutations of encoded requests: of the tree of fields (so that the change lands where it hurts), and of the bytes.
+//! Mutations of encoded requests: of the tree of fields (so that the change lands where it hurts), and of the
+//! bytes.
 
 #![allow(clippy::cast_possible_truncation, reason = "encoding takes numbers apart")]
 
