@@ -102,6 +102,8 @@ impl Chunk {
 pub struct HistoryError {
     /// What the store said.
     pub reason: String,
+    /// The file itself is damaged.
+    pub damaged: bool,
 }
 
 /// What a scan hands over: start in seconds, series, chunk.

@@ -1,82 +1,240 @@
 //! The tick's way to the store and back.
+//!
+//! The order of steps is what makes counts durable and sums exact, so it lives here and nowhere else: names first, then the
+//! frame, then the folding (which must see at least what the frame saw), then one commit, and only then the reads (which may
+//! need what was just committed). The ledger's lock is held for slices of a thousand series, and never over a read or a
+//! write of the store. A commit that fails is kept and tried again before anything else is taken from the ledger.
 
-use super::{Store, StoreError};
-use crate::cohort::{CohortId, CohortKey, ObjectiveId, SourceId, StratumId};
-use crate::ledger::Ledger;
-use crate::sli::ObjectiveName;
+use super::{Commit, NameKind, Names, Store, StoreError};
+use crate::ledger::{Fold, Ledger, Nameless, SeriesRef, SeriesState, Tier, resolve};
 use crate::time::UnixNanos;
-use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Handles to names and back; the cohort registry has it.
-pub trait Names: Send + Sync + fmt::Debug {
-    /// Name of an objective.
-    fn objective(&self, id: ObjectiveId) -> Option<ObjectiveName>;
-    /// Key of a live cohort.
-    fn cohort(&self, id: CohortId) -> Option<CohortKey>;
-    /// Name of a stratum, as bytes.
-    fn stratum(&self, id: StratumId) -> Option<Vec<u8>>;
-    /// Name of a source, as bytes.
-    fn source(&self, id: SourceId) -> Option<Vec<u8>>;
-    /// Interns an objective that the store knows.
-    fn restore_objective(&self, name: &ObjectiveName) -> ObjectiveId;
-    /// Brings a cohort that the store knows back to life; caps do not apply.
-    fn restore_cohort(&self, key: &CohortKey) -> CohortId;
-    /// Interns a stratum that the store knows.
-    fn restore_stratum(&self, name: &[u8]) -> StratumId;
-    /// Interns a source that the store knows.
-    fn restore_source(&self, name: &[u8]) -> SourceId;
-}
+/// Series a hold of the ledger's lock.
+const SLICE: usize = 1_000;
+/// Rounds of reads a tick: a window that steps over several chunks at once asks again.
+const READ_ROUNDS: usize = 8;
+/// Dictionary rows that the sweep looks at a tick.
+const SWEEP_ROWS: usize = 256;
+/// Time from the end of one sweep to the start of the next, in seconds.
+const SWEEP_EVERY_SECS: u64 = 600;
 
-/// What a restore found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Restored {
-    /// Live series brought back.
-    pub series: usize,
-    /// Evidence cells brought back.
-    pub evidence_cells: usize,
-    /// Frames whose checksum did not hold; each was dropped alone.
-    pub damaged_frames: u64,
-}
-
-/// What a tick wrote.
+/// What a tick wrote and read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TickReport {
     /// Bytes of the frame.
     pub frame_bytes: usize,
     /// Chunk rows folded.
     pub chunk_rows: usize,
-    /// Chunks read back for windows whose far edge lies in the store.
-    pub chunks_read: usize,
+    /// Windows that got something from the store.
+    pub supplied: usize,
+    /// Events of series whose cohort was retired while they were counted: they are in the totals, and nowhere else.
+    pub orphaned_events: u64,
 }
 
 /// Moves counts between a ledger and a store; owned by the tick.
 #[derive(Debug)]
 pub struct Keeper {
-    _store: Arc<dyn Store>,
-    _names: Arc<dyn Names>,
+    store: Arc<dyn Store>,
+    names: Arc<dyn Names>,
+    next_series: u32,
+    next_frame: u64,
+    /// Names and states that the next commit brings.
+    new_names: Vec<(SeriesRef, Vec<u8>)>,
+    new_states: Vec<(SeriesRef, SeriesState)>,
+    /// What the ledger handed over and the store has not answered for.
+    unnamed: Vec<Nameless>,
+    /// A commit that failed.
+    pending: Option<Commit>,
+    frames_before: u64,
+    committed_frames_before: u64,
+    /// Ledger time at the start of the last walk over all series that has ended.
+    walked_at: UnixNanos,
+    sweep_from: u32,
+    sweep_after: UnixNanos,
+    forget: Vec<SeriesRef>,
+}
+
+fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Keeper {
-    /// Fills an empty `ledger` (plans already set) with everything that the store holds.
-    pub fn restore(
-        store: Arc<dyn Store>,
-        names: Arc<dyn Names>,
-        _ledger: &mut Ledger,
-        _now: UnixNanos,
-    ) -> Result<(Self, Restored), StoreError> {
-        Ok((
-            Self {
-                _store: store,
-                _names: names,
-            },
-            Restored::default(),
-        ))
+    pub(super) fn new(store: Arc<dyn Store>, names: Arc<dyn Names>, next_series: u32, next_frame: u64) -> Self {
+        Self {
+            store,
+            names,
+            next_series,
+            next_frame,
+            new_names: Vec::new(),
+            new_states: Vec::new(),
+            unnamed: Vec::new(),
+            pending: None,
+            frames_before: 0,
+            committed_frames_before: 0,
+            walked_at: UnixNanos::default(),
+            sweep_from: 0,
+            sweep_after: UnixNanos::default(),
+            forget: Vec::new(),
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     /// One durable write of everything that changed since the last, then whatever the ledger wants to read. Call it once a
     /// tick, before [`Ledger::changed`]. After an error nothing is lost: the next call writes the same again.
-    pub fn tick(&mut self, _now: UnixNanos, _ledger: &Mutex<Ledger>) -> Result<TickReport, StoreError> {
-        Ok(TickReport::default())
+    pub fn tick(&mut self, now: UnixNanos, ledger: &Mutex<Ledger>) -> Result<TickReport, StoreError> {
+        self.retry()?;
+        let mut report = TickReport::default();
+        self.name_new(ledger, &mut report)?;
+        let commit = self.collect(now, ledger);
+        report.frame_bytes = commit.frame.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        report.chunk_rows = commit.fold.chunks.len();
+        if self.worth_writing(&commit) {
+            self.pending = Some(commit);
+            self.retry()?;
+        }
+        self.sweep(now)?;
+        report.supplied = self.supply(ledger)?;
+        Ok(report)
+    }
+
+    /// Writes what failed before.
+    fn retry(&mut self) -> Result<(), StoreError> {
+        if let Some(commit) = &self.pending {
+            self.store.commit(commit)?;
+            self.committed_frames_before = commit.frames_before;
+            self.pending = None;
+        }
+        Ok(())
+    }
+
+    /// Gives every new series and cell a number.
+    fn name_new(&mut self, ledger: &Mutex<Ledger>, report: &mut TickReport) -> Result<(), StoreError> {
+        loop {
+            if self.unnamed.is_empty() {
+                self.unnamed = lock(ledger).nameless(SLICE);
+            }
+            if self.unnamed.is_empty() {
+                return Ok(());
+            }
+            while let Some(&what) = self.unnamed.last() {
+                match self.names.encode(what) {
+                    Some(name) => self.bind(what, name, ledger)?,
+                    None => report.orphaned_events += lock(ledger).unbind(what).total(),
+                }
+                self.unnamed.pop();
+            }
+        }
+    }
+
+    fn bind(&mut self, what: Nameless, name: Vec<u8>, ledger: &Mutex<Ledger>) -> Result<(), StoreError> {
+        let known = self.store.find(&name)?;
+        let id = match &known {
+            Some(row) => row.id,
+            None => {
+                let id = SeriesRef(self.next_series);
+                self.next_series += 1;
+                self.new_names.push((id, name));
+                id
+            }
+        };
+        self.forget.retain(|&gone| gone != id);
+        if let Some(state) = lock(ledger).bind(what, id, known.map(|row| row.state)) {
+            self.new_states.push((id, state));
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self, now: UnixNanos, ledger: &Mutex<Ledger>) -> Commit {
+        let mut frame = lock(ledger).begin_frame(now);
+        while lock(ledger).drain_frame(&mut frame, SLICE) {}
+        let number = self.next_frame;
+        let mut fold = Fold { states: std::mem::take(&mut self.new_states), ..Fold::default() };
+        let mut share = lock(ledger).fold_share();
+        while share > 0 && fold.walked.is_none() {
+            lock(ledger).fold(now, number, share.min(SLICE), &mut fold);
+            share = share.saturating_sub(SLICE);
+        }
+        if let Some((frame, at)) = fold.walked {
+            self.frames_before = frame + 1;
+            self.walked_at = at;
+        }
+        let frame = (!frame.is_empty()).then(|| (number, frame.finish()));
+        self.next_frame += 1;
+        Commit {
+            now: lock(ledger).now(),
+            next_series: self.next_series,
+            names: std::mem::take(&mut self.new_names),
+            fold,
+            frame,
+            frames_before: self.frames_before,
+            expire: self.expire(now),
+            forget: std::mem::take(&mut self.forget),
+            journal: Vec::new(),
+        }
+    }
+
+    /// What each tier may let go of. Ten-second chunks go by the last walk that ended: until then they may not be sealed.
+    fn expire(&self, now: UnixNanos) -> Vec<(Tier, u64)> {
+        let before = |tier: Tier, at: UnixNanos, kept_secs: u64| {
+            (tier, at.secs().saturating_sub(kept_secs + tier.chunk_secs()))
+        };
+        vec![
+            before(Tier::Fine, self.walked_at, 7_200),
+            before(Tier::Evidence, self.walked_at, crate::ledger::EVIDENCE_SECS),
+            before(Tier::Minutes, now, crate::ledger::COHORT_REACH_SECS),
+            before(Tier::Days, now, crate::ledger::TOTAL_REACH_SECS),
+        ]
+    }
+
+    /// A gateway at rest writes nothing.
+    fn worth_writing(&self, commit: &Commit) -> bool {
+        commit.frame.is_some()
+            || !commit.names.is_empty()
+            || !commit.fold.chunks.is_empty()
+            || !commit.fold.states.is_empty()
+            || !commit.forget.is_empty()
+            || commit.frames_before > self.committed_frames_before && commit.frames_before % 60 == 0
+    }
+
+    /// Finds series of which the store holds only the name.
+    fn sweep(&mut self, now: UnixNanos) -> Result<(), StoreError> {
+        if now < self.sweep_after {
+            return Ok(());
+        }
+        let rows = self.store.names(SeriesRef(self.sweep_from), SWEEP_ROWS)?;
+        match rows.last() {
+            Some(last) => self.sweep_from = last.id.0.saturating_add(1),
+            None => (self.sweep_from, self.sweep_after) = (0, now.plus_secs(SWEEP_EVERY_SECS)),
+        }
+        let gone = |kind: NameKind| match kind {
+            NameKind::Total => crate::ledger::TOTAL_REACH_SECS + 2 * Tier::Days.chunk_secs(),
+            NameKind::Cohort => crate::ledger::COHORT_REACH_SECS + 4 * Tier::Minutes.chunk_secs(),
+            NameKind::Cell => 2 * Tier::Minutes.chunk_secs(),
+        };
+        let old = rows.into_iter().filter(|row| {
+            let kept_secs = NameKind::of(&row.name).map_or(0, gone);
+            now.secs_since(row.state.last_event()) > kept_secs
+        });
+        self.forget.extend(old.map(|row| row.id));
+        Ok(())
+    }
+
+    fn supply(&self, ledger: &Mutex<Ledger>) -> Result<usize, StoreError> {
+        let mut supplied = 0;
+        for _ in 0..READ_ROUNDS {
+            let wants = lock(ledger).wanted(SLICE);
+            if wants.is_empty() {
+                break;
+            }
+            let supplies = resolve(wants, &*self.store)?;
+            supplied += supplies.len();
+            lock(ledger).supply(supplies);
+        }
+        Ok(supplied)
     }
 }

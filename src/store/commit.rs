@@ -1,0 +1,56 @@
+//! What one transaction writes.
+
+use crate::ledger::{Fold, SeriesRef, SeriesState, Tier};
+use crate::time::UnixNanos;
+
+/// Everything that one tick writes; all of it or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// Ledger time.
+    pub now: UnixNanos,
+    /// First series number that has not been given out.
+    pub next_series: u32,
+    /// New rows of the dictionary.
+    pub names: Vec<(SeriesRef, Vec<u8>)>,
+    /// Chunks and states.
+    pub fold: Fold,
+    /// Number and bytes of the frame.
+    pub frame: Option<(u64, Vec<u8>)>,
+    /// Frames below this number are folded and can go.
+    pub frames_before: u64,
+    /// Chunks that start before this second can go. At most [`EXPIRE_ROWS`] of each tier go with one commit.
+    pub expire: Vec<(Tier, u64)>,
+    /// Series whose chunks are all gone: their name and state go too.
+    pub forget: Vec<SeriesRef>,
+    /// Journal rows.
+    pub journal: Vec<(String, Vec<u8>)>,
+}
+
+/// Rows of one tier that one commit deletes at most.
+pub const EXPIRE_ROWS: usize = 4_096;
+
+/// How long the journal keeps a row, in seconds: 400 days.
+pub const JOURNAL_SECS: u64 = 400 * 86_400;
+
+/// Rows the journal keeps at most; beyond it the oldest go.
+pub const JOURNAL_ROWS: usize = 100_000;
+
+/// What a store remembers of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Ledger time of the last commit.
+    pub now: UnixNanos,
+    /// First series number that has not been given out.
+    pub next_series: u32,
+}
+
+/// One row of the dictionary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameRow {
+    /// Its number.
+    pub id: SeriesRef,
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its state.
+    pub state: SeriesState,
+}
