@@ -2,7 +2,7 @@
 //! the scope, then the resource. The order of the attributes comes before the order of the places, so that a resource's
 //! `deployment.sha` beats a span's `service.version`.
 
-use super::text::label;
+use super::text::label_text;
 use crate::wire::{AnyValue, Attributes, KeyTableBuilder, Slot, Value};
 
 /// The slots of the configured attributes, best first.
@@ -48,7 +48,7 @@ impl Deployment {
             other => Some(other),
         };
         match value {
-            Some(Ok(Value::Str(text))) => label(text).map_or(Self::Invalid, |sha| Self::Sha(sha.into())),
+            Some(Ok(Value::Str(text))) => label_text(text).map_or(Self::Invalid, |sha| Self::Sha(sha.into())),
             Some(Ok(Value::Int(number))) => Self::Sha(number.to_string().into()),
             _ => Self::Invalid,
         }

@@ -13,6 +13,7 @@ mod extract;
 pub mod flags;
 mod interner;
 mod named;
+mod origin;
 mod registry;
 mod text;
 
@@ -23,8 +24,9 @@ pub use encoding::{
 };
 pub use extract::{Evidence, Extractor, Piece};
 pub use named::NamedFlags;
+pub use origin::{Origin, OriginSlots, RawOrigin};
 pub use registry::{Cap, Interned, Registry, RegistryStats};
-pub use text::{clip, stable_hash};
+pub use text::{clip, label_text, stable_hash};
 
 use std::sync::Arc;
 

@@ -26,6 +26,9 @@ type Hasher = foldhash::quality::RandomState;
 /// Strata and sources that nobody sent for this long leave: four times what the evidence cells remember.
 const EVIDENCE_NAMES_IDLE_SECS: u64 = 2 * 3600;
 
+/// Environments of a service with a kept place that may have a total whatever `max_services` says.
+const KEPT_ENVIRONMENTS: u32 = 16;
+
 /// Which cap refused a new cohort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cap {
@@ -89,6 +92,7 @@ pub struct Registry {
     ids: DashMap<Box<[u8]>, CohortId, Hasher>,
     keys: DashMap<CohortId, Arc<CohortKey>, Hasher>,
     services: DashMap<Box<str>, Usage, Hasher>,
+    kept: DashMap<Box<str>, (), Hasher>,
     cohorts: AtomicU32,
     totals: AtomicU32,
     next: AtomicU32,
@@ -110,6 +114,7 @@ impl Registry {
             ids: DashMap::default(),
             keys: DashMap::default(),
             services: DashMap::default(),
+            kept: DashMap::default(),
             cohorts: AtomicU32::new(0),
             totals: AtomicU32::new(0),
             next: AtomicU32::new(2),
@@ -171,6 +176,7 @@ impl Registry {
 
     /// Takes a place for a service's total. `forced` places count but are not refused.
     fn admit_total(&self, cohort: &CohortRef<'_>, bytes: &[u8], forced: bool) -> Result<CohortId, Cap> {
+        let forced = forced || self.has_kept_place(cohort.service);
         let max = if forced {
             u32::MAX
         } else {
@@ -230,6 +236,19 @@ impl Registry {
                 Ok(id)
             }
         }
+    }
+
+    /// Keeps a place for a service that a policy names: strangers cannot crowd out its total. Holds for the first
+    /// [`KEPT_ENVIRONMENTS`] environments of the service, since environments come from telemetry too.
+    pub fn keep_place(&self, service: &str) {
+        self.kept.insert(service.into(), ());
+    }
+
+    fn has_kept_place(&self, service: &str) -> bool {
+        self.kept.contains_key(service)
+            && self.services.get(service).is_none_or(|usage| {
+                usage.totals.load(Ordering::Acquire) < KEPT_ENVIRONMENTS
+            })
     }
 
     fn has_room(&self, usage: &Usage, now: UnixNanos) -> Result<(), Cap> {
@@ -561,6 +580,25 @@ mod tests {
         };
         let key = registry.key(rest).unwrap();
         assert_eq!((&*key.service, &key.level), (OVERFLOW_SERVICE, &Level::Overflow));
+    }
+
+    #[test]
+    fn a_service_with_a_policy_is_never_crowded_out() {
+        let registry = caps(9, 9, 9, 1);
+        registry.keep_place("named");
+        intern(&registry, &sha("stranger", "a"), NOW);
+        assert!(matches!(intern(&registry, &sha("named", "a"), NOW), Interned::Live(_)));
+        assert!(matches!(intern(&registry, &sha("other", "a"), NOW), Interned::Overflow(_, Cap::Services)));
+        for n in 0..40 {
+            let environment = n.to_string();
+            let total = CohortRef {
+                service: "named",
+                environment: Some(&environment),
+                level: LevelRef::Total,
+            };
+            intern(&registry, &total, NOW);
+        }
+        assert!(registry.stats().totals <= KEPT_ENVIRONMENTS + 1);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub fn clip(text: &str, max: usize) -> Cow<'_, str> {
 }
 
 /// The bytes as a name: UTF-8 without control characters, at most [`LABEL_MAX`] bytes. `None` for what is no name.
-pub(crate) fn label(bytes: &[u8]) -> Option<Cow<'_, str>> {
+pub fn label_text(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let text = simdutf8::basic::from_utf8(bytes).ok()?;
     if text.is_empty() || text.chars().any(char::is_control) {
         return None;
@@ -61,9 +61,9 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        assert_eq!(label(b"ok").as_deref(), Some("ok"));
+        assert_eq!(label_text(b"ok").as_deref(), Some("ok"));
         for bad in [&b""[..], b"a\nb", b"\x00", b"\xff\xfe", "a\u{85}b".as_bytes()] {
-            assert_eq!(label(bad), None, "{bad:?}");
+            assert_eq!(label_text(bad), None, "{bad:?}");
         }
     }
 }

@@ -101,6 +101,7 @@ impl Cohorts {
                 section.problem(key, format!("at most 64 names, found {}", slot.len()));
             }
         }
+        section.field("flag_list_negation", &mut it.flag_list_negation);
         section.field("absent", &mut it.absent);
         section.ranged("max_flags", &mut it.max_flags, 1..=1024);
         section.ranged("max_per_service", &mut it.max_per_service, 1..=10_000_000);

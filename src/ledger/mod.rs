@@ -19,6 +19,7 @@ mod series;
 mod state;
 mod sum;
 mod table;
+mod tally;
 mod tap;
 mod varint;
 mod wants;
@@ -34,7 +35,8 @@ pub use restore::Nameless;
 pub use state::SeriesState;
 pub use sum::SumError;
 pub use table::{Kinds, Ledger, LedgerStats};
-pub use tap::{Compiled, Tap, TapError, TapOutcome};
+pub use tally::{Tally, TallyStats};
+pub use tap::{Compiled, Tap, TapOutcome};
 pub use wants::{Supply, Want, resolve};
 
 pub(crate) use frame::Frame;

@@ -1,57 +1,111 @@
 //! From the bytes of a request to the counts that it adds.
+//!
+//! [`Compiled`] is everything that policies and configuration say about counting, compiled for one walk over the bytes.
+//! [`Tap`] holds the current one, which a reload swaps as a whole, and the registry, which outlives it. Nothing here waits:
+//! the only lock guards the pointer to the compiled state and is held while that is copied, once a batch.
 
+use super::tally::{Settled, Tally, TallyStats};
 use super::{EvidenceDelta, Kinds, SeriesDelta};
-use crate::cohort::{CohortId, NamedFlags, Registry};
+use crate::cohort::{CohortId, Extractor, Level, NamedFlags, OriginSlots, Registry};
 use crate::config::{Cohorts, ReceiverLimits};
+use crate::sli::{DefaultObjective, EndpointSlots, ObjectiveSet, ObjectiveSpec, SliError};
 use crate::time::UnixNanos;
-use crate::wire::{WalkError, WalkSummary};
+use crate::wire::{KeyTable, KeyTableBuilder, WalkError, WalkLimits, WalkSummary, walk_traces};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// What one request adds.
+/// What one request adds, and what it had that could not be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TapOutcome {
-    /// Budget series, a row for each (objective, cohort, bucket).
+    /// Budget series, a row for each (objective, cohort, bucket), in that order.
     pub series: Vec<SeriesDelta>,
-    /// Evidence cells.
+    /// Evidence cells, each once.
     pub evidence: Vec<EvidenceDelta>,
     /// What the walk saw.
     pub summary: WalkSummary,
-    /// Spans that ended too long ago: counted at their arrival.
-    pub late: u64,
-    /// Spans that end in the future: counted at their arrival.
-    pub future: u64,
-    /// Spans that end before they start.
-    pub invalid_durations: u64,
+    /// What the tally saw: spans judged, late, in the future, without a duration ...
+    pub stats: TallyStats,
+    /// Events of which a cohort lay beyond a cap, by cap.
+    pub overflow: BTreeMap<&'static str, u64>,
+    /// Pieces of cohort evidence that could not be used, by what was wrong.
+    pub problems: BTreeMap<&'static str, u64>,
+}
+
+impl TapOutcome {
+    /// Counts what is unusual in the gateway's own metrics.
+    fn publish(&self) {
+        let count = |name: &'static str, n: u64| {
+            if n > 0 {
+                metrics::counter!(name).increment(n);
+            }
+        };
+        count("burngate_spans_judged_total", self.stats.judged);
+        count("burngate_spans_late_total", self.stats.late);
+        count("burngate_spans_future_total", self.stats.future);
+        count("burngate_spans_invalid_duration_total", self.stats.invalid_durations);
+        count("burngate_spans_unknown_service_total", self.stats.unknown_service);
+        count("burngate_spans_flag_evaluation_total", self.stats.evaluation_spans);
+        count("burngate_walk_excess_total", self.summary.excess);
+        for (cap, events) in &self.overflow {
+            metrics::counter!("burngate_cohort_overflow_events_total", "cap" => *cap).increment(*events);
+        }
+        for (kind, times) in &self.problems {
+            metrics::counter!("burngate_cohort_problems_total", "kind" => *kind).increment(*times);
+        }
+    }
 }
 
 impl Kinds for Registry {
     fn is_total(&self, cohort: CohortId) -> bool {
-        self.key(cohort)
-            .is_some_and(|key| key.level == crate::cohort::Level::Total)
+        self.key(cohort).is_some_and(|key| key.level == Level::Total)
     }
 }
-
-/// Why a tap cannot be compiled.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TapError {}
 
 /// Everything that a policy file and a configuration say about counting, compiled; immutable.
 #[derive(Debug)]
-pub struct Compiled {}
+pub struct Compiled {
+    keys: KeyTable,
+    limits: WalkLimits,
+    pub(super) objectives: ObjectiveSet,
+    pub(super) extractor: Extractor,
+    pub(super) origin: OriginSlots,
+    pub(super) endpoint: EndpointSlots,
+    /// Services that a policy names.
+    services: Vec<Arc<str>>,
+}
 
 impl Compiled {
-    /// Compiles flags, cohorts and limits.
+    /// Compiles objectives (and the `default` of services without a policy), the flags that policies name, and the rules of
+    /// cohorts into one table of attribute keys.
     pub fn compile(
-        _named: NamedFlags,
-        _cohorts: &Cohorts,
-        _limits: &ReceiverLimits,
-    ) -> Result<Self, TapError> {
-        Ok(Self {})
+        objectives: &[ObjectiveSpec],
+        default: Option<&DefaultObjective>,
+        named: NamedFlags,
+        cohorts: &Cohorts,
+        limits: &ReceiverLimits,
+    ) -> Result<Self, SliError> {
+        let mut keys = KeyTableBuilder::default();
+        let services = objectives.iter().map(|spec| spec.name.service.clone()).collect();
+        let objectives = ObjectiveSet::compile(objectives, default, &mut keys)?;
+        Ok(Self {
+            objectives,
+            extractor: Extractor::compile(cohorts, named, &mut keys),
+            origin: OriginSlots::compile(cohorts, &mut keys),
+            endpoint: EndpointSlots::compile(&mut keys),
+            limits: WalkLimits {
+                spans_max: limits.max_items,
+                attributes_max: limits.max_attributes,
+                events_max: limits.max_events,
+                nesting_max: limits.max_nesting,
+            },
+            keys: keys.build(),
+            services,
+        })
     }
 }
 
-/// The tap: a compiled state that a reload swaps, and the registry that outlives it.
+/// See the module's words.
 #[derive(Debug)]
 pub struct Tap {
     compiled: RwLock<Arc<Compiled>>,
@@ -61,15 +115,24 @@ pub struct Tap {
 impl Tap {
     /// A tap on `registry`.
     pub fn new(compiled: Compiled, registry: Arc<Registry>) -> Self {
-        Self {
-            compiled: RwLock::new(Arc::new(compiled)),
-            registry,
-        }
+        let tap = Self { compiled: RwLock::new(Arc::new(compiled)), registry };
+        tap.keep_places(&tap.compiled());
+        tap
     }
 
     /// Puts a newly compiled state in place; batches under way finish with the old one.
     pub fn swap(&self, compiled: Compiled) {
+        self.keep_places(&compiled);
         *self.compiled.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(compiled);
+    }
+
+    fn keep_places(&self, compiled: &Compiled) {
+        compiled.services.iter().for_each(|service| self.registry.keep_place(service));
+    }
+
+    /// The state in use.
+    pub fn compiled(&self) -> Arc<Compiled> {
+        Arc::clone(&self.compiled.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The registry that resolves the handles of the outcome.
@@ -77,13 +140,22 @@ impl Tap {
         &self.registry
     }
 
-    /// Counts one ExportTraceServiceRequest. Nothing is kept of a request that is refused.
+    /// Counts one ExportTraceServiceRequest. Of a request that is refused nothing is kept.
     pub fn process(
         &self,
-        _bytes: &[u8],
-        _peer: Option<SocketAddr>,
-        _now: UnixNanos,
+        bytes: &[u8],
+        peer: Option<SocketAddr>,
+        now: UnixNanos,
     ) -> Result<TapOutcome, WalkError> {
-        Ok(TapOutcome::default())
+        let compiled = self.compiled();
+        let mut tally = Tally::new(&compiled, now);
+        let summary = walk_traces(bytes, &compiled.keys, &compiled.limits, &mut tally)?;
+        // A port is new with each connection and would make every one a source of its own.
+        let peer = peer.map(|peer| peer.ip().to_string());
+        let Settled { series, evidence, stats, overflow, problems } =
+            tally.finish(&self.registry, now, peer.as_deref());
+        let outcome = TapOutcome { series, evidence, summary, stats, overflow, problems };
+        outcome.publish();
+        Ok(outcome)
     }
 }
