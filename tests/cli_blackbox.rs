@@ -83,7 +83,7 @@ fn validate_says_what_a_configuration_comes_to() {
     );
     for (name, expected) in [
         ("sidecar", "gRPC on 127.0.0.1:4317"),
-        ("central-gateway", "unleash"),
+        ("central-gateway", "1 (objectives: 2, kill switches: 1)"),
     ] {
         let path = format!("config/examples/{name}.yaml");
         let answer = burngate(&["validate", "--config", &path], &[("UNLEASH_TOKEN", "s3cret")]);
@@ -165,4 +165,38 @@ fn a_wrong_command_line_exits_with_64() {
             answer.err
         );
     }
+}
+
+#[test]
+fn a_policy_that_cannot_work_is_refused_with_64() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("policies")).unwrap();
+    let gateway = dir.path().join("gateway.yaml");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::fs::copy(root.join("config/gateway.yaml"), &gateway).unwrap();
+    let policy = std::fs::read_to_string(root.join("config/examples/policies/checkout.yaml")).unwrap();
+    let gateway = gateway.to_str().unwrap();
+    let validate = |policy: &str| {
+        std::fs::write(dir.path().join("policies/checkout.yaml"), policy).unwrap();
+        burngate(&["validate", "--config", gateway], &[])
+    };
+    // gateway.yaml has no exporter for decisions, the policy's kill switch names one.
+    let answer = validate(&policy);
+    assert_eq!(answer.code, Some(64), "{}", answer.out);
+    assert!(
+        answer.err.contains("policies/checkout.yaml:") && answer.err.contains("unleash"),
+        "{}",
+        answer.err
+    );
+    let answer = validate(&policy.replace("target: 99%", "tarrget: 99%"));
+    assert_eq!(answer.code, Some(64), "{}", answer.out);
+    assert!(answer.err.contains("did you mean \"target\"?"), "{}", answer.err);
+    let (slos, _) = policy.split_once("kill_switches:").unwrap();
+    let answer = validate(slos);
+    assert_eq!(answer.code, Some(0), "{}", answer.err);
+    assert!(
+        answer.out.contains("1 (objectives: 2, kill switches: 0)"),
+        "{}",
+        answer.out
+    );
 }

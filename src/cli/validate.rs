@@ -1,7 +1,9 @@
 //! `burngate validate`: everything that can be known without binding a port.
 
-use super::{ConfigArgs, complain, complain_of_config};
+use super::{ConfigArgs, EXIT_USAGE, complain, complain_of_config};
+use crate::act::Exporters;
 use crate::config::{Config, ErrorBudget, Signals, format_duration};
+use crate::policy::PolicySet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -15,12 +17,44 @@ pub(super) fn validate(args: &ConfigArgs) -> ExitCode {
     for warning in &config.warnings {
         complain(&format!("warning: {}: {warning}", config.source));
     }
-    let _ = write!(std::io::stdout().lock(), "{}", summary(&config));
+    let policies = match check(&config) {
+        Ok(policies) => policies,
+        Err(mistakes) => {
+            mistakes.iter().for_each(|mistake| complain(mistake));
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    for warning in policies.warnings() {
+        complain(&format!("warning: {warning}"));
+    }
+    let _ = write!(std::io::stdout().lock(), "{}", summary(&config, &policies));
     ExitCode::SUCCESS
 }
 
+/// Policies and decision exporters, as a start would build them, and all that is wrong with both.
+fn check(config: &Config) -> Result<PolicySet, Vec<String>> {
+    let mut mistakes = Vec::new();
+    if let Err(error) = Exporters::build(&config.unleash, &config.webhooks) {
+        mistakes.push(format!("{}: {error}", config.source));
+    }
+    let unleash = config.unleash.iter().map(|it| it.id.as_str());
+    let known: Vec<&str> = unleash
+        .chain(config.webhooks.iter().map(|it| it.id.as_str()))
+        .collect();
+    let loaded = crate::policy::load(&config.error_budget.policies, config.policy_base());
+    let checked = loaded.and_then(|policies| policies.check_exporters(&known).map(|()| policies));
+    match checked {
+        Ok(policies) if mistakes.is_empty() => Ok(policies),
+        Ok(_) => Err(mistakes),
+        Err(error) => {
+            mistakes.push(error.to_string());
+            Err(mistakes)
+        }
+    }
+}
+
 /// What a configuration comes to, for people.
-fn summary(config: &Config) -> String {
+fn summary(config: &Config, policies: &PolicySet) -> String {
     let mut out = format!("{}: ok\n", config.source);
     let mut line = |name: &str, what: String| {
         let _ = writeln!(out, "  {name:<11} {what}");
@@ -32,7 +66,8 @@ fn summary(config: &Config) -> String {
         "receives",
         format!("{} over {}", signals(config.signals), doors.join(" and ")),
     );
-    line("objectives", objectives(&config.error_budget));
+    line("policies", counted(policies));
+    line("default", default_objective(&config.error_budget));
     let prometheus = config
         .prometheus
         .iter()
@@ -88,11 +123,17 @@ fn signals(signals: Signals) -> String {
     )
 }
 
-fn objectives(budget: &ErrorBudget) -> String {
+fn counted(policies: &PolicySet) -> String {
+    let (files, slos) = (policies.policies().len(), policies.objectives().len());
+    let switches = policies.kill_switches().count();
+    format!("{files} (objectives: {slos}, kill switches: {switches})")
+}
+
+fn default_objective(budget: &ErrorBudget) -> String {
     let default = budget
         .default_slo
         .as_ref()
-        .map_or("none without a policy".to_owned(), |slo| {
+        .map_or("no objective without a policy".to_owned(), |slo| {
             let target = percent(1_000_000_000_u64.saturating_sub(slo.budget_ppb));
             format!(
                 "{target} over {} for every service without a policy",
@@ -139,7 +180,10 @@ mod tests {
 
     #[test]
     fn the_summary_tells_ports_objectives_and_exporters() {
-        let text = summary(&Config::load(&ConfigSource::Embedded).unwrap());
+        let text = summary(
+            &Config::load(&ConfigSource::Embedded).unwrap(),
+            &PolicySet::default(),
+        );
         for expected in [
             "traces, metrics, logs over gRPC on 0.0.0.0:4317 and HTTP on 0.0.0.0:4318",
             "99.9% over 30d for every service without a policy, looked at every 1s",
