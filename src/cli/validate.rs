@@ -20,7 +20,9 @@ pub(super) fn validate(args: &ConfigArgs) -> ExitCode {
     let policies = match check(&config) {
         Ok(policies) => policies,
         Err(mistakes) => {
-            mistakes.iter().for_each(|mistake| complain(mistake));
+            for mistake in &mistakes {
+                complain(mistake);
+            }
             return ExitCode::from(EXIT_USAGE);
         }
     };
