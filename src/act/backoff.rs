@@ -25,7 +25,7 @@ impl Default for Pacing {
             first: Duration::from_millis(500),
             longest: Duration::from_secs(30),
             max_attempts: 8,
-            give_up_after: Duration::from_secs(600),
+            give_up_after: Duration::from_mins(10),
             breaker_failures: 5,
             breaker_open: Duration::from_secs(30),
         }
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn the_bound_doubles_up_to_the_longest() {
         let pacing = Pacing::default();
-        let bounds: Vec<u64> = (1..=8).map(|n| pacing.bound(n).as_millis() as u64).collect();
+        let bounds: Vec<u128> = (1..=8).map(|n| pacing.bound(n).as_millis()).collect();
         assert_eq!(bounds, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
         assert_eq!(pacing.bound(u32::MAX), pacing.longest);
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Open this long, it is reported.
-const REPORT_AFTER: Duration = Duration::from_secs(60);
+const REPORT_AFTER: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
 pub(crate) struct Breaker {

@@ -303,7 +303,7 @@ mod tests {
     use crate::time::UnixNanos;
 
     fn list(capacity: usize) -> Decisions {
-        Decisions::new(capacity, Duration::from_secs(600))
+        Decisions::new(capacity, Duration::from_mins(10))
     }
 
     #[tokio::test]

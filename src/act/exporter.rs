@@ -32,20 +32,17 @@ pub enum FlagWarning {
     KillSwitchType,
     /// Other flags depend on it and go off with it.
     HasChildren,
-    /// It is archived: no application sees it any more.
-    Archived,
 }
 
 impl FlagWarning {
     /// Every warning.
-    pub const ALL: [Self; 3] = [Self::KillSwitchType, Self::HasChildren, Self::Archived];
+    pub const ALL: [Self; 2] = [Self::KillSwitchType, Self::HasChildren];
 
     /// The value of the metric's label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::KillSwitchType => "kill_switch_type",
             Self::HasChildren => "has_children",
-            Self::Archived => "archived",
         }
     }
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Time between two rounds.
-pub const EVERY: Duration = Duration::from_secs(60);
+pub const EVERY: Duration = Duration::from_mins(1);
 
 /// What a round found out about one flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,7 +187,6 @@ fn warning_words(warning: FlagWarning) -> &'static str {
              check it, or change the type"
         }
         FlagWarning::HasChildren => "other flags depend on this flag and go off with it",
-        FlagWarning::Archived => "the flag is archived: no application sees it, and it cannot be switched",
     }
 }
 
@@ -203,7 +202,7 @@ fn in_words(trouble: &Trouble) -> Readiness {
             ),
             FailureReason::NeedsApproval => ("changes need an approval; let this token skip it", false),
             FailureReason::NotFound => ("no such flag, project or environment; check their names", false),
-            _ => ("the service refuses the request", false),
+            _ => ("the service would refuse", false),
         },
     };
     Readiness::NotReady {

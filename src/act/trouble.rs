@@ -116,7 +116,7 @@ mod tests {
         for (status, body, want) in rows {
             match class(status, body) {
                 Trouble::Permanent { reason, .. } => assert_eq!(reason, want, "{status}"),
-                other => panic!("{status}: {other:?}"),
+                other @ Trouble::Retry { .. } => panic!("{status}: {other:?}"),
             }
         }
     }

@@ -103,16 +103,28 @@ impl Unleash {
         now: UnixNanos,
     ) -> Result<Vec<FlagWarning>, Trouble> {
         self.state(&target.flag, &target.environment, now).await?;
-        let feature: FeatureView = self.get(self.feature(&target.flag, &[]), now).await?;
+        let archived = || Trouble::Permanent {
+            reason: FailureReason::Rejected,
+            detail: "the flag is archived: no application sees it, and it cannot be switched".to_owned(),
+        };
+        let feature: FeatureView = match self.get(self.feature(&target.flag, &[]), now).await {
+            Ok(feature) => feature,
+            // Its environment was found a moment ago: of archived flags only the environments are shown.
+            Err(Trouble::Permanent {
+                reason: FailureReason::NotFound,
+                ..
+            }) => return Err(archived()),
+            Err(trouble) => return Err(trouble),
+        };
+        if feature.archived {
+            return Err(archived());
+        }
         let mut warnings = Vec::new();
         if feature.kind == "kill-switch" {
             warnings.push(FlagWarning::KillSwitchType);
         }
         if !feature.children.is_empty() {
             warnings.push(FlagWarning::HasChildren);
-        }
-        if feature.archived {
-            warnings.push(FlagWarning::Archived);
         }
         Ok(warnings)
     }

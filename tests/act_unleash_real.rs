@@ -1,0 +1,406 @@
+//! The kill switch against a real Unleash server: what the doubles say, checked against the thing itself.
+//!
+//! The server is installed once under the target folder and started on free ports (about a minute the first time). Where
+//! the tools, npm or PostgreSQL cannot be had the test says so and skips; with BURNGATE_NO_SKIP set that is a failure.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
+
+mod act_support;
+
+use act_support::{StepClock, T0, World, decision, target};
+use burngate::act::preflight::Readiness;
+use burngate::act::{Delivery, Exporters, Pacing, Preflight};
+use burngate::config::{Secret, UnleashExporter};
+use burngate::decide::{Decision, DecisionState, FailureReason};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A running server; stopped when dropped.
+struct Server {
+    script: PathBuf,
+    ports: [u16; 2],
+    env: HashMap<String, String>,
+    client: reqwest::Client,
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+fn unleash_up(script: &PathBuf, ports: [u16; 2], args: &[&str]) -> Output {
+    Command::new(script)
+        .args(args)
+        .env(
+            "UNLEASH_HOME",
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("unleash"),
+        )
+        .env("UNLEASH_PORT", ports[0].to_string())
+        .env("UNLEASH_PG_PORT", ports[1].to_string())
+        .output()
+        .expect("bash runs")
+}
+
+impl Server {
+    fn start() -> Option<Self> {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/tools/unleash/unleash-up.sh");
+        if !script.exists() {
+            return skip("the script that installs a real Unleash is not here");
+        }
+        let ports = [free_port(), free_port()];
+        // What an interrupted run has left would hold the folder on other ports.
+        unleash_up(&script, ports, &["down"]);
+        let up = unleash_up(&script, ports, &["up"]);
+        if !up.status.success() {
+            unleash_up(&script, ports, &["down"]);
+            let words = String::from_utf8_lossy(&up.stderr).into_owned();
+            return skip(&format!("no real Unleash can be started here:\n{words}"));
+        }
+        let words = String::from_utf8_lossy(&up.stdout).into_owned();
+        let exports = words
+            .lines()
+            .filter_map(|l| l.strip_prefix("export ")?.split_once('='));
+        let env = exports
+            .map(|(k, v)| (k.to_owned(), v.trim_matches('\'').to_owned()))
+            .collect();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Some(Self {
+            script,
+            ports,
+            env,
+            client,
+        })
+    }
+
+    fn var(&self, name: &str) -> &str {
+        &self.env[name]
+    }
+
+    fn sql(&self, statement: &str) {
+        let done = unleash_up(&self.script, self.ports, &["sql", statement]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    async fn api(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let url = format!("{}/api/admin{path}", self.var("UNLEASH_URL"));
+        let mut request = self.client.request(method.parse().unwrap(), url);
+        request = request.header("authorization", self.var("UNLEASH_ADMIN_TOKEN"));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{method} {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// A flag with a strategy, on in both environments.
+    async fn make_flag(&self, flag: &str, kind: &str) {
+        let features = "/projects/default/features";
+        self.api("POST", features, Some(json!({ "name": flag, "type": kind })))
+            .await;
+        for environment in ["development", "production"] {
+            let at = format!("{features}/{flag}/environments/{environment}");
+            let all = json!({ "name": "flexibleRollout", "parameters": { "rollout": "100", "stickiness": "default", "groupId": flag } });
+            self.api("POST", &format!("{at}/strategies"), Some(all)).await;
+            self.api("POST", &format!("{at}/on"), None).await;
+        }
+    }
+
+    async fn is_on(&self, flag: &str, environment: &str) -> bool {
+        let at = format!("/projects/default/features/{flag}/environments/{environment}");
+        self.api("GET", &at, None).await["enabled"].as_bool().unwrap()
+    }
+
+    async fn off_events(&self, flag: &str) -> Vec<Value> {
+        let query = format!("/search/events?feature=IS:{flag}&type=IS:feature-environment-disabled&limit=50");
+        self.api("GET", &query, None).await["events"]
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+
+    /// A personal token of a new user with the root role Editor, as the documentation recommends.
+    async fn editor_token(&self) -> String {
+        let (name, password) = ("burngate", "a-Long_pass.word-4711");
+        let user = json!({ "username": name, "rootRole": 2, "sendEmail": false, "password": password });
+        self.api("POST", "/user-admin", Some(user)).await;
+        let url = self.var("UNLEASH_URL");
+        let login = self.client.post(format!("{url}/auth/simple/login"));
+        let login = login
+            .json(&json!({ "username": name, "password": password }))
+            .send()
+            .await
+            .unwrap();
+        let cookies = login.headers().get_all("set-cookie").iter();
+        let cookies: Vec<&str> = cookies
+            .filter_map(|c| c.to_str().ok()?.split(';').next())
+            .collect();
+        let token = json!({ "description": "kill switch", "expiresAt": "2099-01-01T00:00:00Z" });
+        let made = self
+            .client
+            .post(format!("{url}/api/admin/user/tokens"))
+            .header("cookie", cookies.join("; "));
+        let made = made.json(&token).send().await.unwrap();
+        let (status, text) = (made.status(), made.text().await.unwrap());
+        assert!(status.is_success(), "{status} {text}");
+        serde_json::from_str::<Value>(&text).unwrap()["secret"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn exporters(&self, token: &str) -> Arc<Exporters> {
+        let config = UnleashExporter::new("unleash", self.var("UNLEASH_URL"), Secret::new(token));
+        Arc::new(Exporters::build(&[config], &[]).unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        unleash_up(&self.script, self.ports, &["down"]);
+        unleash_up(&self.script, self.ports, &["reset"]);
+    }
+}
+
+fn skip(why: &str) -> Option<Server> {
+    assert!(
+        std::env::var_os("BURNGATE_NO_SKIP").is_none(),
+        "cannot skip here: {why}"
+    );
+    eprintln!("skipped: {why}");
+    None
+}
+
+async fn carried_out(exporters: Arc<Exporters>, d: Decision) -> Decision {
+    carried_out_at(
+        exporters,
+        d,
+        Pacing {
+            first: Duration::from_millis(50),
+            ..Pacing::default()
+        },
+    )
+    .await
+}
+
+async fn carried_out_at(exporters: Arc<Exporters>, d: Decision, pacing: Pacing) -> Decision {
+    let log = Arc::new(Arc::new(World::default()).process());
+    let delivery = Delivery::new(exporters, log, StepClock::at(T0), pacing).unwrap();
+    let decisions = delivery.decisions();
+    let task = tokio::spawn(delivery.run(std::future::pending()));
+    decisions.submit(d.clone()).unwrap();
+    let ended = async {
+        loop {
+            if let Some(d) = decisions.get(&d.id).filter(|d| d.state.is_final()) {
+                return d;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let d = tokio::time::timeout(Duration::from_secs(300), ended)
+        .await
+        .expect("the decision never ended");
+    task.abort();
+    d
+}
+
+fn failed(d: &Decision) -> (FailureReason, String) {
+    match &d.state {
+        DecisionState::Failed { reason, detail } => (*reason, detail.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_real_unleash_flag_is_switched_off_and_nothing_else() {
+    let Some(server) = Server::start() else { return };
+    let admin = server.exporters(server.var("UNLEASH_ADMIN_TOKEN"));
+    server.make_flag("new-checkout", "release").await;
+    server.make_flag("innocent", "release").await;
+    switches_only_the_named_flag(&server, &admin).await;
+    a_second_call_writes_no_event(&server, &admin).await;
+    wrong_tokens_and_names_have_their_own_record(&server, &admin).await;
+    an_approval_is_asked_for(&server).await;
+    an_archived_flag_counts_as_off(&server, &admin).await;
+    preflight_sees_what_is_wrong(&server, &admin).await;
+    // The last: the server goes away.
+    let url = server.var("UNLEASH_URL").to_owned();
+    drop(server);
+    let gone = UnleashExporter::new("unleash", url, Secret::new("*:*.whatever"));
+    let gone = Arc::new(Exporters::build(&[gone], &[]).unwrap());
+    let first = Duration::from_millis(50);
+    let pacing = Pacing {
+        first,
+        breaker_open: first,
+        ..Pacing::default()
+    };
+    let (reason, detail) = failed(&carried_out_at(gone, decision("unleash", "innocent"), pacing).await);
+    assert_eq!(reason, FailureReason::Unreachable);
+    assert!(detail.contains("cannot connect"), "{detail}");
+}
+
+async fn switches_only_the_named_flag(server: &Server, admin: &Arc<Exporters>) {
+    let d = carried_out(Arc::clone(admin), decision("unleash", "new-checkout")).await;
+    assert_eq!(
+        d.state,
+        DecisionState::Confirmed {
+            verified: true,
+            already_off: false
+        },
+        "{:?}",
+        d.history
+    );
+    assert!(!server.is_on("new-checkout", "production").await);
+    assert!(server.is_on("new-checkout", "development").await);
+    assert!(server.is_on("innocent", "production").await && server.is_on("innocent", "development").await);
+    let tags = server.api("GET", "/features/new-checkout/tags", None).await;
+    let reason = json!({ "type": "error-budget", "value": "off: burn 14.4x 2026-11-21T22:34Z" });
+    let tag = &tags["tags"][0];
+    assert_eq!(
+        (&tag["type"], &tag["value"]),
+        (&reason["type"], &reason["value"]),
+        "{tags}"
+    );
+    assert_eq!(tags["tags"].as_array().unwrap().len(), 1);
+    let events = server.off_events("new-checkout").await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["environment"], "production");
+    assert_eq!(events[0]["tags"], json!([reason]), "the event carries the reason");
+}
+
+async fn a_second_call_writes_no_event(server: &Server, admin: &Arc<Exporters>) {
+    let d = carried_out(Arc::clone(admin), decision("unleash", "new-checkout")).await;
+    assert_eq!(
+        d.state,
+        DecisionState::Confirmed {
+            verified: true,
+            already_off: true
+        }
+    );
+    assert_eq!(server.off_events("new-checkout").await.len(), 1);
+    // Also when the call itself is repeated, as after a lost answer.
+    server
+        .api(
+            "POST",
+            "/projects/default/features/new-checkout/environments/production/off",
+            None,
+        )
+        .await;
+    assert_eq!(server.off_events("new-checkout").await.len(), 1);
+}
+
+async fn wrong_tokens_and_names_have_their_own_record(server: &Server, admin: &Arc<Exporters>) {
+    let wrong = server.exporters("*:*.0000000000000000000000000000000000000000");
+    assert_eq!(
+        failed(&carried_out(wrong, decision("unleash", "innocent")).await).0,
+        FailureReason::Unauthorized
+    );
+    let sdk = server.exporters(server.var("UNLEASH_BACKEND_TOKEN_PRODUCTION"));
+    let (reason, detail) = failed(&carried_out(sdk, decision("unleash", "innocent")).await);
+    assert_eq!(reason, FailureReason::Forbidden);
+    assert!(detail.contains("expected a different token type"), "{detail}");
+    let (reason, detail) = failed(&carried_out(Arc::clone(admin), decision("unleash", "nope")).await);
+    assert_eq!(reason, FailureReason::NotFound);
+    assert!(detail.contains("no feature named \"nope\""), "{detail}");
+    let mut staging = decision("unleash", "innocent");
+    staging.environment = "staging".to_owned();
+    let (reason, detail) = failed(&carried_out(Arc::clone(admin), staging).await);
+    assert_eq!(reason, FailureReason::NotFound);
+    assert!(detail.contains("staging"), "{detail}");
+    let mut elsewhere = UnleashExporter::new(
+        "unleash",
+        server.var("UNLEASH_URL"),
+        Secret::new(server.var("UNLEASH_ADMIN_TOKEN")),
+    );
+    elsewhere.project = "shop".to_owned();
+    let elsewhere = Arc::new(Exporters::build(&[elsewhere], &[]).unwrap());
+    let (_, detail) = failed(&carried_out(elsewhere, decision("unleash", "innocent")).await);
+    assert!(
+        detail.contains("in project \"default\""),
+        "the hint reaches the record: {detail}"
+    );
+    assert!(server.is_on("innocent", "production").await);
+}
+
+async fn an_approval_is_asked_for(server: &Server) {
+    let editor = server.exporters(&server.editor_token().await);
+    server.sql("INSERT INTO change_request_settings(project,environment) VALUES('default','production')");
+    let (reason, detail) = failed(&carried_out(Arc::clone(&editor), decision("unleash", "innocent")).await);
+    assert_eq!(reason, FailureReason::NeedsApproval, "{detail}");
+    assert!(server.is_on("innocent", "production").await);
+    server.sql("DELETE FROM change_request_settings");
+    let d = carried_out(editor, decision("unleash", "innocent")).await;
+    assert!(
+        matches!(
+            d.state,
+            DecisionState::Confirmed {
+                verified: true,
+                already_off: false
+            }
+        ),
+        "{:?}",
+        d.history
+    );
+    let by = &server.off_events("innocent").await[0]["createdBy"];
+    assert!(
+        by.as_str().unwrap().contains("burngate"),
+        "the audit log names our user: {by}"
+    );
+}
+
+async fn an_archived_flag_counts_as_off(server: &Server, admin: &Arc<Exporters>) {
+    server.make_flag("retired", "release").await;
+    server
+        .api("DELETE", "/projects/default/features/retired", None)
+        .await;
+    let d = carried_out(Arc::clone(admin), decision("unleash", "retired")).await;
+    let rejected = matches!(&d.state, DecisionState::Failed { reason: FailureReason::Rejected, detail } if detail.contains("archived"));
+    assert!(
+        rejected
+            || matches!(
+                d.state,
+                DecisionState::Confirmed {
+                    already_off: true,
+                    ..
+                }
+            ),
+        "{:?}",
+        d.state
+    );
+}
+
+async fn preflight_sees_what_is_wrong(server: &Server, admin: &Arc<Exporters>) {
+    server.make_flag("inverted", "kill-switch").await;
+    let rules = ["innocent", "inverted", "retired", "nope"].map(|flag| target("unleash", flag));
+    let mut preflight = Preflight::new(Arc::clone(admin), &rules, StepClock::at(T0));
+    preflight.round().await;
+    let seen = preflight.readiness();
+    assert_eq!(seen[&rules[0]], Readiness::Ready(Vec::new()));
+    let Readiness::Ready(warnings) = &seen[&rules[1]] else {
+        panic!("{:?}", seen[&rules[1]])
+    };
+    assert_eq!(
+        warnings.iter().map(|w| w.as_str()).collect::<Vec<_>>(),
+        ["kill_switch_type"]
+    );
+    let Readiness::NotReady { problem, .. } = &seen[&rules[2]] else {
+        panic!("{:?}", seen[&rules[2]])
+    };
+    assert!(problem.contains("is archived"), "{problem}");
+    let Readiness::NotReady {
+        problem,
+        exporter_wide: false,
+    } = &seen[&rules[3]]
+    else {
+        panic!()
+    };
+    assert!(problem.contains("no such flag"), "{problem}");
+}
