@@ -132,7 +132,8 @@ async fn a_decision_is_sent_once_and_read_back() {
     assert_eq!(world.stored(&id), Some(d));
 }
 
-/// C1 to C13: the process dies before and after each thing it does, is started again, and the end is the same.
+/// C1 to C13: the process dies before and after each thing it does, is started again, and the end is the
+/// same.
 async fn survives_every_crash(unreadable: bool) -> usize {
     let id = flag("f").id;
     for at in 0.. {
@@ -461,7 +462,8 @@ async fn an_open_breaker_spares_a_dead_server() {
         process.decisions.submit(flag(&format!("f{n}"))).unwrap();
     }
     sleep(Duration::from_secs(20)).await;
-    // Every decision may have one call on its way when the breaker opens; none comes after it within the pause.
+    // Every decision may have one call on its way when the breaker opens; none comes after it within the
+    // pause.
     let sends = world.sends();
     assert!(sends <= 64, "{sends}");
     sleep(Duration::from_secs(9)).await;

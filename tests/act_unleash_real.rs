@@ -1,7 +1,8 @@
 //! The kill switch against a real Unleash server: what the doubles say, checked against the thing itself.
 //!
-//! The server is installed once under the target folder and started on free ports (about a minute the first time). Where
-//! the tools, npm or PostgreSQL cannot be had the test says so and skips; with BURNGATE_NO_SKIP set that is a failure.
+//! The server is installed once under the target folder and started on free ports (about a minute the first
+//! time). Where the tools, npm or PostgreSQL cannot be had the test says so and skips; with BURNGATE_NO_SKIP
+//! set that is a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
 
 mod act_support;

@@ -33,8 +33,8 @@ impl Default for Pacing {
 }
 
 impl Pacing {
-    /// Full jitter: anything between nothing and the doubled bound, so that many gateways do not knock together.
-    /// `attempt` counts from 1.
+    /// Full jitter: anything between nothing and the doubled bound, so that many gateways do not knock
+    /// together. `attempt` counts from 1.
     pub fn wait(&self, attempt: u32) -> Duration {
         self.bound(attempt).mul_f64(fastrand::f64())
     }

@@ -1,7 +1,8 @@
 //! One circuit breaker an exporter: a server that is down is not hammered by every live decision.
 //!
-//! While it is open the decisions stay live and use up no attempts; after the pause one of them may try. A breaker that
-//! does not close within a minute is reported as an error, once, because kill switches are then without effect.
+//! While it is open the decisions stay live and use up no attempts; after the pause one of them may try. A
+//! breaker that does not close within a minute is reported as an error, once, because kill switches are then
+//! without effect.
 
 use super::backoff::Pacing;
 use std::sync::{Mutex, PoisonError};

@@ -1,8 +1,10 @@
-//! Every decision that this process knows, live and past: the one place where the decider, the delivery and the API meet.
+//! Every decision that this process knows, live and past: the one place where the decider, the delivery and
+//! the API meet.
 //!
-//! The decider submits and reads back what became of its decisions by a sequence number, so that a slow reader misses
-//! nothing and nothing queues up. Rejected: a channel each way, because a full one would have to drop or block, and both
-//! are wrong for a kill. The list is bounded: the oldest finished decision leaves first, a live one never.
+//! The decider submits and reads back what became of its decisions by a sequence number, so that a slow
+//! reader misses nothing and nothing queues up. Rejected: a channel each way, because a full one would have
+//! to drop or block, and both are wrong for a kill. The list is bounded: the oldest finished decision leaves
+//! first, a live one never.
 
 use crate::decide::Decision;
 use std::collections::{BTreeSet, HashMap};
@@ -93,8 +95,8 @@ impl Decisions {
         }
     }
 
-    /// Takes a new decision: state `Decided` to be carried out, `Observed` to be recorded only. Never blocks. The same id
-    /// a second time is taken as the same decision and changes nothing.
+    /// Takes a new decision: state `Decided` to be carried out, `Observed` to be recorded only. Never blocks.
+    /// The same id a second time is taken as the same decision and changes nothing.
     pub fn submit(&self, mut decision: Decision) -> Result<(), SubmitError> {
         make_finite(&mut decision);
         let deadline = Instant::now() + self.shared.give_up_after;
@@ -136,7 +138,8 @@ impl Decisions {
             .map(|e| e.decision.clone())
     }
 
-    /// Decisions that changed after `seq`, oldest change first, and the number to ask with next time. 0 asks for all.
+    /// Decisions that changed after `seq`, oldest change first, and the number to ask with next time. 0 asks
+    /// for all.
     pub fn changed_since(&self, seq: u64) -> (u64, Vec<Decision>) {
         let table = self.lock();
         let mut changed: Vec<&Entry> = table
@@ -176,7 +179,8 @@ impl Decisions {
         self.shared.wake.notified().await;
     }
 
-    /// Decisions that somebody must work on, oldest first: live ones, and those whose state is not in the journal yet.
+    /// Decisions that somebody must work on, oldest first: live ones, and those whose state is not in the
+    /// journal yet.
     pub(crate) fn due(&self) -> Vec<(String, FlagKey)> {
         let table = self.lock();
         let oldest = table.order.iter().filter_map(|(_, id)| table.entries.get(id));
@@ -280,7 +284,8 @@ pub(crate) fn note(decision: &mut Decision, now: crate::time::UnixNanos, what: i
     decision.updated_at = now;
 }
 
-/// JSON knows no infinity: a burn without an upper end becomes the largest number, so that the row can be read again.
+/// JSON knows no infinity: a burn without an upper end becomes the largest number, so that the row can be
+/// read again.
 fn make_finite(decision: &mut Decision) {
     let finite = |v: f64| {
         if v.is_nan() {

@@ -1,9 +1,10 @@
 //! The task that carries decisions out.
 //!
-//! It wakes at each new decision and every [`SCAN`], starts a driver for each decision that has none (at most one a flag
-//! and [`MAX_DRIVERS`] in all), and survives a driver that panics. After a restart it goes on from the journal: a decision
-//! that was only made is sent, one whose call may have left is read first. On shutdown calls in flight may finish within
-//! [`SHUTDOWN_GRACE`]; waits end at once, and what is left stays in the journal for the next start.
+//! It wakes at each new decision and every [`SCAN`], starts a driver for each decision that has none (at most
+//! one a flag and [`MAX_DRIVERS`] in all), and survives a driver that panics. After a restart it goes on from
+//! the journal: a decision that was only made is sent, one whose call may have left is read first. On
+//! shutdown calls in flight may finish within [`SHUTDOWN_GRACE`]; waits end at once, and what is left stays
+//! in the journal for the next start.
 
 use super::backoff::Pacing;
 use super::breaker::Breaker;
@@ -97,7 +98,8 @@ impl<A: Actuator> Delivery<A> {
                 () = decisions.woken() => {}
                 _ = scan.tick() => {}
                 Some(ended) = crew.tasks.join_next_with_id() => {
-                    // A driver that gave its decision back (the journal failed, it panicked) waits for the next scan.
+                    // A driver that gave its decision back (the journal failed, it panicked) waits for the
+                    // next scan.
                     if !crew.ended(ended).await { continue; }
                 }
             }

@@ -1,9 +1,10 @@
 //! One decision from `Decided` to its end: read, record, send, read.
 //!
-//! A round begins with a read, so that the first round finds a flag that is off already, a round after a timeout finds out
-//! what the lost call did, and a round after a restart never sends blind. `Sending` is in the journal before bytes leave;
-//! when the journal cannot be written, nothing is sent. After the service has said "done" nothing is sent again: a flag
-//! that then reads as on was switched on by somebody, or is not the one we switched; both are for a human.
+//! A round begins with a read, so that the first round finds a flag that is off already, a round after a
+//! timeout finds out what the lost call did, and a round after a restart never sends blind. `Sending` is in
+//! the journal before bytes leave; when the journal cannot be written, nothing is sent. After the service has
+//! said "done" nothing is sent again: a flag that then reads as on was switched on by somebody, or is not the
+//! one we switched; both are for a human.
 
 use super::backoff::Pacing;
 use super::breaker::Breaker;
@@ -212,7 +213,8 @@ impl<A: Actuator> Drive<A> {
         Next::Leave
     }
 
-    /// Takes a new state: first the journal, then everybody else. False when the journal could not be written.
+    /// Takes a new state: first the journal, then everybody else. False when the journal could not be
+    /// written.
     async fn transition(&mut self, state: DecisionState, words: String) -> bool {
         let now = self.shared.clock.now();
         note(&mut self.work.decision, now, words);

@@ -1,7 +1,7 @@
 //! What can switch a flag off, behind one small seam.
 //!
-//! A new flag service is one file that implements [`Actuator`] and one arm of [`Exporter`]. Dispatch is by enum: the
-//! services are known when we compile, and a boxed future per call buys nothing.
+//! A new flag service is one file that implements [`Actuator`] and one arm of [`Exporter`]. Dispatch is by
+//! enum: the services are known when we compile, and a boxed future per call buys nothing.
 
 use super::trouble::Trouble;
 use super::unleash::Unleash;
@@ -56,7 +56,8 @@ pub trait Actuator: Send + Sync + 'static {
         now: UnixNanos,
     ) -> impl Future<Output = Result<Vec<FlagWarning>, Trouble>> + Send;
 
-    /// Switches the flag off. Called again only after [`Actuator::read_back`] has said that it is still on, or `None`.
+    /// Switches the flag off. Called again only after [`Actuator::read_back`] has said that it is still on,
+    /// or `None`.
     fn switch_off(&self, decision: &Decision, now: UnixNanos) -> impl Future<Output = Outcome> + Send;
 
     /// Whether the flag is on; `None` where the service cannot say.

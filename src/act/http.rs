@@ -1,9 +1,9 @@
 //! One way to call a service over HTTP: bounded in time and size, never somewhere else than configured.
 //!
-//! Redirects are off (a redirected kill would hand its headers to a stranger), proxies of the process's environment are not
-//! used, answers are read up to a cap, and every text that leaves this file is scrubbed. Hosts come from the configuration
-//! only, never from telemetry, so they may be loopback or private. Requests are never repeated here: whether to send again
-//! is the delivery's decision, after reading the flag back.
+//! Redirects are off (a redirected kill would hand its headers to a stranger), proxies of the process's
+//! environment are not used, answers are read up to a cap, and every text that leaves this file is scrubbed.
+//! Hosts come from the configuration only, never from telemetry, so they may be loopback or private. Requests
+//! are never repeated here: whether to send again is the delivery's decision, after reading the flag back.
 
 use super::scrub::Scrubber;
 use super::trouble::{Trouble, classify, retry_after};
@@ -69,7 +69,8 @@ impl Caller {
         self.client.request(method, url)
     }
 
-    /// Sends it. 2xx is an [`Answer`]; anything else is classified. `now` turns a date in `Retry-After` into a wait.
+    /// Sends it. 2xx is an [`Answer`]; anything else is classified. `now` turns a date in `Retry-After` into
+    /// a wait.
     pub(crate) async fn call(
         &self,
         request: reqwest::RequestBuilder,

@@ -1,8 +1,8 @@
 //! Decisions on disk: one row a decision, replaced at each transition, before the step that follows.
 //!
-//! Rows are JSON with a version, so that a person can read them with any tool and a later release can tell what it meets.
-//! A row that cannot be read is reported and left alone: it must not keep the gateway from starting, and it must not be
-//! taken for a decision.
+//! Rows are JSON with a version, so that a person can read them with any tool and a later release can tell
+//! what it meets. A row that cannot be read is reported and left alone: it must not keep the gateway from
+//! starting, and it must not be taken for a decision.
 
 use crate::decide::Decision;
 use crate::store::Journal;

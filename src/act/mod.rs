@@ -1,12 +1,13 @@
 //! Exporters of decisions: journal, delivery, Unleash, webhook.
 //!
-//! A decision to switch a flag off must take effect exactly once as far as anybody can see, although processes die, answers
-//! get lost and servers hang. No flag service offers a fence, so the property rests on three things: every transition is in
-//! the journal *before* the step that follows it ([`journal`]), the effect is idempotent (off is off, a webhook carries the
-//! decision's id), and after a crash or a timeout the flag is read before anything is sent again ([`delivery`]).
+//! A decision to switch a flag off must take effect exactly once as far as anybody can see, although
+//! processes die, answers get lost and servers hang. No flag service offers a fence, so the property rests on
+//! three things: every transition is in the journal *before* the step that follows it ([`journal`]), the
+//! effect is idempotent (off is off, a webhook carries the decision's id), and after a crash or a timeout the
+//! flag is read before anything is sent again ([`delivery`]).
 //!
-//! Rejected: sending from the tick (a hung server would stop the evaluation), and remembering in memory only what was sent
-//! (a restart would switch off again what a human has switched on since).
+//! Rejected: sending from the tick (a hung server would stop the evaluation), and remembering in memory only
+//! what was sent (a restart would switch off again what a human has switched on since).
 
 mod backoff;
 mod breaker;
@@ -35,7 +36,8 @@ pub use trouble::Trouble;
 
 use crate::policy::{KillMode, KillSwitch, Policy, PolicySet};
 
-/// What a kill rule asks of an exporter: enough to refuse a rule that cannot work and to probe one that should.
+/// What a kill rule asks of an exporter: enough to refuse a rule that cannot work and to probe one that
+/// should.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleTarget {
     /// Service whose policy holds the rule, for messages.

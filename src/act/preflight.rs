@@ -1,9 +1,9 @@
-//! Probes, at start and every minute, whether the kill switches would work: a switch whose token has expired is worse than
-//! none, because somebody relies on it.
+//! Probes, at start and every minute, whether the kill switches would work: a switch whose token has expired
+//! is worse than none, because somebody relies on it.
 //!
-//! The probe is a read with the real token of each flag that a rule names; `/health` of a flag service says nothing about
-//! that. Problems are logged when they appear, change or go, in words that say what to do, and are never fatal: the
-//! decisions live longer than most outages.
+//! The probe is a read with the real token of each flag that a rule names; `/health` of a flag service says
+//! nothing about that. Problems are logged when they appear, change or go, in words that say what to do, and
+//! are never fatal: the decisions live longer than most outages.
 
 use super::RuleTarget;
 use super::exporter::{Actuator, Exporter, Exporters, FlagWarning};
@@ -84,7 +84,8 @@ impl<A: Actuator> Preflight<A> {
             self.exporters.ids().map(|id| (id.to_owned(), true)).collect();
         for target in self.targets.clone() {
             let readiness = match problems_of.get(&target.exporter) {
-                // The server is dead or the token wrong: asking for the next flag would only take another timeout.
+                // The server is dead or the token wrong: asking for the next flag would only take another
+                // timeout.
                 Some(false) => self.same_as_before(&target),
                 _ => self.probe(&target).await,
             };

@@ -1,8 +1,8 @@
 //! Texts from elsewhere, made safe to keep: without our secrets, without control characters, short.
 //!
-//! Services echo what they were sent, tokens included, in error bodies and headers; networks' errors quote URLs. Every text
-//! that reaches a log, the journal or the API passes here once, at the door where it came in. The scrubbing comes before
-//! the shortening, so that no half of a token survives a cut.
+//! Services echo what they were sent, tokens included, in error bodies and headers; networks' errors quote
+//! URLs. Every text that reaches a log, the journal or the API passes here once, at the door where it came
+//! in. The scrubbing comes before the shortening, so that no half of a token survives a cut.
 
 use crate::config::Secret;
 use std::fmt;
@@ -89,8 +89,8 @@ pub(crate) fn percent_encoded(text: &str) -> String {
             out.push_str(&hex::encode_upper([byte]));
         }
     }
-    // A segment of dots alone is "this folder" or "the one above" to every URL parser, also when encoded. No flag has
-    // such a name (see `check`); encoded twice it is at least a name that nothing has.
+    // A segment of dots alone is "this folder" or "the one above" to every URL parser, also when encoded. No
+    // flag has such a name (see `check`); encoded twice it is at least a name that nothing has.
     if matches!(out.as_str(), "." | "..") {
         out.replace('.', "%252E")
     } else {

@@ -1,9 +1,9 @@
 //! The JSON body of a webhook, with placeholders.
 //!
-//! `{{flag}}` stands for a value of the decision, escaped for the inside of a JSON string; numbers may stand bare. A
-//! template is rendered with sample values when the configuration is read: an unknown placeholder or a body that is not
-//! JSON is refused then, and not during an incident. Rejected: a template engine, because loops and conditions in a kill's
-//! body are a place for bugs, and the values are few.
+//! `{{flag}}` stands for a value of the decision, escaped for the inside of a JSON string; numbers may stand
+//! bare. A template is rendered with sample values when the configuration is read: an unknown placeholder or
+//! a body that is not JSON is refused then, and not during an incident. Rejected: a template engine, because
+//! loops and conditions in a kill's body are a place for bugs, and the values are few.
 
 use super::scrub::json_inside;
 use crate::decide::Decision;
@@ -104,7 +104,8 @@ impl Template {
         self.render_with(|name| value_of(name, decision))
     }
 
-    /// Texts are tried with and without characters that JSON escapes, and empty: a bare text fails one of them.
+    /// Texts are tried with and without characters that JSON escapes, and empty: a bare text fails one of
+    /// them.
     fn try_samples(&self) -> Result<(), TemplateError> {
         for text in ["sample", "a \"quoted\" \\ text", ""] {
             let body = self.render_with(|name| sample_of(name, text));
@@ -189,7 +190,8 @@ pub(crate) fn reason(d: &Decision) -> String {
     )
 }
 
-/// A finite number as JSON writes it; what is not finite becomes the largest one, as a bare `inf` is not JSON.
+/// A finite number as JSON writes it; what is not finite becomes the largest one, as a bare `inf` is not
+/// JSON.
 fn number(value: f64) -> String {
     if value.is_nan() {
         "null".to_owned()

@@ -1,9 +1,10 @@
 //! Switches a flag off in an Unleash server.
 //!
-//! The order is: read the environment (by the delivery, before and after), tag the flag with the reason, switch off. The
-//! tag comes first because Unleash stores with each event the tags of that moment; it is the only field for a reason that
-//! the open-source server has. A tag that fails never prevents the off, and all of its calls share [`TAG_BUDGET`].
-//! Off is idempotent at the server: a second call writes no event. Flags are never switched on here.
+//! The order is: read the environment (by the delivery, before and after), tag the flag with the reason,
+//! switch off. The tag comes first because Unleash stores with each event the tags of that moment; it is the
+//! only field for a reason that the open-source server has. A tag that fails never prevents the off, and all
+//! of its calls share [`TAG_BUDGET`]. Off is idempotent at the server: a second call writes no event. Flags
+//! are never switched on here.
 
 use super::exporter::{FlagState, FlagWarning, Outcome};
 use super::http::{Answer, Caller, join, origin, parse_url};

@@ -1,9 +1,9 @@
 //! Switches a flag through any HTTP API: method, URL, headers and a JSON body from a template.
 //!
-//! Every attempt of one decision carries the same `Idempotency-Key` and the same body, so that a receiver can tell a retry
-//! from a second decision. With a signing key, `X-Burngate-Signature: t=<unix seconds>,v1=<hex>` carries the HMAC-SHA256 of
-//! `<t>.<body>` under that key: a receiver recomputes it, compares in constant time and refuses a `t` older than five
-//! minutes. 2xx is done; there is nothing to read back.
+//! Every attempt of one decision carries the same `Idempotency-Key` and the same body, so that a receiver can
+//! tell a retry from a second decision. With a signing key, `X-Burngate-Signature: t=<unix seconds>,v1=<hex>`
+//! carries the HMAC-SHA256 of `<t>.<body>` under that key: a receiver recomputes it, compares in constant
+//! time and refuses a `t` older than five minutes. 2xx is done; there is nothing to read back.
 
 use super::exporter::{FlagState, FlagWarning, Outcome};
 use super::http::{CONNECT_TIMEOUT, Caller, origin, parse_url};

@@ -1,4 +1,5 @@
-//! A small world for tests of the acting half: flags that are on or off, a journal in memory, processes that die.
+//! A small world for tests of the acting half: flags that are on or off, a journal in memory, processes that
+//! die.
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
