@@ -4,10 +4,11 @@ use super::Threshold;
 use crate::ledger::Counts;
 use std::cmp::Ordering;
 
-/// Whether the bad share of `cohort` is at least `factor` times that of `control`; `None` when one of them has no event.
+/// Whether the bad share of `cohort` is at least `factor` times that of `control`; `None` when one of them
+/// has no event.
 ///
-/// A control without a bad event is exceeded by any bad event, whatever the factor; two shares of zero differ by no factor, so
-/// the answer is then `false` unless the factor is zero.
+/// A control without a bad event is exceeded by any bad event, whatever the factor; two shares of zero differ
+/// by no factor, so the answer is then `false` unless the factor is zero.
 pub fn contrasts(cohort: Counts, control: Counts, factor: Threshold) -> Option<bool> {
     let total = |c: Counts| u128::from(c.good) + u128::from(c.bad);
     if total(cohort) == 0 || total(control) == 0 {
@@ -18,12 +19,15 @@ pub fn contrasts(cohort: Counts, control: Counts, factor: Threshold) -> Option<b
     }
     // bad_c / total_c against factor * bad_o / total_o, the millionths moved to the left.
     let left = (u128::from(cohort.bad) * 1_000_000, total(cohort));
-    let right = (u128::from(factor.millionths()) * u128::from(control.bad), total(control));
+    let right = (
+        u128::from(factor.millionths()) * u128::from(control.bad),
+        total(control),
+    );
     Some(compare(left, right) != Ordering::Less)
 }
 
-/// Compares two fractions with positive denominators term by term of their continued fractions: no product, so no overflow
-/// at any size.
+/// Compares two fractions with positive denominators term by term of their continued fractions: no product,
+/// so no overflow at any size.
 pub(super) fn compare(left: (u128, u128), right: (u128, u128)) -> Ordering {
     let ((a, b), (c, d)) = (left, right);
     match (a / b).cmp(&(c / d)) {
@@ -43,7 +47,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn of(bad: u64, total: u64) -> Counts {
-        Counts { good: total - bad, bad }
+        Counts {
+            good: total - bad,
+            bad,
+        }
     }
 
     fn factor(text: &str) -> Threshold {
@@ -55,7 +62,10 @@ mod tests {
         assert_eq!(contrasts(of(20, 1000), of(10, 1000), factor("2")), Some(true));
         assert_eq!(contrasts(of(20, 1001), of(10, 1000), factor("2")), Some(false));
         assert_eq!(contrasts(of(3, 100), of(30, 2000), factor("2")), Some(true));
-        assert_eq!(contrasts(of(3, 100), of(30, 2000), factor("2.000001")), Some(false));
+        assert_eq!(
+            contrasts(of(3, 100), of(30, 2000), factor("2.000001")),
+            Some(false)
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Decimal numbers as integers: `99.95` at scale 9 is 99,950,000,000.
 //!
-//! `f64` cannot hold 99.95, so a target read through it would be off by a hair, and a strict comparison at the threshold
-//! would flip. Only plain decimals are read: no exponent, no sign, no separators.
+//! `f64` cannot hold 99.95, so a target read through it would be off by a hair, and a strict comparison at
+//! the threshold would flip. Only plain decimals are read: no exponent, no sign, no separators.
 
 /// Why a text is not a plain decimal at the wanted scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

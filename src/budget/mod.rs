@@ -1,16 +1,17 @@
 //! Pure arithmetic: burn rates, budget left, time to exhaustion.
 //!
-//! The problem: a comparison such as "burn above 14.4" decides whether somebody is woken or a flag is switched off, and
-//! floating point makes it depend on the order of operations. Here the SLO's error budget is an integer number of parts
-//! per billion ([`Target`]), a threshold an integer number of millionths ([`Threshold`]), and [`exceeds`] compares two
-//! 128-bit integers; `f64` appears only in figures for people and gauges.
+//! The problem: a comparison such as "burn above 14.4" decides whether somebody is woken or a flag is
+//! switched off, and floating point makes it depend on the order of operations. Here the SLO's error budget
+//! is an integer number of parts per billion ([`Target`]), a threshold an integer number of millionths
+//! ([`Threshold`]), and [`exceeds`] compares two 128-bit integers; `f64` appears only in figures for people
+//! and gauges.
 //!
-//! No function guesses. Without events there is no error ratio, so the answer is `None`, never "0" or "100 % left"; an
-//! overspent budget is negative and stays so, because a clamp hides how much was overspent.
+//! No function guesses. Without events there is no error ratio, so the answer is `None`, never "0" or "100 %
+//! left"; an overspent budget is negative and stays so, because a clamp hides how much was overspent.
 //!
-//! Rejected: rounding burn rates before comparing them (hides 14.4 against 14.44), dividing burn by the elapsed share of
-//! the period (a burn rate is already normalised), and comparing averages of ratios (a quiet minute would weigh as much as
-//! a busy one).
+//! Rejected: rounding burn rates before comparing them (hides 14.4 against 14.44), dividing burn by the
+//! elapsed share of the period (a burn rate is already normalised), and comparing averages of ratios (a quiet
+//! minute would weigh as much as a busy one).
 
 mod contrast;
 mod decimal;

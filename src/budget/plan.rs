@@ -1,7 +1,8 @@
 //! What a burn rate costs over time: the arithmetic behind alert thresholds.
 //!
-//! Burning at rate `BR` for `d` of a period `W` spends the share `BR * d / W` of its budget; so the threshold that spends
-//! the share `p` within `d` is `p * W / d` (the SRE workbook's 14.4 is 2 % in one hour of 30 days).
+//! Burning at rate `BR` for `d` of a period `W` spends the share `BR * d / W` of its budget; so the threshold
+//! that spends the share `p` within `d` is `p * W / d` (the SRE workbook's 14.4 is 2 % in one hour of 30
+//! days).
 
 use super::{Target, Threshold};
 
@@ -10,16 +11,16 @@ pub fn consumption(burn: f64, secs: u64, period_secs: u64) -> f64 {
     burn * secs as f64 / period_secs as f64
 }
 
-/// The burn rate that spends `share_millionths` of a period's budget within `window_secs`, rounded to the nearest millionth
-/// (28 days make of 1 the fraction 14/15, which no decimal holds).
+/// The burn rate that spends `share_millionths` of a period's budget within `window_secs`, rounded to the
+/// nearest millionth (28 days make of 1 the fraction 14/15, which no decimal holds).
 pub fn threshold_for_share(share_millionths: u64, period_secs: u64, window_secs: u64) -> Threshold {
     let window = u128::from(window_secs.max(1));
     let scaled = u128::from(share_millionths) * u128::from(period_secs);
     Threshold::from_millionths(u64::try_from((scaled + window / 2) / window).unwrap_or(u64::MAX))
 }
 
-/// Seconds until a window of `window_secs` that was clean exceeds `threshold` under a constant error ratio; `None` when it
-/// never does.
+/// Seconds until a window of `window_secs` that was clean exceeds `threshold` under a constant error ratio;
+/// `None` when it never does.
 pub fn detection_secs(
     error_ratio: f64,
     target: Target,
@@ -30,8 +31,8 @@ pub fn detection_secs(
     (error_ratio > needed).then(|| needed / error_ratio * window_secs as f64)
 }
 
-/// Seconds that an alert on one window stays after a total outage that stopped the moment it fired; `None` when such an
-/// outage never makes it fire.
+/// Seconds that an alert on one window stays after a total outage that stopped the moment it fired; `None`
+/// when such an outage never makes it fire.
 pub fn reset_secs(target: Target, threshold: Threshold, window_secs: u64) -> Option<f64> {
     detection_secs(1.0, target, threshold, window_secs).map(|t| window_secs as f64 - t)
 }

@@ -1,7 +1,8 @@
 //! What counts say about a budget now.
 //!
-//! With target `s`, budget `b = 1 - s`, period `W` and counts of a window: error ratio `e = bad / total`, burn rate
-//! `BR = e / b`, budget left of the period `R = (b - e_W) / b`, and at this burn exhausted in `R * W / BR`.
+//! With target `s`, budget `b = 1 - s`, period `W` and counts of a window: error ratio `e = bad / total`,
+//! burn rate `BR = e / b`, budget left of the period `R = (b - e_W) / b`, and at this burn exhausted in `R *
+//! W / BR`.
 
 use super::{Target, Threshold};
 use crate::ledger::Counts;
@@ -15,8 +16,9 @@ fn total(counts: Counts) -> u128 {
 
 /// Whether the burn rate of `counts` is above `threshold`: strict, exact, false without events.
 ///
-/// `bad / total / b > t` in integers is `bad * 10^15 > t_millionths * b_ppb * total`. A threshold at or above the highest
-/// burn that the target allows (`1 / b`) can never be exceeded; deciding that first keeps every product within 128 bits.
+/// `bad / total / b > t` in integers is `bad * 10^15 > t_millionths * b_ppb * total`. A threshold at or above
+/// the highest burn that the target allows (`1 / b`) can never be exceeded; deciding that first keeps every
+/// product within 128 bits.
 pub fn exceeds(counts: Counts, target: Target, threshold: Threshold) -> bool {
     let allowed = u128::from(threshold.millionths()) * u128::from(target.budget_ppb());
     if allowed >= BURN_ONE {
@@ -36,15 +38,15 @@ pub fn burn_rate(counts: Counts, target: Target) -> Option<f64> {
     consumed(counts, target)
 }
 
-/// Share of the period's budget that is spent, given the counts of the whole period; above 1 when overspent. `None` without
-/// events.
+/// Share of the period's budget that is spent, given the counts of the whole period; above 1 when overspent.
+/// `None` without events.
 pub fn consumed(counts: Counts, target: Target) -> Option<f64> {
     let (spent, budget) = spent_and_budget(counts, target);
     (budget > 0).then(|| spent as f64 / budget as f64)
 }
 
-/// Share of the period's budget that is left, given the counts of the whole period; negative when overspent, never clamped.
-/// `None` without events.
+/// Share of the period's budget that is left, given the counts of the whole period; negative when overspent,
+/// never clamped. `None` without events.
 pub fn remaining(counts: Counts, target: Target) -> Option<f64> {
     let (spent, budget) = spent_and_budget(counts, target);
     let left = if spent <= budget {
@@ -71,8 +73,8 @@ fn spent_and_budget(counts: Counts, target: Target) -> (u128, u128) {
 
 /// Seconds until the budget is gone at burn rate `burn`, of a period of `period_secs` with `remaining` left.
 ///
-/// `Some(0.0)` when nothing is left, whatever the burn; otherwise `None` when nothing burns. A rolling period also regains
-/// budget while old errors leave it, so this is the pessimistic bound.
+/// `Some(0.0)` when nothing is left, whatever the burn; otherwise `None` when nothing burns. A rolling period
+/// also regains budget while old errors leave it, so this is the pessimistic bound.
 pub fn time_to_exhaustion(remaining: f64, burn: f64, period_secs: u64) -> Option<f64> {
     if remaining <= 0.0 {
         return Some(0.0);
@@ -80,7 +82,8 @@ pub fn time_to_exhaustion(remaining: f64, burn: f64, period_secs: u64) -> Option
     (burn > 0.0).then(|| remaining * period_secs as f64 / burn)
 }
 
-/// Minutes of total outage that the budget of a period pays for at even traffic: 43.2 for 99.9 % over 30 days.
+/// Minutes of total outage that the budget of a period pays for at even traffic: 43.2 for 99.9 % over 30
+/// days.
 pub fn budget_minutes(target: Target, period_secs: u64) -> f64 {
     let scaled = u128::from(target.budget_ppb()) * u128::from(period_secs);
     scaled as f64 / (BILLION as f64 * 60.0)

@@ -9,8 +9,9 @@ const BILLION: u64 = 1_000_000_000;
 
 /// An SLO target such as 99.95 %, exact.
 ///
-/// Written as `99.95%`, `99.95 %`, `0.9995` or `99.95`. A bare number above 1 means percent, one up to 1 means a fraction.
-/// 100 % is refused, since it leaves no budget and any burn rate would be infinite; so is 0 %, which promises nothing.
+/// Written as `99.95%`, `99.95 %`, `0.9995` or `99.95`. A bare number above 1 means percent, one up to 1
+/// means a fraction. 100 % is refused, since it leaves no budget and any burn rate would be infinite; so is 0
+/// %, which promises nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Target {
     budget_ppb: u64,
@@ -104,7 +105,8 @@ impl<'de> Deserialize<'de> for Target {
     }
 }
 
-/// Reads a number or a text as `T`, by the number's shortest decimal text; so `99.95` in YAML is 99.95, not its neighbour.
+/// Reads a number or a text as `T`, by the number's shortest decimal text; so `99.95` in YAML is 99.95, not
+/// its neighbour.
 pub(super) struct NumberText<T>(pub(super) &'static str, pub(super) std::marker::PhantomData<T>);
 
 impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for NumberText<T> {

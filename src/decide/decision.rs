@@ -36,7 +36,8 @@ pub struct Evidence {
 pub enum DecisionState {
     /// In the journal, nothing sent (yet, or ever in `observe`).
     Decided,
-    /// Attempt `attempt` is about to leave or has left; after a crash the flag is read before anything is sent again.
+    /// Attempt `attempt` is about to leave or has left; after a crash the flag is read before anything is
+    /// sent again.
     Sending {
         /// From 1.
         attempt: u32,
@@ -77,14 +78,16 @@ pub enum FailureReason {
     Unreachable,
     /// The service says done, the read-back says on.
     NotEffective,
-    /// Too old to act on when a call could be made, for instance after a long downtime; the rule decides anew.
+    /// Too old to act on when a call could be made, for instance after a long downtime; the rule decides
+    /// anew.
     Expired,
 }
 
 /// One decision to switch one flag off.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// Derived from exporter, environment, flag and incident number: the same incident has the same id after a crash.
+    /// Derived from exporter, environment, flag and incident number: the same incident has the same id after
+    /// a crash.
     pub id: String,
     /// Exporter that carries it out, by its configured name.
     pub exporter: String,
@@ -92,7 +95,8 @@ pub struct Decision {
     pub environment: String,
     /// The flag.
     pub flag: String,
-    /// Number of the incident of this exporter, environment and flag, from 1; it increases only after the former is closed.
+    /// Number of the incident of this exporter, environment and flag, from 1; it increases only after the
+    /// former is closed.
     #[serde(default)]
     pub incident: u64,
     /// When it was decided.

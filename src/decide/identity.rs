@@ -1,12 +1,12 @@
 //! What a decision is called.
 //!
-//! The id is derived, not drawn: after a crash between deciding and writing, the same incident gets the same id, so a service
-//! that takes idempotency keys sees one call, and a human sees one record.
+//! The id is derived, not drawn: after a crash between deciding and writing, the same incident gets the same
+//! id, so a service that takes idempotency keys sees one call, and a human sees one record.
 
 use sha2::{Digest, Sha256};
 
-/// The id of incident `incident` of one flag: 32 hex digits of a SHA-256 over the length-prefixed parts (so that no two
-/// triples of names run together).
+/// The id of incident `incident` of one flag: 32 hex digits of a SHA-256 over the length-prefixed parts (so
+/// that no two triples of names run together).
 pub fn decision_id(exporter: &str, environment: &str, flag: &str, incident: u64) -> String {
     let mut hash = Sha256::new();
     for part in [exporter, environment, flag] {

@@ -1,16 +1,16 @@
 //! The plain kill rule.
 //!
-//! At every tick, for every kill switch of a policy: each cohort (deployment, variant) of its flag, in the policy's
-//! environment and under the policy's own objectives, is compared with the rule's threshold, exactly and strictly. A cohort
-//! above it at every evaluation in `for` is due. A due cohort becomes a decision if it has enough bad events, stands out from
-//! the flag's other variants on the same service, environment and sha in the same window, and the flag is not already dealt
-//! with; otherwise the reason is on record.
+//! At every tick, for every kill switch of a policy: each cohort (deployment, variant) of its flag, in the
+//! policy's environment and under the policy's own objectives, is compared with the rule's threshold, exactly
+//! and strictly. A cohort above it at every evaluation in `for` is due. A due cohort becomes a decision if it
+//! has enough bad events, stands out from the flag's other variants on the same service, environment and sha
+//! in the same window, and the flag is not already dealt with; otherwise the reason is on record.
 //!
-//! Never blamed: variant `off` (switching off what is off changes nothing), reserved variants (events whose flag could not be
-//! read say nothing of it), and the overflow cohort (nobody knows who is in it).
+//! Never blamed: variant `off` (switching off what is off changes nothing), reserved variants (events whose
+//! flag could not be read say nothing of it), and the overflow cohort (nobody knows who is in it).
 //!
-//! The contrast is asked when a cohort is due, not at every evaluation before: a control that had no request for one second would
-//! otherwise put off a kill by minutes.
+//! The contrast is asked when a cohort is due, not at every evaluation before: a control that had no request
+//! for one second would otherwise put off a kill by minutes.
 
 use super::decision::{Decision, DecisionState, Evidence};
 use super::identity::decision_id;
@@ -18,8 +18,11 @@ use super::live::{COOLDOWN_SECS, LiveDecisions, Subject};
 use super::verdict::{WITHHELD_LIMIT, Withheld, WithheldReason};
 use crate::budget::{Threshold, burn_rate, contrasts, error_ratio, exceeds};
 use crate::cohort::Level;
+use crate::cohort::flags::{OFF, is_reserved};
 use crate::ledger::{Counts, WindowSum};
-use crate::policy::{Board, BudgetStatus, KillMode, KillRule, KillSwitch, MAX_GAP_SECS, Policy, PolicySet, SeriesKey};
+use crate::policy::{
+    Board, BudgetStatus, KillMode, KillRule, KillSwitch, MAX_GAP_SECS, Policy, PolicySet, SeriesKey,
+};
 use crate::time::UnixNanos;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,7 +105,8 @@ impl KillDecider {
         self.withheld.values()
     }
 
-    /// One evaluation: the decisions that are new. They are live from here on; write them to the journal before anything else.
+    /// One evaluation: the decisions that are new. They are live from here on; write them to the journal
+    /// before anything else.
     pub fn evaluate(&mut self, now: UnixNanos, board: &Board, policies: &PolicySet) -> Vec<Decision> {
         let gap = self.last.is_none_or(|last| now.secs_since(last) > MAX_GAP_SECS);
         self.last = Some(now);
@@ -120,7 +124,10 @@ impl KillDecider {
         due.sort_by(|a, b| {
             let rank = |d: &Due| (Reverse(d.switch.mode == KillMode::Auto), d.case.clone());
             let worst = b.burn.total_cmp(&a.burn);
-            (rank(a).0).cmp(&rank(b).0).then(worst).then_with(|| rank(a).1.cmp(&rank(b).1))
+            (rank(a).0)
+                .cmp(&rank(b).0)
+                .then(worst)
+                .then_with(|| rank(a).1.cmp(&rank(b).1))
         });
         let mut decisions = Vec::new();
         let mut withheld = BTreeMap::new();
@@ -149,13 +156,20 @@ impl KillDecider {
         for (policy, switch) in policies.kill_switches().filter(|(_, k)| k.mode != KillMode::Off) {
             let of_flag = board.of_flag(&switch.flag);
             for status in of_flag.iter().filter(|s| may_blame(policy, switch, s, policies)) {
-                let Some(sum) = status.window(switch.when.window_secs).copied() else { continue };
+                let Some(sum) = status.window(switch.when.window_secs).copied() else {
+                    continue;
+                };
                 if !exceeds(sum.counts, status.target, switch.when.burn_above) {
                     continue;
                 }
                 let key = (status.objective_id, status.cohort_id);
                 let case = (key, Arc::clone(&switch.exporter), switch.when);
-                let since = self.above.get(&case).copied().filter(|&s| s <= now).unwrap_or(now);
+                let since = self
+                    .above
+                    .get(&case)
+                    .copied()
+                    .filter(|&s| s <= now)
+                    .unwrap_or(now);
                 sweep.above.insert(case.clone(), since);
                 let subject = Subject {
                     exporter: switch.exporter.to_string(),
@@ -185,14 +199,20 @@ impl KillDecider {
     fn judge(&self, now: UnixNanos, due: &Due) -> Result<u64, WithheldReason> {
         let rule = due.switch.when;
         if due.sum.counts.bad < rule.min_bad {
-            return Err(WithheldReason::TooFewBad { bad: due.sum.counts.bad, needed: rule.min_bad });
+            return Err(WithheldReason::TooFewBad {
+                bad: due.sum.counts.bad,
+                needed: rule.min_bad,
+            });
         }
         if rule.contrast != Threshold::ONE {
             match contrasts(due.sum.counts, due.control, rule.contrast) {
                 None => return Err(WithheldReason::NoControl),
                 Some(false) => {
                     let ratio = ratio(due.sum.counts, due.control).unwrap_or(0.0);
-                    return Err(WithheldReason::Contrast { ratio, needed: rule.contrast.value() });
+                    return Err(WithheldReason::Contrast {
+                        ratio,
+                        needed: rule.contrast.value(),
+                    });
                 }
                 Some(true) => {}
             }
@@ -200,9 +220,13 @@ impl KillDecider {
         self.live.next_incident(now, &due.subject, due.switch.mode)
     }
 
-    /// The record of a withheld verdict; logged when its kind is new, so that a case held for an hour is one line.
+    /// The record of a withheld verdict; logged when its kind is new, so that a case held for an hour is one
+    /// line.
     fn record(&self, now: UnixNanos, due: &Due, reason: WithheldReason) -> Withheld {
-        let former = self.withheld.get(&due.case).filter(|w| w.reason.as_str() == reason.as_str());
+        let former = self
+            .withheld
+            .get(&due.case)
+            .filter(|w| w.reason.as_str() == reason.as_str());
         let (sha, variant) = due.cut();
         if former.is_none() {
             tracing::info!(
@@ -238,7 +262,11 @@ impl KillDecider {
 
     fn count(&self, decisions: &[Decision]) {
         for decision in decisions {
-            let mode = if decision.state == DecisionState::Observed { "observe" } else { "auto" };
+            let mode = if decision.state == DecisionState::Observed {
+                "observe"
+            } else {
+                "auto"
+            };
             metrics::counter!("burngate_decisions_total", "mode" => mode).increment(1);
         }
         metrics::gauge!("burngate_decisions_withheld").set(self.withheld.len() as f64);
@@ -254,7 +282,11 @@ impl Due {
     }
 
     fn decision(&self, now: UnixNanos, incident: u64) -> Decision {
-        let Subject { exporter, environment, flag } = self.subject.clone();
+        let Subject {
+            exporter,
+            environment,
+            flag,
+        } = self.subject.clone();
         let (sha, variant) = self.cut();
         let (state, what) = match self.switch.mode {
             KillMode::Auto => (DecisionState::Decided, "decided"),
@@ -298,7 +330,9 @@ impl Due {
 
 /// Whether `switch` of `policy` may blame this cohort.
 fn may_blame(policy: &Arc<Policy>, switch: &KillSwitch, status: &BudgetStatus, policies: &PolicySet) -> bool {
-    let Level::Flag { flag, variant, .. } = &status.cohort.level else { return false };
+    let Level::Flag { flag, variant, .. } = &status.cohort.level else {
+        return false;
+    };
     let environment = status.cohort.environment.as_deref();
     *flag == switch.flag
         && environment == Some(&*switch.environment)
@@ -306,18 +340,25 @@ fn may_blame(policy: &Arc<Policy>, switch: &KillSwitch, status: &BudgetStatus, p
         && switch.variants.as_ref().is_none_or(|v| v.contains(variant))
         && switch.slo.as_ref().is_none_or(|s| *s == status.objective.slo)
         && policy.covers(&status.objective.service, environment)
-        && policies.find(&status.objective, environment).is_some_and(|(p, _)| p.is_some_and(|p| Arc::ptr_eq(p, policy)))
+        && policies
+            .find(&status.objective, environment)
+            .is_some_and(|(p, _)| p.is_some_and(|p| Arc::ptr_eq(p, policy)))
 }
 
 /// Counts of the flag's other variants on the same objective, environment and sha, in the same window.
 fn control(cohort: &BudgetStatus, of_flag: &[Arc<BudgetStatus>], window_secs: u64) -> Counts {
-    let Level::Flag { sha, variant, .. } = &cohort.cohort.level else { return Counts::default() };
+    let Level::Flag { sha, variant, .. } = &cohort.cohort.level else {
+        return Counts::default();
+    };
     let others = of_flag.iter().filter(|other| {
         let same = matches!(&other.cohort.level, Level::Flag { sha: s, variant: v, .. }
             if s == sha && v != variant && !is_reserved(v));
-        same && other.objective_id == cohort.objective_id && other.cohort.environment == cohort.cohort.environment
+        same && other.objective_id == cohort.objective_id
+            && other.cohort.environment == cohort.cohort.environment
     });
-    let sums = others.filter_map(|other| other.window(window_secs)).map(|w| w.counts);
+    let sums = others
+        .filter_map(|other| other.window(window_secs))
+        .map(|w| w.counts);
     sums.fold(Counts::default(), |a, b| Counts {
         good: a.good.saturating_add(b.good),
         bad: a.bad.saturating_add(b.bad),
@@ -331,10 +372,5 @@ fn ratio(cohort: Counts, control: Counts) -> Option<f64> {
 }
 
 fn is_protected(variant: &str) -> bool {
-    variant == "off" || is_reserved(variant)
-}
-
-/// Variants that the cohort extractor makes up.
-fn is_reserved(variant: &str) -> bool {
-    variant.starts_with('(')
+    variant == OFF || is_reserved(variant)
 }

@@ -1,14 +1,15 @@
 //! The last decision about each flag, and when the next may follow.
 //!
-//! One live decision for each (exporter, environment, flag). It closes, and the incident number may increase, when
+//! One live decision for each (exporter, environment, flag). It closes, and the incident number may increase,
+//! when
 //!
-//! * `Confirmed` or `Observed`: [`COOLDOWN_SECS`] have passed **and** the burn was seen at or below the threshold since. A flag
-//!   that is off and whose cohorts still burn is not helped by another call.
-//! * `Failed`: the cooldown has passed; the flag may well still be on, and the token may have been replaced by now. A decision
-//!   that expired before a call could be made closes at once: nothing was tried.
+//! * `Confirmed` or `Observed`: [`COOLDOWN_SECS`] have passed **and** the burn was seen at or below the
+//!   threshold since. A flag that is off and whose cohorts still burn is not helped by another call.
+//! * `Failed`: the cooldown has passed; the flag may well still be on, and the token may have been replaced
+//!   by now. A decision that expired before a call could be made closes at once: nothing was tried.
 //!
-//! A decision that is not final blocks without limit of time: delivery drives each to an end. One exception to the one-live
-//! rule: a record of `observe` does not hold back a rule that is in `auto`.
+//! A decision that is not final blocks without limit of time: delivery drives each to an end. One exception
+//! to the one-live rule: a record of `observe` does not hold back a rule that is in `auto`.
 
 use super::decision::{Decision, DecisionState, FailureReason};
 use super::verdict::WithheldReason;
@@ -53,7 +54,10 @@ pub(super) struct LiveDecisions {
 
 impl LiveDecisions {
     pub(super) fn new(cooldown_secs: u64) -> Self {
-        Self { by_subject: BTreeMap::new(), cooldown_secs }
+        Self {
+            by_subject: BTreeMap::new(),
+            cooldown_secs,
+        }
     }
 
     /// Keeps `decision` unless a later incident of its subject is known.
@@ -66,7 +70,13 @@ impl LiveDecisions {
                 live.decision = decision;
             }
             _ => {
-                self.by_subject.insert(subject, Live { decision, cleared: false });
+                self.by_subject.insert(
+                    subject,
+                    Live {
+                        decision,
+                        cleared: false,
+                    },
+                );
             }
         }
     }
@@ -94,13 +104,20 @@ impl LiveDecisions {
         let decision = live.decision.id.clone();
         let until = live.decision.updated_at.plus_secs(self.cooldown_secs);
         match &live.decision.state {
-            DecisionState::Decided | DecisionState::Sending { .. } => Err(WithheldReason::UnderWay { decision }),
+            DecisionState::Decided | DecisionState::Sending { .. } => {
+                Err(WithheldReason::UnderWay { decision })
+            }
             DecisionState::Observed if mode == KillMode::Auto => Ok(next),
-            DecisionState::Failed { reason: FailureReason::Expired, .. } => Ok(next),
+            DecisionState::Failed {
+                reason: FailureReason::Expired,
+                ..
+            } => Ok(next),
             _ if now < until => Err(WithheldReason::Cooldown { decision, until }),
             DecisionState::Failed { .. } => Ok(next),
             DecisionState::Confirmed { .. } | DecisionState::Observed if live.cleared => Ok(next),
-            DecisionState::Confirmed { .. } | DecisionState::Observed => Err(WithheldReason::NotRearmed { decision }),
+            DecisionState::Confirmed { .. } | DecisionState::Observed => {
+                Err(WithheldReason::NotRearmed { decision })
+            }
         }
     }
 

@@ -46,7 +46,8 @@ pub struct Withheld {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum WithheldReason {
-    /// No traffic of the flag's other variants on the same service, environment and sha: nobody can say that it is the flag.
+    /// No traffic of the flag's other variants on the same service, environment and sha: nobody can say that
+    /// it is the flag.
     NoControl,
     /// The other variants fail nearly as often: the deploy, the hour or a neighbour is to blame.
     Contrast {
@@ -74,7 +75,8 @@ pub enum WithheldReason {
         /// When it is over.
         until: UnixNanos,
     },
-    /// The flag was dealt with, and its cohorts have burned ever since: switching it off again would not help.
+    /// The flag was dealt with, and its cohorts have burned ever since: switching it off again would not
+    /// help.
     NotRearmed {
         /// The decision.
         decision: String,

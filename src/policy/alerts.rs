@@ -5,9 +5,10 @@
 //!     ^------------ one window at or below, or without events ----------'
 //! ```
 //!
-//! It resolves at once: the short window of a pair is what makes an alert end soon, a hold-off would only hide that. `for` means
-//! above at every evaluation made; after a gap of more than [`MAX_GAP_SECS`] without one (a restart, a suspended machine)
-//! nobody knows what happened, so the timer begins again. A window without events never fires.
+//! It resolves at once: the short window of a pair is what makes an alert end soon, a hold-off would only
+//! hide that. `for` means above at every evaluation made; after a gap of more than [`MAX_GAP_SECS`] without
+//! one (a restart, a suspended machine) nobody knows what happened, so the timer begins again. A window
+//! without events never fires.
 
 use super::model::{Alert, AlertWindow};
 use super::status::{AlertState, AlertStatus};
@@ -58,7 +59,8 @@ pub(super) fn condition(alert: &Alert, target: Target, sum: impl Fn(u64) -> Opti
 }
 
 impl Phase {
-    /// The phase after an evaluation at `now`; `gap` when the former evaluation is too long ago for a timer to run on.
+    /// The phase after an evaluation at `now`; `gap` when the former evaluation is too long ago for a timer
+    /// to run on.
     pub(super) fn step(self, now: UnixNanos, condition: Condition, for_secs: u64, gap: bool) -> Self {
         match (self, condition) {
             (_, Condition::NoData | Condition::Below) => Self::Inactive,

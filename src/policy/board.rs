@@ -1,7 +1,8 @@
 //! The latest status of every budget series, shared by everything that reads.
 //!
-//! One writer (the tick) and many readers (scrapes, API calls, kill rules); a reader takes `Arc`s and holds no lock while it
-//! works. Series of flags are also listed by flag, so that a kill rule looks at its own flag only.
+//! One writer (the tick) and many readers (scrapes, API calls, kill rules); a reader takes `Arc`s and holds
+//! no lock while it works. Series of flags are also listed by flag, so that a kill rule looks at its own flag
+//! only.
 
 use super::status::BudgetStatus;
 use crate::cohort::{CohortId, CohortKey, Level, ObjectiveId};

@@ -1,7 +1,7 @@
 //! From what is written to types that cannot be wrong.
 //!
-//! All problems of a file are found before it is refused, each with its line; what works but is probably not meant becomes a
-//! warning.
+//! All problems of a file are found before it is refused, each with its line; what works but is probably not
+//! meant becomes a warning.
 
 use super::compile_alerts;
 use super::compile_kill;
@@ -36,7 +36,11 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn new(file: &Arc<str>) -> Self {
-        Self { file: Arc::clone(file), problems: Vec::new(), warnings: Vec::new() }
+        Self {
+            file: Arc::clone(file),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     pub(super) fn place(&self, at: Location) -> Place {
@@ -44,11 +48,17 @@ impl Findings {
     }
 
     pub(super) fn problem(&mut self, at: Location, message: impl Into<String>) {
-        self.problems.push(PolicyProblem { place: self.place(at), message: message.into() });
+        self.problems.push(PolicyProblem {
+            place: self.place(at),
+            message: message.into(),
+        });
     }
 
     pub(super) fn warning(&mut self, at: Location, message: impl Into<String>) {
-        self.warnings.push(Warning { place: self.place(at), message: message.into() });
+        self.warnings.push(Warning {
+            place: self.place(at),
+            message: message.into(),
+        });
     }
 
     /// A name: not empty, not longer than a label, no control characters.
@@ -76,21 +86,37 @@ impl Findings {
         at: Location,
         text: &str,
     ) -> Option<T> {
-        let parsed = text.parse().map_err(|e: T::Err| self.problem(at, format!("\"{text}\": {e}")));
+        let parsed = text
+            .parse()
+            .map_err(|e: T::Err| self.problem(at, format!("\"{text}\": {e}")));
         parsed.ok()
     }
 
     /// A duration in whole seconds from `min` to `max`.
-    pub(super) fn secs_at(&mut self, at: Location, text: &str, what: &str, min: u64, max: u64) -> Option<u64> {
+    pub(super) fn secs_at(
+        &mut self,
+        at: Location,
+        text: &str,
+        what: &str,
+        min: u64,
+        max: u64,
+    ) -> Option<u64> {
         let text = text.trim();
         let Some(duration) = parse_duration(text) else {
-            self.problem(at, format!("{what} \"{text}\" is no duration; write a number and a unit, such as 5m, 6h or 30d"));
+            self.problem(
+                at,
+                format!("{what} \"{text}\" is no duration; write a number and a unit, such as 5m, 6h or 30d"),
+            );
             return None;
         };
         let shown = |secs| format_duration(Duration::from_secs(secs));
         let secs = duration.as_secs();
         if duration.subsec_nanos() != 0 || secs < min || secs > max {
-            let message = format!("{what} of {text}: must be whole seconds from {} to {}", shown(min), shown(max));
+            let message = format!(
+                "{what} of {text}: must be whole seconds from {} to {}",
+                shown(min),
+                shown(max)
+            );
             self.problem(at, message);
             return None;
         }
@@ -98,10 +124,20 @@ impl Findings {
     }
 
     /// A window: as a duration, and whole buckets.
-    pub(super) fn window_at(&mut self, at: Location, text: &str, what: &str, min: u64, max: u64) -> Option<u64> {
+    pub(super) fn window_at(
+        &mut self,
+        at: Location,
+        text: &str,
+        what: &str,
+        min: u64,
+        max: u64,
+    ) -> Option<u64> {
         let secs = self.secs_at(at, text, what, min, max)?;
         if secs % BUCKET_SECS != 0 {
-            self.problem(at, format!("{what} of {text}: must be a multiple of {BUCKET_SECS} s, the width of a bucket"));
+            self.problem(
+                at,
+                format!("{what} of {text}: must be a multiple of {BUCKET_SECS} s, the width of a bucket"),
+            );
             return None;
         }
         Some(secs)
@@ -110,9 +146,13 @@ impl Findings {
     /// `window:` of a policy or an SLO.
     fn period(&mut self, window: &Spanned<RawWindow>) -> Option<u64> {
         match &window.value {
-            RawWindow::Rolling(text) => {
-                self.window_at(window.referenced, text, "a window", PERIOD_MIN_SECS, PERIOD_MAX_SECS)
-            }
+            RawWindow::Rolling(text) => self.window_at(
+                window.referenced,
+                text,
+                "a window",
+                PERIOD_MIN_SECS,
+                PERIOD_MAX_SECS,
+            ),
             RawWindow::Calendar => {
                 let message = "calendar windows are not supported yet; write a rolling one, such as 30d";
                 self.problem(window.referenced, message);
@@ -137,13 +177,21 @@ pub(super) fn policy(raw: &Spanned<RawPolicy>, findings: &mut Findings) -> Optio
         None => Some(DEFAULT_PERIOD_SECS),
     };
     if raw.slos.value.is_empty() {
-        findings.problem(raw.slos.referenced, "a policy promises something: slos needs at least one entry");
+        findings.problem(
+            raw.slos.referenced,
+            "a policy promises something: slos needs at least one entry",
+        );
     }
     let mut slos: Vec<Arc<Slo>> = Vec::new();
     for raw_slo in &raw.slos.value {
-        let Some(slo) = slo(&raw_slo.value, period, raw.alerts.as_deref(), findings) else { continue };
+        let Some(slo) = slo(&raw_slo.value, period, raw.alerts.as_deref(), findings) else {
+            continue;
+        };
         if slos.iter().any(|s| s.name == slo.name) {
-            let message = format!("the SLO \"{}\" is defined twice in this policy; rename one", slo.name);
+            let message = format!(
+                "the SLO \"{}\" is defined twice in this policy; rename one",
+                slo.name
+            );
             findings.problem(raw_slo.value.name.referenced, message);
         }
         slos.push(Arc::new(slo));
@@ -165,13 +213,22 @@ pub(super) fn policy(raw: &Spanned<RawPolicy>, findings: &mut Findings) -> Optio
 
 fn service(text: &Text, findings: &mut Findings) -> Option<ServiceName> {
     let name = findings.name("service", text)?;
-    if !name.contains(['*', '?', '[', '{']) {
+    if name.contains(['[', ']', '{', '}', '\\']) {
+        let message =
+            format!("service \"{name}\": of wildcards only * and ? are known; write one policy a service");
+        findings.problem(text.referenced, message);
+        return None;
+    }
+    if !name.contains(['*', '?']) {
         return Some(ServiceName::Exact(name));
     }
     match Glob::new(&name) {
         Ok(glob) => Some(ServiceName::Glob(glob.compile_matcher())),
         Err(e) => {
-            findings.problem(text.referenced, format!("service \"{name}\" is no glob: {}", e.kind()));
+            findings.problem(
+                text.referenced,
+                format!("service \"{name}\" is no glob: {}", e.kind()),
+            );
             None
         }
     }
@@ -198,5 +255,11 @@ fn slo(
             alerts
         }
     };
-    Some(Slo { name, target, period_secs, alerts, sli: raw.sli.clone() })
+    Some(Slo {
+        name,
+        target,
+        period_secs,
+        alerts,
+        sli: raw.sli.clone(),
+    })
 }

@@ -27,11 +27,16 @@ pub(super) fn alerts(
     let mut alerts: Vec<Arc<Alert>> = Vec::new();
     for entry in raw {
         let at = entry.referenced;
-        let Some(mut alert) = alert(at, &entry.value, findings) else { continue };
+        let Some(mut alert) = alert(at, &entry.value, findings) else {
+            continue;
+        };
         if alerts.iter().any(|a| a.name == alert.name) {
             match &entry.value.name {
                 Some(name) => {
-                    findings.problem(name.referenced, format!("the alert \"{}\" is defined twice; rename one", alert.name));
+                    findings.problem(
+                        name.referenced,
+                        format!("the alert \"{}\" is defined twice; rename one", alert.name),
+                    );
                 }
                 None => alert.name = format!("{}_{}", alert.name, alerts.len() + 1).into(),
             }
@@ -49,15 +54,23 @@ fn alert(at: Location, raw: &RawAlert, findings: &mut Findings) -> Option<Alert>
     let windows = match (&raw.windows, &raw.burn) {
         (Some(list), None) => {
             let texts = list.value.iter().map(|w| (&w.window, &w.burn_above));
-            texts.map(|(w, b)| (w.referenced, w.value.clone(), b.referenced, b.value.clone())).collect()
+            texts
+                .map(|(w, b)| (w.referenced, w.value.clone(), b.referenced, b.value.clone()))
+                .collect()
         }
         (None, Some(line)) => short(line, &mut hold, findings)?,
         (Some(_), Some(burn)) => {
-            findings.problem(burn.referenced, "windows and burn say the same in two ways; keep one");
+            findings.problem(
+                burn.referenced,
+                "windows and burn say the same in two ways; keep one",
+            );
             return None;
         }
         (None, None) => {
-            findings.problem(at, "an alert needs windows, such as [{ window: 5m, burn_above: 14 }]");
+            findings.problem(
+                at,
+                "an alert needs windows, such as [{ window: 5m, burn_above: 14 }]",
+            );
             return None;
         }
     };
@@ -66,19 +79,32 @@ fn alert(at: Location, raw: &RawAlert, findings: &mut Findings) -> Option<Alert>
         Some((at, text)) => findings.secs_at(at, &text, "for", 0, HOLD_MAX_SECS),
         None => Some(0),
     };
-    let severity = raw.severity.as_ref().map_or(Some(Severity::Page), |text| severity(text, findings));
+    let severity = raw
+        .severity
+        .as_ref()
+        .map_or(Some(Severity::Page), |text| severity(text, findings));
     let (windows, for_secs, severity) = (windows?, for_secs?, severity?);
     let name = match &raw.name {
         Some(text) => findings.name("the alert's name", text)?,
         None => default_name(&windows),
     };
-    Some(Alert { name, severity, level: severity.level(), windows, for_secs })
+    Some(Alert {
+        name,
+        severity,
+        level: severity.level(),
+        windows,
+        for_secs,
+    })
 }
 
 /// (place, window, place, threshold), as written.
 type Condition = (Location, String, Location, String);
 
-fn short(line: &Text, hold: &mut Option<(Location, String)>, findings: &mut Findings) -> Option<Vec<Condition>> {
+fn short(
+    line: &Text,
+    hold: &mut Option<(Location, String)>,
+    findings: &mut Findings,
+) -> Option<Vec<Condition>> {
     let at = line.referenced;
     let form = match short_form::parse(&line.value) {
         Ok(form) => form,
@@ -94,23 +120,39 @@ fn short(line: &Text, hold: &mut Option<(Location, String)>, findings: &mut Find
         }
         *hold = Some((at, text.to_owned()));
     }
-    Some(form.windows.iter().map(|(w, t)| (at, (*w).to_owned(), at, (*t).to_owned())).collect())
+    Some(
+        form.windows
+            .iter()
+            .map(|(w, t)| (at, (*w).to_owned(), at, (*t).to_owned()))
+            .collect(),
+    )
 }
 
 fn conditions(at: Location, raw: &[Condition], findings: &mut Findings) -> Option<Vec<AlertWindow>> {
     if raw.is_empty() || raw.len() > WINDOWS_MAX {
-        findings.problem(at, format!("an alert looks at 1 to {WINDOWS_MAX} windows, not {}", raw.len()));
+        findings.problem(
+            at,
+            format!("an alert looks at 1 to {WINDOWS_MAX} windows, not {}", raw.len()),
+        );
         return None;
     }
     let mut windows: Vec<AlertWindow> = Vec::new();
     for (window_at, window, burn_at, burn) in raw {
         let window_secs = findings.window_at(*window_at, window, "a window", BUCKET_SECS, TOTAL_REACH_SECS);
         let burn_above = threshold(*burn_at, burn, findings);
-        let (Some(window_secs), Some(burn_above)) = (window_secs, burn_above) else { continue };
+        let (Some(window_secs), Some(burn_above)) = (window_secs, burn_above) else {
+            continue;
+        };
         if windows.iter().any(|w| w.window_secs == window_secs) {
-            findings.problem(*window_at, format!("the window {window} is named twice in one alert; keep one"));
+            findings.problem(
+                *window_at,
+                format!("the window {window} is named twice in one alert; keep one"),
+            );
         }
-        windows.push(AlertWindow { window_secs, burn_above });
+        windows.push(AlertWindow {
+            window_secs,
+            burn_above,
+        });
     }
     (windows.len() == raw.len()).then_some(windows)
 }
@@ -119,20 +161,33 @@ fn conditions(at: Location, raw: &[Condition], findings: &mut Findings) -> Optio
 pub(super) fn threshold(at: Location, text: &str, findings: &mut Findings) -> Option<Threshold> {
     let threshold: Threshold = findings.parsed_at(at, text)?;
     if threshold.millionths() == 0 {
-        findings.problem(at, "a burn threshold of 0 would fire at any single bad event; write one above 0");
+        findings.problem(
+            at,
+            "a burn threshold of 0 would fire at any single bad event; write one above 0",
+        );
         return None;
     }
     Some(threshold)
 }
 
 fn severity(text: &Text, findings: &mut Findings) -> Option<Severity> {
-    const ALL: [Severity; 5] =
-        [Severity::Critical, Severity::Page, Severity::Ticket, Severity::Warning, Severity::Info];
+    const ALL: [Severity; 5] = [
+        Severity::Critical,
+        Severity::Page,
+        Severity::Ticket,
+        Severity::Warning,
+        Severity::Info,
+    ];
     let found = ALL.into_iter().find(|s| s.as_str() == text.value);
     if found.is_none() {
         let names = ALL.map(Severity::as_str);
-        let hint = nearest(&text.value, names).map_or_else(String::new, |n| format!("; did you mean \"{n}\"?"));
-        let message = format!("unknown severity \"{}\", expected {}{hint}", text.value, one_of(&names));
+        let hint =
+            nearest(&text.value, names).map_or_else(String::new, |n| format!("; did you mean \"{n}\"?"));
+        let message = format!(
+            "unknown severity \"{}\", expected {}{hint}",
+            text.value,
+            one_of(&names)
+        );
         findings.problem(text.referenced, message);
     }
     found

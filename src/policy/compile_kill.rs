@@ -7,6 +7,7 @@ use super::model::{KillMode, KillRule, KillSwitch, Slo};
 use super::raw::{RawKillRule, RawKillSwitch, Text};
 use super::workbook;
 use crate::budget::Threshold;
+use crate::cohort::flags::{OFF, ON, is_reserved};
 use crate::ledger::{BUCKET_SECS, COHORT_REACH_SECS};
 use serde_saphyr::{Location, Spanned};
 use std::sync::Arc;
@@ -25,10 +26,17 @@ pub(super) fn switches(
             findings.problem(entry.referenced, message);
             return switches;
         };
-        let Some(switch) = switch(entry, environment, slos, findings) else { continue };
-        let same = |s: &Arc<KillSwitch>| s.flag == switch.flag && s.exporter == switch.exporter && s.slo == switch.slo;
+        let Some(switch) = switch(entry, environment, slos, findings) else {
+            continue;
+        };
+        let same = |s: &Arc<KillSwitch>| {
+            s.flag == switch.flag && s.exporter == switch.exporter && s.slo == switch.slo
+        };
         if switches.iter().any(same) {
-            let message = format!("the flag \"{}\" has two kill switches for the same exporter and SLO; keep one", switch.flag);
+            let message = format!(
+                "the flag \"{}\" has two kill switches for the same exporter and SLO; keep one",
+                switch.flag
+            );
             findings.problem(entry.value.flag.referenced, message);
         }
         switches.push(Arc::new(switch));
@@ -54,10 +62,22 @@ fn switch(
         None => None,
     };
     let when = rule(&raw.when, findings);
-    let mode = raw.mode.as_ref().map_or(Some(KillMode::default()), |text| mode(text, findings));
+    let mode = raw
+        .mode
+        .as_ref()
+        .map_or(Some(KillMode::default()), |text| mode(text, findings));
     let (flag, exporter, when, mode) = (flag?, exporter?, when?, mode?);
     let place = findings.place(entry.referenced);
-    let switch = KillSwitch { flag, exporter, environment: Arc::clone(environment), slo, variants, when, mode, place };
+    let switch = KillSwitch {
+        flag,
+        exporter,
+        environment: Arc::clone(environment),
+        slo,
+        variants,
+        when,
+        mode,
+        place,
+    };
     warn(&switch, slos, entry.referenced, findings);
     Some(switch)
 }
@@ -66,8 +86,12 @@ fn known_slo(text: &Text, slos: &[Arc<Slo>], findings: &mut Findings) -> Option<
     let name = findings.name("slo", text)?;
     if !slos.is_empty() && !slos.iter().any(|s| s.name == name) {
         let names: Vec<&str> = slos.iter().map(|s| &*s.name).collect();
-        let hint = nearest(&name, names.iter().copied()).map_or_else(String::new, |n| format!("; did you mean \"{n}\"?"));
-        findings.problem(text.referenced, format!("this policy has no SLO \"{name}\", only {}{hint}", one_of(&names)));
+        let hint = nearest(&name, names.iter().copied())
+            .map_or_else(String::new, |n| format!("; did you mean \"{n}\"?"));
+        findings.problem(
+            text.referenced,
+            format!("this policy has no SLO \"{name}\", only {}{hint}", one_of(&names)),
+        );
         return None;
     }
     Some(name)
@@ -75,15 +99,28 @@ fn known_slo(text: &Text, slos: &[Arc<Slo>], findings: &mut Findings) -> Option<
 
 fn variants(list: &Spanned<Vec<Text>>, findings: &mut Findings) -> Option<Vec<Arc<str>>> {
     if list.value.is_empty() {
-        findings.problem(list.referenced, "variants is empty, so no variant could be blamed; name some or leave it out");
+        findings.problem(
+            list.referenced,
+            "variants is empty, so no variant could be blamed; name some or leave it out",
+        );
         return None;
     }
     let mut variants = Vec::new();
     for text in &list.value {
         let variant = findings.name("variant", text)?;
         let variant = normal(variant);
-        if &*variant == "off" {
-            findings.problem(text.referenced, "the variant off is never blamed: switching off what is off changes nothing");
+        if is_reserved(&variant) {
+            let message = format!(
+                "the variant {variant} holds evaluations that failed or fell back; it is never blamed"
+            );
+            findings.problem(text.referenced, message);
+            return None;
+        }
+        if &*variant == OFF {
+            findings.problem(
+                text.referenced,
+                "the variant off is never blamed: switching off what is off changes nothing",
+            );
             return None;
         }
         variants.push(variant);
@@ -94,8 +131,8 @@ fn variants(list: &Spanned<Vec<Text>>, findings: &mut Findings) -> Option<Vec<Ar
 /// Variants as cohorts name them: a boolean flag has `on` and `off`, whatever the SDK says.
 fn normal(variant: Arc<str>) -> Arc<str> {
     match variant.to_ascii_lowercase().as_str() {
-        "true" | "on" | "enabled" | "1" | "yes" => "on".into(),
-        "false" | "off" | "disabled" | "0" | "no" => "off".into(),
+        "true" | "on" | "enabled" | "1" | "yes" => ON.into(),
+        "false" | "off" | "disabled" | "0" | "no" => OFF.into(),
         _ => variant,
     }
 }
@@ -107,7 +144,13 @@ fn rule(raw: &RawKillRule, findings: &mut Findings) -> Option<KillRule> {
         None => Some(default.burn_above),
     };
     let window_secs = match &raw.window {
-        Some(t) => findings.window_at(t.referenced, &t.value, "the window of a kill switch", BUCKET_SECS, COHORT_REACH_SECS),
+        Some(t) => findings.window_at(
+            t.referenced,
+            &t.value,
+            "the window of a kill switch",
+            BUCKET_SECS,
+            COHORT_REACH_SECS,
+        ),
         None => Some(default.window_secs),
     };
     let for_secs = match &raw.hold {
@@ -134,7 +177,8 @@ fn rule(raw: &RawKillRule, findings: &mut Findings) -> Option<KillRule> {
 fn contrast(text: &Text, findings: &mut Findings) -> Option<Threshold> {
     let contrast: Threshold = findings.parsed(text)?;
     if contrast < Threshold::ONE {
-        let message = "a contrast below 1 would blame the better variant; write at least 1 (1 asks for no comparison)";
+        let message =
+            "a contrast below 1 would blame the better variant; write at least 1 (1 asks for no comparison)";
         findings.problem(text.referenced, message);
         return None;
     }
@@ -157,11 +201,17 @@ fn mode(text: &Text, findings: &mut Findings) -> Option<KillMode> {
 
 fn warn(switch: &KillSwitch, slos: &[Arc<Slo>], at: Location, findings: &mut Findings) {
     let burn_above = switch.when.burn_above;
-    let mut concerned = slos.iter().filter(|s| switch.slo.as_ref().is_none_or(|n| *n == s.name)).peekable();
+    let mut concerned = slos
+        .iter()
+        .filter(|s| switch.slo.as_ref().is_none_or(|n| *n == s.name))
+        .peekable();
     if concerned.peek().is_some()
         && concerned.all(|s| workbook::unreachable([burn_above].into_iter(), s.target).is_some())
     {
-        let message = format!("the kill switch of \"{}\" can never act: no outage burns above {burn_above}", switch.flag);
+        let message = format!(
+            "the kill switch of \"{}\" can never act: no outage burns above {burn_above}",
+            switch.flag
+        );
         findings.warning(at, message);
     }
     if switch.when.contrast == Threshold::ONE && switch.mode == KillMode::Auto {

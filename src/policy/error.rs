@@ -42,7 +42,10 @@ impl fmt::Display for PolicyError {
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let distance = |c: &str| strsim::damerau_levenshtein(&word, &c.to_lowercase());
-    let near = candidates.into_iter().map(|c| (distance(c), c)).min_by_key(|n| n.0);
+    let near = candidates
+        .into_iter()
+        .map(|c| (distance(c), c))
+        .min_by_key(|n| n.0);
     near.filter(|(d, c)| *d <= (c.len() / 3).max(1)).map(|(_, c)| c)
 }
 

@@ -1,8 +1,8 @@
 //! From counts to statuses, once a tick.
 //!
-//! Only what changed is worked on: the ledger marks a series when a count comes in or leaves a window, so a series that it does
-//! not name has the same burn as before. What can change without a count is an alert's `for` timer; series with one running are
-//! looked at again at every tick.
+//! Only what changed is worked on: the ledger marks a series when a count comes in or leaves a window, so a
+//! series that it does not name has the same burn as before. What can change without a count is an alert's
+//! `for` timer; series with one running are looked at again at every tick.
 
 use super::alerts::{self, MAX_GAP_SECS, Phase};
 use super::board::{Board, SeriesKey};
@@ -68,10 +68,11 @@ impl Evaluator {
         &self.board
     }
 
-    /// Works out the statuses of `views` and of every series with a running timer, puts them on the board and returns them.
+    /// Works out the statuses of `views` and of every series with a running timer, puts them on the board and
+    /// returns them.
     ///
-    /// Call it once a tick, also with no view. When the ledger hands over its changes in portions, collect them first: each call
-    /// is one evaluation.
+    /// Call it once a tick, also with no view. When the ledger hands over its changes in portions, collect
+    /// them first: each call is one evaluation.
     pub fn apply(
         &mut self,
         now: UnixNanos,

@@ -1,7 +1,8 @@
 //! Which files paths and globs name.
 //!
-//! A glob is walked from its longest literal folder down; `*` stays within a folder, `**` crosses them. Links to folders are
-//! not followed, so a loop cannot trap the start; depth, files and the size of a file are bounded.
+//! A glob is walked from its longest literal folder down; `*` stays within a folder, `**` crosses them. Links
+//! to folders are not followed, so a loop cannot trap the start; depth, files and the size of a file are
+//! bounded.
 
 use super::error::PolicyProblem;
 use super::place::{Place, Warning};
@@ -25,7 +26,11 @@ pub(super) fn find(
 ) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for pattern in patterns {
-        let place = || Place { file: pattern.as_str().into(), line: 0, column: 0 };
+        let place = || Place {
+            file: pattern.as_str().into(),
+            line: 0,
+            column: 0,
+        };
         let path = base.join(pattern);
         if !is_glob(pattern) {
             let message = match path.metadata() {
@@ -36,7 +41,10 @@ pub(super) fn find(
                 Err(e) => Some(format!("no policy file at {}: {e}", path.display())),
             };
             match message {
-                Some(message) => problems.push(PolicyProblem { place: place(), message }),
+                Some(message) => problems.push(PolicyProblem {
+                    place: place(),
+                    message,
+                }),
                 None => found.push(path),
             }
             continue;
@@ -44,10 +52,16 @@ pub(super) fn find(
         match walk(&path) {
             Ok(files) if files.is_empty() => {
                 let message = format!("no policy file matches in {}", base.display());
-                warnings.push(Warning { place: place(), message });
+                warnings.push(Warning {
+                    place: place(),
+                    message,
+                });
             }
             Ok(files) => found.extend(files),
-            Err(message) => problems.push(PolicyProblem { place: place(), message }),
+            Err(message) => problems.push(PolicyProblem {
+                place: place(),
+                message,
+            }),
         }
     }
     let mut seen = BTreeSet::new();
@@ -71,10 +85,16 @@ fn is_glob(text: &str) -> bool {
 fn walk(pattern: &Path) -> Result<BTreeSet<PathBuf>, String> {
     let text = pattern.to_string_lossy();
     let glob = GlobBuilder::new(&text).literal_separator(true).build();
-    let glob = glob.map_err(|e| format!("is no glob: {}", e.kind()))?.compile_matcher();
+    let glob = glob
+        .map_err(|e| format!("is no glob: {}", e.kind()))?
+        .compile_matcher();
     let literal = |c: &Component<'_>| !is_glob(&c.as_os_str().to_string_lossy());
     let root: PathBuf = pattern.components().take_while(literal).collect();
-    let mut walk = Walk { glob, files: BTreeSet::new(), entries: 0 };
+    let mut walk = Walk {
+        glob,
+        files: BTreeSet::new(),
+        entries: 0,
+    };
     walk.folder(&root, 0)?;
     Ok(walk.files)
 }
@@ -97,10 +117,14 @@ impl Walk {
             let entry = entry.map_err(|e| format!("{} cannot be read: {e}", folder.display()))?;
             self.entries += 1;
             if self.entries > ENTRIES_MAX {
-                return Err(format!("looks at more than {ENTRIES_MAX} files; name a smaller folder"));
+                return Err(format!(
+                    "looks at more than {ENTRIES_MAX} files; name a smaller folder"
+                ));
             }
             let path = entry.path();
-            let kind = entry.file_type().map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+            let kind = entry
+                .file_type()
+                .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
             if kind.is_dir() {
                 if depth < DEPTH_MAX {
                     self.folder(&path, depth + 1)?;

@@ -11,15 +11,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Reads every file that `patterns` (paths and globs, relative to `base`) name. A path must exist; a glob may match nothing,
-/// with a warning.
+/// Reads every file that `patterns` (paths and globs, relative to `base`) name. A path must exist; a glob may
+/// match nothing, with a warning.
 pub fn load(patterns: &[String], base: &Path) -> Result<PolicySet, PolicyError> {
     let mut reader = Reader::default();
     for path in files::find(patterns, base, &mut reader.problems, &mut reader.warnings) {
         let name: Arc<str> = path.to_string_lossy().into();
         match files::read(&path) {
             Ok(text) => reader.read(&name, &text),
-            Err(message) => reader.problems.push(PolicyProblem { place: whole(&name), message }),
+            Err(message) => reader.problems.push(PolicyProblem {
+                place: whole(&name),
+                message,
+            }),
         }
     }
     reader.finish()
@@ -33,7 +36,11 @@ pub fn from_text(name: &str, text: &str) -> Result<PolicySet, PolicyError> {
 }
 
 fn whole(file: &Arc<str>) -> Place {
-    Place { file: Arc::clone(file), line: 0, column: 0 }
+    Place {
+        file: Arc::clone(file),
+        line: 0,
+        column: 0,
+    }
 }
 
 #[derive(Default)]
@@ -51,11 +58,15 @@ impl Reader {
         };
         if documents.is_empty() {
             let message = "holds no policy".to_owned();
-            self.warnings.push(Warning { place: whole(file), message });
+            self.warnings.push(Warning {
+                place: whole(file),
+                message,
+            });
         }
         let mut findings = Findings::new(file);
         for document in &documents {
-            self.policies.extend(compile::policy(document, &mut findings).map(Arc::new));
+            self.policies
+                .extend(compile::policy(document, &mut findings).map(Arc::new));
         }
         self.problems.append(&mut findings.problems);
         self.warnings.append(&mut findings.warnings);
@@ -64,30 +75,44 @@ impl Reader {
     fn finish(mut self) -> Result<PolicySet, PolicyError> {
         self.refuse_duplicates();
         if !self.problems.is_empty() {
-            return Err(PolicyError { problems: self.problems });
+            return Err(PolicyError {
+                problems: self.problems,
+            });
         }
         let set = PolicySet::new(self.policies, self.warnings);
         let problems = set.plan_problems();
-        if problems.is_empty() { Ok(set) } else { Err(PolicyError { problems }) }
+        if problems.is_empty() {
+            Ok(set)
+        } else {
+            Err(PolicyError { problems })
+        }
     }
 
-    /// Two policies may cover one service, but not with the same words: nobody could say which one holds.
+    /// Two policies may cover one service, but not with the same SLO in the same environment: an event would
+    /// count twice.
     fn refuse_duplicates(&mut self) {
-        let mut seen: BTreeMap<(String, Option<Arc<str>>, Arc<str>), Place> = BTreeMap::new();
+        let mut seen: BTreeMap<(String, Arc<str>), Vec<(Option<Arc<str>>, Place)>> = BTreeMap::new();
         for policy in &self.policies {
             for slo in &policy.slos {
-                let key = (policy.service.as_str().to_owned(), policy.environment.clone(), Arc::clone(&slo.name));
-                if let Some(first) = seen.get(&key) {
-                    let environment = policy.environment.as_deref().unwrap_or("any environment");
+                let key = (policy.service.as_str().to_owned(), Arc::clone(&slo.name));
+                let others = seen.entry(key).or_default();
+                let overlaps = |e: &Option<Arc<str>>| {
+                    e.is_none() || policy.environment.is_none() || *e == policy.environment
+                };
+                if let Some((_, first)) = others.iter().find(|(e, _)| overlaps(e)) {
                     let message = format!(
-                        "the SLO \"{}\" of service \"{}\" in {environment} is defined already at {first}; keep one",
+                        "the SLO \"{}\" of service \"{}\" is defined already at {first}, also for {}; rename it or give each \
+                         policy its own environment",
                         slo.name,
-                        policy.service.as_str()
+                        policy.service.as_str(),
+                        policy.environment.as_deref().unwrap_or("every environment"),
                     );
-                    self.problems.push(PolicyProblem { place: policy.place.clone(), message });
-                } else {
-                    seen.insert(key, policy.place.clone());
+                    self.problems.push(PolicyProblem {
+                        place: policy.place.clone(),
+                        message,
+                    });
                 }
+                others.push((policy.environment.clone(), policy.place.clone()));
             }
         }
     }

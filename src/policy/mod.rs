@@ -1,9 +1,9 @@
 //! The team's sentence as code: objectives, alerts, kill switches.
 //!
-//! A policy file names a service, promises something of it, says when somebody must know, and which flags may be switched
-//! off. It is read once into types that cannot be wrong ([`Policy`]); every mistake is answered with file, line and the way
-//! out. On the tick the [`Evaluator`] turns counts into a [`BudgetStatus`] per series and keeps the latest of each on the
-//! [`Board`], where gauges, the API and the kill rules read it.
+//! A policy file names a service, promises something of it, says when somebody must know, and which flags may
+//! be switched off. It is read once into types that cannot be wrong ([`Policy`]); every mistake is answered
+//! with file, line and the way out. On the tick the [`Evaluator`] turns counts into a [`BudgetStatus`] per
+//! series and keeps the latest of each on the [`Board`], where gauges, the API and the kill rules read it.
 
 mod alerts;
 mod board;
@@ -22,6 +22,8 @@ mod short_form;
 mod status;
 mod workbook;
 
+#[cfg(test)]
+mod evaluate_tests;
 #[cfg(test)]
 mod tests;
 

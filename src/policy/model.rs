@@ -54,16 +54,12 @@ impl ServiceName {
         }
     }
 
-    /// How closely it names a service: an exact name before any glob, then the glob with more literal characters.
+    /// How closely it names a service: an exact name before any glob, then the glob with more literal
+    /// characters.
     pub(super) fn closeness(&self) -> usize {
         match self {
             Self::Exact(_) => usize::MAX,
-            Self::Glob(glob) => glob
-                .glob()
-                .glob()
-                .chars()
-                .filter(|c| !"*?[]{}!,\\".contains(*c))
-                .count(),
+            Self::Glob(glob) => glob.glob().glob().bytes().filter(|b| !b"*?".contains(b)).count(),
         }
     }
 }
@@ -175,7 +171,8 @@ pub struct KillRule {
     pub window_secs: u64,
     /// At every evaluation for so long, in seconds.
     pub for_secs: u64,
-    /// The cohort's bad share must be at least so many times that of the flag's other variants; 1 asks for no comparison.
+    /// The cohort's bad share must be at least so many times that of the flag's other variants; 1 asks for no
+    /// comparison.
     pub contrast: Threshold,
     /// Bad events that the cohort must have in the window.
     pub min_bad: u64,

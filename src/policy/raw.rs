@@ -1,7 +1,8 @@
 //! A policy as it is written: the shape of the YAML, every value with its place.
 //!
-//! Values that need more than a shape (targets, durations, thresholds) are kept as the text in the file, so that `99.95` is not
-//! read through a float and a mistake is answered with its own line. Unknown keys are refused here.
+//! Values that need more than a shape (targets, durations, thresholds) are kept as the text in the file, so
+//! that `99.95` is not read through a float and a mistake is answered with its own line. Unknown keys are
+//! refused here.
 
 use super::error::{PolicyProblem, nearest, one_of};
 use super::place::Place;
@@ -130,7 +131,11 @@ pub(super) fn parse(file: &Arc<str>, text: &str) -> Result<Vec<Spanned<RawPolicy
 
 /// The place of `location` in `file`.
 pub(super) fn place(file: &Arc<str>, location: Location) -> Place {
-    Place { file: Arc::clone(file), line: location.line(), column: location.column() }
+    Place {
+        file: Arc::clone(file),
+        line: location.line(),
+        column: location.column(),
+    }
 }
 
 fn problem(file: &Arc<str>, error: &Error) -> PolicyProblem {
@@ -138,12 +143,17 @@ fn problem(file: &Arc<str>, error: &Error) -> PolicyProblem {
     let location = error.location().unwrap_or(Location::UNKNOWN);
     let message = match error {
         Error::SerdeUnknownField { field, expected, .. } => unknown("key", field, expected),
-        Error::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected),
+        Error::SerdeUnknownVariant {
+            variant, expected, ..
+        } => unknown("value", variant, expected),
         Error::SerdeMissingField { field, .. } => format!("the key \"{field}\" is missing"),
         Error::Message { msg, .. } => msg.clone(),
         other => bare(&other.to_string(), location),
     };
-    PolicyProblem { place: place(file, location), message }
+    PolicyProblem {
+        place: place(file, location),
+        message,
+    }
 }
 
 fn unknown(what: &str, word: &str, expected: &[&str]) -> String {

@@ -1,9 +1,11 @@
 //! All policies together: which objective holds for a service in an environment.
 //!
-//! Several policies may speak of one service: a glob for everybody, an exact one for the checkout, one of production only.
-//! They are laid over each other SLO by SLO: for a service, environment and SLO name the closest policy wins. Closer is an exact
-//! service name before a glob, then the glob with more literal characters, then a policy that names the environment before
-//! one that does not, then the one read first. A policy that names an environment never holds for telemetry that names none.
+//! Several policies may speak of one service: a glob for everybody, an exact one for the checkout. They are
+//! not mixed, since the reader of a policy should see all that holds: the closest service text with a policy
+//! for the environment decides alone. Closer is an exact name before a glob, then the glob with more literal
+//! characters. Of one service text, the policies that name the environment and those that name none hold
+//! together. A policy that names an environment never holds for telemetry that names none. Objectives are
+//! chosen by the same rule where spans are judged.
 
 use super::error::{PolicyError, PolicyProblem, nearest, one_of};
 use super::model::{KillSwitch, Policy, Slo};
@@ -43,7 +45,8 @@ pub struct PolicySet {
 impl PolicySet {
     /// Lays `policies` over each other.
     pub(super) fn new(mut policies: Vec<Arc<Policy>>, warnings: Vec<Warning>) -> Self {
-        policies.sort_by_key(|p| Reverse((p.service.closeness(), p.environment.is_some())));
+        let text = |p: &Policy| p.service.as_str().to_owned();
+        policies.sort_by_cached_key(|p| (Reverse(p.service.closeness()), text(p), p.environment.is_none()));
         Self {
             policies,
             default_slo: None,
@@ -84,17 +87,24 @@ impl PolicySet {
         &self.warnings
     }
 
-    /// The policy and SLO that hold for `objective` in `environment`; the policy is `None` for the default objective.
+    /// The policy and SLO that hold for `objective` in `environment`; the policy is `None` for the default
+    /// objective.
     pub fn find(
         &self,
         objective: &ObjectiveName,
         environment: Option<&str>,
     ) -> Option<(Option<&Arc<Policy>>, &Arc<Slo>)> {
         let mut named = false;
+        let mut chosen: Option<&str> = None;
         for policy in self.of_service(&objective.service) {
             named = true;
-            let slo = policy.slos.iter().find(|s| s.name == objective.slo);
-            if let Some(slo) = slo.filter(|_| policy.covers(&objective.service, environment)) {
+            if !policy.covers(&objective.service, environment) {
+                continue;
+            }
+            if *chosen.get_or_insert(policy.service.as_str()) != policy.service.as_str() {
+                break;
+            }
+            if let Some(slo) = policy.slos.iter().find(|s| s.name == objective.slo) {
                 return Some((Some(policy), slo));
             }
         }
@@ -161,9 +171,15 @@ impl PolicySet {
 
     /// Checks that every kill switch has an exporter among `known`, the configured decision exporters.
     pub fn check_exporters(&self, known: &[&str]) -> Result<(), PolicyError> {
-        let unknown = self.kill_switches().filter(|(_, k)| !known.contains(&&*k.exporter));
+        let unknown = self
+            .kill_switches()
+            .filter(|(_, k)| !known.contains(&&*k.exporter));
         let problems: Vec<_> = unknown.map(|(_, k)| unknown_exporter(k, known)).collect();
-        if problems.is_empty() { Ok(()) } else { Err(PolicyError { problems }) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(PolicyError { problems })
+        }
     }
 
     /// The objectives whose windows cannot all be kept.
@@ -171,18 +187,24 @@ impl PolicySet {
         let mut problems = Vec::new();
         for policy in &self.policies {
             for slo in &policy.slos {
-                let name = ObjectiveName { service: policy.service.as_str().into(), slo: Arc::clone(&slo.name) };
+                let name = ObjectiveName {
+                    service: policy.service.as_str().into(),
+                    slo: Arc::clone(&slo.name),
+                };
                 if let Err(e) = self.plan(&name) {
                     let message = format!("SLO \"{}\": {e}", slo.name);
-                    problems.push(PolicyProblem { place: policy.place.clone(), message });
+                    problems.push(PolicyProblem {
+                        place: policy.place.clone(),
+                        message,
+                    });
                 }
             }
         }
         problems
     }
 
-    /// The windows to keep for `objective`, whatever the environment: those of its alerts and kill switches, the common ones,
-    /// and the period.
+    /// The windows to keep for `objective`, whatever the environment: those of its alerts and kill switches,
+    /// the common ones, and the period.
     pub fn plan(&self, objective: &ObjectiveName) -> Result<WindowPlan, PlanError> {
         let mut windows = BTreeSet::from(COMMON_WINDOWS_SECS);
         for policy in self.of_service(&objective.service) {
@@ -210,11 +232,19 @@ impl PolicySet {
 fn unknown_exporter(switch: &KillSwitch, known: &[&str]) -> PolicyProblem {
     let exporter = &switch.exporter;
     let message = match (nearest(exporter, known.iter().copied()), known) {
-        (_, []) => format!("the exporter \"{exporter}\" is not configured, and no other that switches flags is"),
+        (_, []) => {
+            format!("the exporter \"{exporter}\" is not configured, and no other that switches flags is")
+        }
         (Some(near), _) => format!("the exporter \"{exporter}\" is not configured; did you mean \"{near}\"?"),
-        (None, _) => format!("the exporter \"{exporter}\" is not configured; configured are {}", one_of(known)),
+        (None, _) => format!(
+            "the exporter \"{exporter}\" is not configured; configured are {}",
+            one_of(known)
+        ),
     };
-    PolicyProblem { place: switch.place.clone(), message }
+    PolicyProblem {
+        place: switch.place.clone(),
+        message,
+    }
 }
 
 fn add_slo(windows: &mut BTreeSet<u64>, slo: &Slo) {

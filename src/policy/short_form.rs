@@ -18,7 +18,9 @@ pub(super) fn parse(line: &str) -> Result<ShortForm<'_>, String> {
         if condition.contains(['<', '=']) {
             return Err(wrong("a burn rate is compared with > only"));
         }
-        let at = condition.find('>').ok_or_else(|| wrong(&format!("\"{}\" has no >", condition.trim())))?;
+        let at = condition
+            .find('>')
+            .ok_or_else(|| wrong(&format!("\"{}\" has no >", condition.trim())))?;
         Ok((at, at + 1))
     };
     let mut windows = Vec::new();
@@ -40,8 +42,17 @@ mod tests {
     #[test]
     fn a_line_is_taken_apart() {
         let form = parse("5m > 14 and 1h > 7 for 5m").unwrap();
-        assert_eq!(form, ShortForm { windows: vec![("5m", "14"), ("1h", "7")], hold: Some("5m") });
-        assert_eq!(parse("burn5m>8 and burn6h>2").unwrap().windows, [("5m", "8"), ("6h", "2")]);
+        assert_eq!(
+            form,
+            ShortForm {
+                windows: vec![("5m", "14"), ("1h", "7")],
+                hold: Some("5m")
+            }
+        );
+        assert_eq!(
+            parse("burn5m>8 and burn6h>2").unwrap().windows,
+            [("5m", "8"), ("6h", "2")]
+        );
     }
 
     #[test]

@@ -8,11 +8,13 @@ use crate::sli::ObjectiveName;
 use crate::time::UnixNanos;
 use std::sync::Arc;
 
-/// How urgent a series is; the most severe wins, in the order of the discriminants, which are what `slo_alert_state` shows.
+/// How urgent a series is; the most severe wins, in the order of the discriminants, which are what
+/// `slo_alert_state` shows.
 ///
-/// The workbook's pairs map to: 14.4 over 1h and 5m `CriticalBurn`, 6 over 6h and 30m `FastBurn`, 3 over 24h and 2h and 1 over
-/// 3d and 6h `SlowBurn` (and so for other periods). An alert of a policy's own maps by its severity: `critical` to
-/// `CriticalBurn`, `page` to `FastBurn`, `ticket`, `warning` and `info` to `SlowBurn`.
+/// The workbook's pairs map to: 14.4 over 1h and 5m `CriticalBurn`, 6 over 6h and 30m `FastBurn`, 3 over 24h
+/// and 2h and 1 over 3d and 6h `SlowBurn` (and so for other periods). An alert of a policy's own maps by its
+/// severity: `critical` to `CriticalBurn`, `page` to `FastBurn`, `ticket`, `warning` and `info` to
+/// `SlowBurn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(i8)]
@@ -108,14 +110,15 @@ pub struct BudgetStatus {
     pub windows: Vec<WindowBurn>,
     /// Counts of the period; `None` for cohorts whose counts do not reach that far.
     pub period: Option<WindowSum>,
-    /// Share of the period's budget that is left; negative when overspent; `None` without a period or without events.
+    /// Share of the period's budget that is left; negative when overspent; `None` without a period or without
+    /// events.
     pub remaining: Option<f64>,
     /// Share of the period's budget that is spent; `None` as for `remaining`.
     pub consumed: Option<f64>,
     /// Whether the period's budget is spent, exact.
     pub exhausted: bool,
-    /// Seconds until the budget is gone at the burn of [`Self::exhaustion_window_secs`]; 0 when it is gone, `None` when nothing
-    /// burns or nothing is known.
+    /// Seconds until the budget is gone at the burn of [`Self::exhaustion_window_secs`]; 0 when it is gone,
+    /// `None` when nothing burns or nothing is known.
     pub time_to_exhaustion_secs: Option<f64>,
     /// The window whose burn `time_to_exhaustion_secs` assumes: one hour for a period of 30 days.
     pub exhaustion_window_secs: u64,

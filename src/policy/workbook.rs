@@ -7,11 +7,12 @@
 //! | `slow_burn_24h` | 10 %   | 3           | 24h and 2h| slow     | ticket   |
 //! | `slow_burn_3d`  | 10 %   | 1           | 3d and 6h | slow     | ticket   |
 //!
-//! For another period the windows stay and the thresholds become `p * W / d`, so that an alert always means the same share of
-//! the budget. Below seven days that would ask for windows nearly as long as the period and for thresholds below 1; so there
-//! the windows shrink by `W / 30d` and the thresholds stay, which spends the same shares. Windows are whole buckets: they
-//! are rounded to 10 s, the long one is at least 60 s and the short one at least 10 s. Where these minima bind (periods
-//! below two days) an alert speaks later, at a larger share; the thresholds are kept so that the order of urgency holds.
+//! For another period the windows stay and the thresholds become `p * W / d`, so that an alert always means
+//! the same share of the budget. Below seven days that would ask for windows nearly as long as the period and
+//! for thresholds below 1; so there the windows shrink by `W / 30d` and the thresholds stay, which spends the
+//! same shares. Windows are whole buckets: they are rounded to 10 s, the long one is at least 60 s and the
+//! short one at least 10 s. Where these minima bind (periods below two days) an alert speaks later, at a
+//! larger share; the thresholds are kept so that the order of urgency holds.
 
 use super::model::{Alert, AlertWindow, Severity};
 use super::status::AlertState;
@@ -111,8 +112,8 @@ fn scaled(window_secs: u64, period_secs: u64, min: u64) -> u64 {
     (tens * 10).max(min)
 }
 
-/// The window whose burn the time to exhaustion assumes: the long window of the first pair, one hour for 30 days. Five
-/// minutes would jump about, a day would answer for yesterday.
+/// The window whose burn the time to exhaustion assumes: the long window of the first pair, one hour for 30
+/// days. Five minutes would jump about, a day would answer for yesterday.
 pub(super) fn exhaustion_window(period_secs: u64) -> u64 {
     if period_secs < SCALED_BELOW_SECS {
         scaled(HOUR, period_secs, 60)
@@ -122,7 +123,10 @@ pub(super) fn exhaustion_window(period_secs: u64) -> u64 {
 }
 
 /// The first of `thresholds` that no outage exceeds: the burn rate is at most `1 / budget`.
-pub(super) fn unreachable(mut thresholds: impl Iterator<Item = Threshold>, target: Target) -> Option<Threshold> {
+pub(super) fn unreachable(
+    mut thresholds: impl Iterator<Item = Threshold>,
+    target: Target,
+) -> Option<Threshold> {
     let outage = Counts { good: 0, bad: 1 };
     thresholds.find(|&t| !exceeds(outage, target, t))
 }
