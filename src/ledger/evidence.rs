@@ -87,8 +87,9 @@ impl Cells {
         self.index.get(key).copied()
     }
 
-    pub(super) fn close(&mut self, slot: u32) {
-        let Some(cell) = self.cells[slot as usize].take() else { return };
+    /// Forgets a cell; returns its number in the store.
+    pub(super) fn close(&mut self, slot: u32) -> Option<SeriesRef> {
+        let cell = self.cells[slot as usize].take()?;
         self.index.remove(&cell.key);
         self.free.push(slot);
         let group = (cell.key.objective, cell.key.cohort);
@@ -98,6 +99,7 @@ impl Cells {
                 self.groups.remove(&group);
             }
         }
+        cell.stored_as
     }
 
     /// Sums over [from, to) of one cohort's cells; cells without events in it are left out.

@@ -166,7 +166,7 @@ impl Ledger {
             }
         }
         if cell.blocks.is_empty() && !cell.dirty {
-            self.cells.close(slot);
+            self.cells.close(slot).map(|id| self.bound.remove(&id));
         }
     }
 }

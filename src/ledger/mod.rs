@@ -109,7 +109,8 @@ pub struct SeriesView {
     pub cohort: CohortId,
     /// The windows of its plan, in the plan's order.
     pub windows: Vec<WindowSum>,
-    /// Every event since the series was first seen, also before restarts.
+    /// Every event since the series was first seen, also before restarts. Of a cohort that returns after it left memory,
+    /// from the next tick of the store on.
     pub lifetime: Counts,
     /// Start of the newest bucket that holds an event; the epoch when there is none.
     pub last_event: UnixNanos,

@@ -45,6 +45,7 @@ impl Ledger {
                 let series = self.series[slot as usize].as_mut()?;
                 series.bind(id, past.map(|p| (p.first, p.lifetime)));
                 let state = series.state();
+                self.bound.insert(id);
                 self.advance(slot);
                 Some(state)
             }
@@ -52,6 +53,7 @@ impl Ledger {
                 let slot = self.cells.find(&key)?;
                 let cell = self.cells.cells[slot as usize].as_mut()?;
                 cell.stored_as = Some(id);
+                self.bound.insert(id);
                 Some(SeriesState { last: cell.last, ..SeriesState::default() })
             }
         }
@@ -67,9 +69,8 @@ impl Ledger {
                 held
             }
             Nameless::Cell(key) => {
-                if let Some(slot) = self.cells.find(&key) {
-                    self.cells.close(slot);
-                }
+                let gone = self.cells.find(&key).and_then(|slot| self.cells.close(slot));
+                gone.map(|id| self.bound.remove(&id));
                 Counts::ZERO
             }
         }
@@ -86,25 +87,33 @@ impl Ledger {
         self.reach(now);
     }
 
-    /// Opens a series of the store. False when there is no room.
+    /// Whether a number of the store belongs to something live.
+    pub fn is_bound(&self, id: SeriesRef) -> bool {
+        self.bound.contains(&id)
+    }
+
+    /// Opens a series of the store. False when there is no room, or one of that name already.
     pub(crate) fn restore_series(&mut self, objective: ObjectiveId, cohort: CohortId, id: SeriesRef) -> bool {
-        let Some(slot) = self.slot(objective, cohort).or_else(|| self.open(objective, cohort)) else { return false };
+        if self.slot(objective, cohort).is_some() {
+            return false;
+        }
+        let Some(slot) = self.open(objective, cohort) else { return false };
         if let Some(series) = self.series[slot as usize].as_mut() {
             series.stored_as = Some(id);
         }
-        true
+        self.bound.insert(id)
     }
 
-    /// Opens a cell of the store. False when there is no room.
+    /// Opens a cell of the store. False when there is no room, or one of that name already.
     pub(crate) fn restore_cell(&mut self, key: CellKey, id: SeriesRef) -> bool {
-        if self.cells.find(&key).is_none() && self.cells.len() >= self.limits.max_evidence_cells {
+        if self.cells.find(&key).is_some() || self.cells.len() >= self.limits.max_evidence_cells {
             return false;
         }
-        let slot = self.cells.find(&key).unwrap_or_else(|| self.cells.open(key));
+        let slot = self.cells.open(key);
         if let Some(cell) = self.cells.cells[slot as usize].as_mut() {
             cell.stored_as = Some(id);
         }
-        true
+        self.bound.insert(id)
     }
 
     /// Puts one slot of a restored series or cell back; `folded` when a chunk holds it already.

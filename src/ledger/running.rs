@@ -116,15 +116,10 @@ impl Running {
         self.whole = true;
     }
 
-    /// What returned after a long silence has nothing within two hours, so that a short window may state its true place.
+    /// The store has `lifetime` of the series from before: it has left, until the store says how much of it has not.
     pub(super) fn bind_past(&mut self, phase: Phase, lifetime: Counts) {
         self.left.add(lifetime);
-        let target = self.window.edge(phase);
-        if self.window.tier == Tier::Fine {
-            self.edge = self.edge.min(target);
-        } else if self.edge > target {
-            self.whole = true;
-        }
+        self.whole = self.edge > self.window.edge(phase);
     }
 
     /// Nothing is older than `first`: an edge that waited there may state its true place.
@@ -139,9 +134,11 @@ impl Running {
     pub(super) fn advance(&mut self, phase: Phase, blocks: &Blocks, extent: Extent) -> bool {
         let target = self.window.edge(phase);
         let mut left = Counts::ZERO;
+        // The ring holds whatever falls within two hours: before its floor a short window finds nothing.
+        let empty_until = if self.window.tier == Tier::Fine { extent.floor } else { extent.first };
         while self.edge < target {
-            if self.edge < extent.first {
-                self.edge = extent.first.min(target);
+            if self.edge < empty_until {
+                self.edge = empty_until.min(target);
             } else if self.edge >= extent.floor {
                 left.add(blocks.sum(self.edge, target));
                 self.edge = target;
@@ -169,7 +166,11 @@ impl Running {
         if tier == Tier::Fine {
             return None;
         }
-        if self.whole || target > self.edge.saturating_add(2 * tier.span()) {
+        let stuck = || self.edge < extent.floor && self.held.is_none() && {
+            // The chunk that it waits for has left the window as a whole, and perhaps the store.
+            target >= tier.chunk_of(self.edge.max(extent.first)) + tier.span()
+        };
+        if self.whole || stuck() {
             return Some(Need::Whole(target.max(extent.first)));
         }
         if self.edge >= extent.floor {

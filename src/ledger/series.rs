@@ -3,7 +3,7 @@
 use super::block::Blocks;
 use super::moment::{Bucket, HOUR, Phase, Window, start_of};
 use super::running::{Extent, Need, Running};
-use super::{Counts, SeriesRef, SeriesView, WindowSum};
+use super::{Counts, SeriesRef, SeriesView, Tier, WindowSum};
 use crate::cohort::{CohortId, ObjectiveId};
 use crate::time::UnixNanos;
 
@@ -87,7 +87,9 @@ impl Series {
         let fresh = |secs: u64| {
             let window = Window::new(secs);
             let target = window.edge(self.phase);
-            let from = target.max(self.extent.floor.min(self.phase.end()));
+            // Before its floor the ring has nothing for a window of two hours.
+            let fine = window.tier == Tier::Fine;
+            let from = if fine { target } else { target.max(self.extent.floor.min(self.phase.end())) };
             let sum = self.blocks.sum(from, self.phase.end());
             let mut running = Running::new(window, from, self.entered.without(sum));
             if from > target && self.extent.first < from {

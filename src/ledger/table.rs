@@ -9,11 +9,12 @@ use super::fold::FoldState;
 use super::moment::{Bucket, Phase, bucket_of};
 use super::series::{Advanced, Series};
 use super::{
-    Counts, EvidenceDelta, EvidenceSum, FUTURE_SECS, LATE_SECS, LedgerLimits, SeriesDelta, SeriesView, WindowPlan,
+    Counts, EvidenceDelta, EvidenceSum, FUTURE_SECS, LATE_SECS, LedgerLimits, SeriesDelta, SeriesRef, SeriesView,
+    WindowPlan,
 };
 use crate::cohort::{CohortId, ObjectiveId};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub struct Ledger {
     pub(super) idle_cursor: usize,
     pub(super) fold: FoldState,
     pub(super) cells: Cells,
+    /// Numbers in the store of what is live.
+    pub(super) bound: HashSet<SeriesRef, foldhash::fast::RandomState>,
     pub(super) stats: LedgerStats,
 }
 
@@ -96,6 +99,7 @@ impl Ledger {
             idle_cursor: 0,
             fold: FoldState::default(),
             cells: Cells::default(),
+            bound: HashSet::default(),
             stats: LedgerStats::default(),
         }
     }
@@ -253,6 +257,7 @@ impl Ledger {
         let series = self.series[slot as usize].take()?;
         self.index.remove(&(series.objective, series.cohort));
         self.free.push(slot);
+        series.stored_as.map(|id| self.bound.remove(&id));
         let live = self.cohorts.get_mut(&series.cohort)?;
         *live -= 1;
         if *live > 0 {

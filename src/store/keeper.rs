@@ -97,7 +97,7 @@ impl Keeper {
             self.pending = Some(commit);
             self.retry()?;
         }
-        self.sweep(now)?;
+        self.sweep(now, ledger)?;
         report.supplied = self.supply(ledger)?;
         Ok(report)
     }
@@ -202,7 +202,7 @@ impl Keeper {
     }
 
     /// Finds series of which the store holds only the name.
-    fn sweep(&mut self, now: UnixNanos) -> Result<(), StoreError> {
+    fn sweep(&mut self, now: UnixNanos, ledger: &Mutex<Ledger>) -> Result<(), StoreError> {
         if now < self.sweep_after {
             return Ok(());
         }
@@ -216,9 +216,10 @@ impl Keeper {
             NameKind::Cohort => crate::ledger::COHORT_REACH_SECS + 4 * Tier::Minutes.chunk_secs(),
             NameKind::Cell => 2 * Tier::Minutes.chunk_secs(),
         };
+        let ledger = lock(ledger);
         let old = rows.into_iter().filter(|row| {
             let kept_secs = NameKind::of(&row.name).map_or(0, gone);
-            now.secs_since(row.state.last_event()) > kept_secs
+            now.secs_since(row.state.last_event()) > kept_secs && !ledger.is_bound(row.id)
         });
         self.forget.extend(old.map(|row| row.id));
         Ok(())
