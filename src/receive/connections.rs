@@ -176,7 +176,9 @@ where
                     break;
                 }
                 changed = phase.changed() => {
-                    if changed.is_err() || *phase.borrow() == Phase::Cut {
+                    // A client that has not said hello yet cannot be told to leave.
+                    let silent = read.total() < FIRST_BYTES;
+                    if changed.is_err() || *phase.borrow() == Phase::Cut || silent {
                         self.meters.cut("shutdown").increment(1);
                         break;
                     }
