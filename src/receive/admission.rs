@@ -169,3 +169,99 @@ impl Drop for Ticket {
         self.admission.take_off(self.charged);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one_mib() -> Arc<Admission> {
+        Admission::new(&ReceiverLimits {
+            max_in_flight_mib: 1,
+            ..ReceiverLimits::default()
+        })
+    }
+
+    fn delay(failure: Failure) -> Duration {
+        match failure {
+            Failure::Overloaded { retry_after, .. } => retry_after,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_charged_comes_back_when_the_request_ends() {
+        let admission = one_mib();
+        let mut first = admission.open();
+        first.charge(600_000).await.unwrap();
+        first.charge(400_000).await.unwrap();
+        assert_eq!(admission.in_flight_bytes(), 1_000_000);
+        assert!(admission.open().charge(100_000).await.is_err());
+        drop(first);
+        assert_eq!(admission.in_flight_bytes(), 0);
+        admission.open().charge(1 << 20).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_with_room_or_with_patience() {
+        let admission = one_mib();
+        let mut first = admission.open();
+        first.charge(1 << 20).await.unwrap();
+        let waiting = tokio::spawn({
+            let admission = Arc::clone(&admission);
+            async move { admission.open().charge(1000).await }
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        drop(first);
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+
+        let mut first = admission.open();
+        first.charge(1 << 20).await.unwrap();
+        let began = Instant::now();
+        assert!(admission.open().charge(1).await.is_err());
+        assert_eq!(began.elapsed().as_millis(), 50);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_patience_a_request_however_often_it_grows() {
+        let admission = one_mib();
+        let mut first = admission.open();
+        first.charge(1 << 20).await.unwrap();
+        let mut second = admission.open();
+        let began = Instant::now();
+        for _ in 0..10 {
+            assert!(second.charge(1).await.is_err());
+        }
+        assert_eq!(began.elapsed().as_millis(), 50);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_than_all_there_is_is_refused_at_once() {
+        let admission = one_mib();
+        let began = Instant::now();
+        let mut ticket = admission.open();
+        assert!(ticket.charge((1 << 20) + 1).await.is_err());
+        ticket.charge(1).await.unwrap();
+        assert!(ticket.charge(1 << 20).await.is_err());
+        assert!(began.elapsed().is_zero());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn advice_grows_with_the_pressure_up_to_thirty_seconds_and_falls_with_it() {
+        let admission = one_mib();
+        let mut first = admission.open();
+        first.charge(1 << 20).await.unwrap();
+        let early = delay(admission.open().charge(1).await.unwrap_err());
+        assert!((1.0..=1.5).contains(&early.as_secs_f64()), "{early:?}");
+        for _ in 0..200 {
+            assert!(admission.open().charge(2 << 20).await.is_err());
+        }
+        let late = delay(admission.open().charge(1).await.unwrap_err());
+        assert!(
+            late > Duration::from_secs(20) && late <= Duration::from_secs(30),
+            "{late:?}"
+        );
+        drop(first);
+        admission.open().charge(1).await.unwrap();
+        assert!(admission.retry_after() < Duration::from_secs(2));
+    }
+}

@@ -199,3 +199,141 @@ impl Output {
         Failure::TooLarge(format!("the body is larger than {limit} bytes after decompression").into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ReceiverLimits;
+    use crate::receive::Admission;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    const CAPS: Caps = Caps {
+        limit: 4 << 20,
+        ratio: 100,
+    };
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn run(coding: Coding, body: Vec<u8>, caps: Caps) -> (Result<Bytes, Failure>, u64) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut ticket = Admission::new(&ReceiverLimits::default()).open();
+            let result = decompress(coding, body.into(), caps, &mut ticket).await;
+            (result, ticket.charged())
+        })
+    }
+
+    #[test]
+    fn every_byte_of_output_is_charged() {
+        let body: Vec<u8> = (0..3_000_000_u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 28) as u8)
+            .collect();
+        for (coding, packed) in [
+            (Coding::Gzip, gzip(&body)),
+            (Coding::Zstd, zstd::bulk::compress(&body, 1).unwrap()),
+            (Coding::Zstd, zstd::encode_all(&body[..], 1).unwrap()),
+        ] {
+            let (result, charged) = run(coding, packed, CAPS);
+            assert!(result.unwrap() == body, "{coding:?}");
+            assert!(charged >= body.len() as u64, "{coding:?}: {charged}");
+        }
+    }
+
+    #[test]
+    fn bombs_are_charged_little_more_than_their_ceiling() {
+        let zeros = vec![0; 16 << 20];
+        for (coding, packed) in [
+            (Coding::Gzip, gzip(&zeros)),
+            (Coding::Zstd, zstd::bulk::compress(&zeros, 3).unwrap()),
+            (Coding::Zstd, zstd::encode_all(&zeros[..], 3).unwrap()),
+        ] {
+            let ceiling = CAPS.ceiling(packed.len()) as u64;
+            let (result, charged) = run(coding, packed, CAPS);
+            assert!(matches!(result, Err(Failure::TooLarge(_))), "{coding:?}");
+            // zstd's window comes on top.
+            assert!(
+                charged <= ceiling + (8 << 20) + 1,
+                "{coding:?}: {charged} of {ceiling}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_limit_is_exact() {
+        let caps = Caps {
+            limit: 1000,
+            ratio: 100,
+        };
+        for len in [999, 1000, 1001] {
+            let body = vec![b'x'; len];
+            for (coding, packed) in [
+                (Coding::Gzip, gzip(&body)),
+                (Coding::Zstd, zstd::bulk::compress(&body, 3).unwrap()),
+                (Coding::Zstd, zstd::encode_all(&body[..], 3).unwrap()),
+            ] {
+                let (result, _) = run(coding, packed, caps);
+                assert_eq!(result.is_ok(), len <= 1000, "{coding:?} {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn frames_and_members_in_a_row_are_one_body() {
+        let skippable = [0x50, 0x2A, 0x4D, 0x18, 2, 0, 0, 0, 1, 2];
+        let (one, two) = (
+            zstd::bulk::compress(b"one", 3).unwrap(),
+            zstd::encode_all(&b"two"[..], 3).unwrap(),
+        );
+        let (result, _) = run(Coding::Zstd, [&one[..], &skippable, &two, &one].concat(), CAPS);
+        assert_eq!(result.unwrap(), "onetwoone");
+        let (result, _) = run(
+            Coding::Gzip,
+            [gzip(b"one"), gzip(b""), gzip(b"two")].concat(),
+            CAPS,
+        );
+        assert_eq!(result.unwrap(), "onetwo");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn bodies_survive_their_coding(body in proptest::collection::vec(0_u8..4, 0..5000)) {
+            for (coding, packed) in [
+                (Coding::Gzip, gzip(&body)),
+                (Coding::Zstd, zstd::bulk::compress(&body, 3).unwrap()),
+                (Coding::Zstd, zstd::encode_all(&body[..], 3).unwrap()),
+            ] {
+                let (result, _) = run(coding, packed.clone(), CAPS);
+                prop_assert_eq!(&result.unwrap()[..], &body[..]);
+                // Cut short it is malformed, never a shorter body.
+                let (cut, _) = run(coding, packed[..packed.len() - 1].to_vec(), CAPS);
+                prop_assert!(matches!(cut, Err(Failure::Malformed(_))), "{:?}", cut);
+            }
+        }
+
+        #[test]
+        fn noise_is_refused_or_unfolded_within_the_limit(
+            noise in proptest::collection::vec(any::<u8>(), 1..300),
+            at in 0_usize..300,
+        ) {
+            let mut damaged = zstd::bulk::compress(&[7; 9000], 3).unwrap();
+            let len = damaged.len();
+            damaged[at % len] ^= noise[0];
+            for (coding, body) in [(Coding::Gzip, noise.clone()), (Coding::Zstd, noise), (Coding::Zstd, damaged)] {
+                let caps = Caps { limit: 10_000, ratio: 100 };
+                if let (Ok(body), _) = run(coding, body, caps) {
+                    prop_assert!(body.len() <= 10_000);
+                }
+            }
+        }
+    }
+}

@@ -124,3 +124,19 @@ impl LogLimit {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_refusals_is_a_few_lines_a_second_that_say_how_many_were_not_written() {
+        let log = LogLimit::new();
+        let written = (0..1000).filter_map(|_| log.allow()).count();
+        assert_eq!(written, LOGS_PER_SEC as usize);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(log.allow(), Some(1000 - u64::from(LOGS_PER_SEC)));
+        assert_eq!(log.allow(), Some(0));
+    }
+}

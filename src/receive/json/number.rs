@@ -5,6 +5,9 @@ use super::error::ErrorKind;
 /// Digits that surely fit an `i128`, zeros of an exponent included.
 const MAX_DIGITS: usize = 38;
 
+const WHOLE: ErrorKind = ErrorKind::Value("an integer is expected");
+const RANGE: ErrorKind = ErrorKind::Value("the integer is out of range");
+
 /// The length of the JSON number that `text` starts with; `None` if it starts with none.
 pub(super) fn scan(text: &[u8]) -> Option<usize> {
     let mut at = usize::from(text.first() == Some(&b'-'));
@@ -37,8 +40,6 @@ pub(super) fn scan(text: &[u8]) -> Option<usize> {
 
 /// The integer that `text` is, within `min..=max`. Forms such as `1e3` and `2.50e1` count if they are whole.
 pub(super) fn integer(text: &str, min: i128, max: i128) -> Result<i128, ErrorKind> {
-    const WHOLE: ErrorKind = ErrorKind::Value("an integer is expected");
-    const RANGE: ErrorKind = ErrorKind::Value("the integer is out of range");
     let bytes = text.as_bytes();
     let value = if let Some(value) = plain(bytes) {
         value
@@ -46,7 +47,7 @@ pub(super) fn integer(text: &str, min: i128, max: i128) -> Result<i128, ErrorKin
         if scan(bytes) != Some(bytes.len()) {
             return Err(WHOLE);
         }
-        scientific(text).ok_or(WHOLE)?.ok_or(RANGE)?
+        scientific(text)?
     };
     if (min..=max).contains(&value) {
         Ok(value)
@@ -70,8 +71,8 @@ fn plain(bytes: &[u8]) -> Option<i128> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
-/// A JSON number with a fraction, an exponent or many digits: `None` if it is not whole, `Some(None)` if it is too large.
-fn scientific(text: &str) -> Option<Option<i128>> {
+/// A JSON number with a fraction, an exponent or many digits.
+fn scientific(text: &str) -> Result<i128, ErrorKind> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let negative = whole.starts_with('-');
@@ -83,7 +84,7 @@ fn scientific(text: &str) -> Option<Option<i128>> {
         .collect();
     let digits = digits.trim_start_matches('0');
     if digits.is_empty() {
-        return Some(Some(0));
+        return Ok(0);
     }
     // Of an exponent that does not fit only the sign matters.
     let exponent = exponent.parse::<i64>().unwrap_or(if exponent.starts_with('-') {
@@ -92,23 +93,24 @@ fn scientific(text: &str) -> Option<Option<i128>> {
         i64::MAX
     });
     let shift = exponent.saturating_sub(i64::try_from(fraction.len()).unwrap_or(i64::MAX));
-    let (digits, zeros) = match usize::try_from(shift) {
-        Ok(zeros) => (digits, zeros),
-        Err(_) => {
-            let cut = usize::try_from(shift.unsigned_abs()).unwrap_or(usize::MAX);
-            let kept = digits.len().checked_sub(cut).filter(|kept| *kept > 0)?;
-            if !digits[kept..].bytes().all(|b| b == b'0') {
-                return None;
-            }
-            (&digits[..kept], 0)
+    let moved = usize::try_from(shift.unsigned_abs()).unwrap_or(usize::MAX);
+    let (digits, zeros) = if shift < 0 {
+        let (kept, cut) = digits
+            .split_at_checked(digits.len().saturating_sub(moved))
+            .ok_or(WHOLE)?;
+        if kept.is_empty() || cut.bytes().any(|b| b != b'0') {
+            return Err(WHOLE);
         }
+        (kept, 0)
+    } else {
+        (digits, moved)
     };
     if digits.len().saturating_add(zeros) > MAX_DIGITS {
-        return Some(None);
+        return Err(RANGE);
     }
     let magnitude = digits.bytes().chain(std::iter::repeat_n(b'0', zeros));
     let magnitude = magnitude.fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0'));
-    Some(Some(if negative { -magnitude } else { magnitude }))
+    Ok(if negative { -magnitude } else { magnitude })
 }
 
 /// The double that a JSON number is. One that only fits as infinity is an error: infinity has a name.

@@ -27,10 +27,10 @@ impl Writer {
     /// A varint, without a tag.
     pub(super) fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
-            self.0.push((value & 0x7F) as u8 | 0x80);
+            self.0.push(low_bits(value) | 0x80);
             value >>= 7;
         }
-        self.0.push((value & 0x7F) as u8);
+        self.0.push(low_bits(value));
     }
 
     /// Bytes as they are.
@@ -69,10 +69,15 @@ impl Writer {
         }
         for at in start - 1..start + more {
             let last = at == start - 1 + more;
-            self.0[at] = (len & 0x7F) as u8 | if last { 0 } else { 0x80 };
+            self.0[at] = low_bits(len as u64) | if last { 0 } else { 0x80 };
             len >>= 7;
         }
     }
+}
+
+/// The lowest seven bits.
+const fn low_bits(value: u64) -> u8 {
+    value.to_le_bytes()[0] & 0x7F
 }
 
 #[cfg(test)]
