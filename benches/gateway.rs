@@ -157,6 +157,13 @@ async fn send_all(endpoint: String, requests: usize, in_flight: usize, payloads:
     }
 }
 
+/// Sixteen different requests whose spans end now: their counts fall into open buckets.
+fn fresh_requests(spans: usize) -> Vec<Bytes> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = u64::try_from(now.as_nanos()).unwrap();
+    (0..16).map(|seed| common::request(seed, spans as u64, now).into()).collect()
+}
+
 fn accepted(gateway: &support::Gateway) -> f64 {
     let exposition = gateway.metrics();
     let labels = [("signal", "traces"), ("transport", "grpc")];
@@ -176,7 +183,7 @@ fn main() {
         .endpoint
         .clone()
         .unwrap_or_else(|| gateway.as_ref().expect("one of the two").grpc());
-    let payloads: Arc<Vec<Bytes>> = Arc::new(common::fresh_requests(16, args.spans));
+    let payloads: Arc<Vec<Bytes>> = Arc::new(fresh_requests(args.spans));
     let bytes: usize = payloads.iter().map(Bytes::len).sum::<usize>() / payloads.len();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

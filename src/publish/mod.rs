@@ -10,4 +10,5 @@ mod server;
 
 pub use otlp::{OtlpPublishError, OtlpPublisher};
 pub use page::{BudgetPage, PageHandle};
+pub(crate) use samples::window_name;
 pub use server::metrics_router;

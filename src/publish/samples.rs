@@ -243,7 +243,7 @@ fn state_value(state: AlertState) -> f64 {
 
 /// `5m`, `1h`, `24h`, `3d`: minutes below an hour, hours up to a day and a half, days beyond; seconds where nothing else is
 /// whole. One day is `24h`, as in the SRE Workbook's pairs.
-pub(super) fn window_name(secs: u64) -> String {
+pub(crate) fn window_name(secs: u64) -> String {
     match secs {
         s if s > 86_400 && s % 86_400 == 0 => format!("{}d", s / 86_400),
         s if s >= 3600 && s % 3600 == 0 => format!("{}h", s / 3600),

@@ -2,6 +2,8 @@
 
 mod announce;
 mod logs;
+mod metrics;
 
 pub use announce::announce;
 pub use logs::init_logs;
+pub use metrics::metrics_handle;

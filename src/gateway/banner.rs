@@ -1,0 +1,75 @@
+//! What a start prints: one line a listener, and where to look first.
+
+use super::listeners::Addresses;
+use crate::config::{Config, ConfigSource};
+use crate::policy::PolicySet;
+use crate::publish::window_name;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The lines for standard output, in the order in which a reader needs them. The last begins with `ready`.
+pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet) -> Vec<String> {
+    let from = match &config.source {
+        ConfigSource::Embedded => "built-in configuration".to_owned(),
+        ConfigSource::File(path) => path.display().to_string(),
+    };
+    let mut lines = vec![format!("burngate {} ({from})", env!("CARGO_PKG_VERSION"))];
+    for (name, what) in [
+        ("otlp/grpc", "OTLP over gRPC: traces, metrics, logs"),
+        ("otlp/http", "OTLP over HTTP: /v1/traces, /v1/metrics, /v1/logs"),
+        ("prometheus", "/metrics"),
+        ("health", config.health.as_ref().map_or("/", |h| h.path.as_str())),
+        ("api", "/api/v1/budgets, /cohorts, /decisions, and gRPC burngate.v1.BudgetService"),
+    ] {
+        if let Some(address) = addresses.get(name) {
+            // Padding stands behind the name, so that "NAME listening on ADDRESS" can be read by a script.
+            lines.push(format!("{name:<10} listening on {address}  {what}"));
+        }
+    }
+    match &config.storage {
+        Some(storage) => lines.push(format!("store      {}", storage.directory.display())),
+        None => lines.push("store      memory only: a restart forgets everything".to_owned()),
+    }
+    lines.push(objectives(policies));
+    let mut ready = "ready".to_owned();
+    let page = addresses.get("prometheus").map(|a| format!("http://{}/metrics", reachable(*a)));
+    let api = addresses.get("api").map(|a| format!("http://{}/api/v1/budgets", reachable(*a)));
+    let places: Vec<String> = page.into_iter().chain(api).collect();
+    if !places.is_empty() {
+        let _ = write!(ready, "      send spans; their budgets are at {}", places.join(" and "));
+    }
+    lines.push(ready);
+    lines
+}
+
+/// An address that a browser on this machine can open: "any" is not one.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    address
+}
+
+fn objectives(policies: &PolicySet) -> String {
+    let count: usize = policies.policies().iter().map(|p| p.slos.len()).sum();
+    let kills = policies.kill_switches().count();
+    let mut line = "objectives ".to_owned();
+    if count > 0 {
+        let _ = write!(line, "{count} from {} policies, {kills} kill switches; ", policies.policies().len());
+    }
+    match policies.default_slo() {
+        Some(slo) => {
+            let whom = if count == 0 { "every service" } else { "every other service" };
+            let _ = write!(
+                line,
+                "{whom} that sends spans gets {} {} % over {}",
+                slo.name,
+                slo.target.ratio() * 100.0,
+                window_name(slo.period_secs)
+            );
+        }
+        None if count == 0 => line.push_str("none: no policy, and default_slo is null"),
+        None => line.push_str("other services are not counted (default_slo is null)"),
+    }
+    line
+}

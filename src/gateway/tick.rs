@@ -1,0 +1,183 @@
+//! One evaluation: from the series that changed to budgets, alerts, decisions and what is published of them.
+//!
+//! The gateway evaluates at its own pace and not in reaction to spans, so that a flood of telemetry costs the control plane
+//! nothing. The order is the argument: what was counted is durable before anything is decided on it; a decision is in the
+//! journal before it leaves (the delivery sees to that); and everything that is shown was worked out from the same counts.
+
+use crate::act::Decisions;
+use crate::api::Health;
+use crate::cohort::{CohortId, ObjectiveId, Registry};
+use crate::decide::{KillDecider, Withheld};
+use crate::ledger::{Ledger, SeriesView};
+use crate::policy::{Evaluator, PolicySet};
+use crate::publish::BudgetPage;
+use crate::store::Keeper;
+use crate::time::UnixNanos;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Series drained at one hold of the ledger's lock: a batch never waits longer than that takes.
+const DRAIN_MAX: usize = 1000;
+/// How often idle cohorts are looked for, in seconds.
+const IDLE_SCAN_SECS: u64 = 60;
+
+/// Everything that one evaluation touches.
+#[derive(Debug)]
+pub(super) struct Tick {
+    pub(super) ledger: Arc<Mutex<Ledger>>,
+    pub(super) keeper: Keeper,
+    pub(super) registry: Arc<Registry>,
+    pub(super) policies: Arc<PolicySet>,
+    pub(super) evaluator: Evaluator,
+    pub(super) decider: KillDecider,
+    pub(super) decisions: Decisions,
+    pub(super) page: Option<BudgetPage>,
+    pub(super) withheld: Arc<RwLock<Vec<Withheld>>>,
+    pub(super) health: Arc<Health>,
+    pub(super) evaluation_interval_secs_f64: f64,
+    pub(super) state: State,
+}
+
+/// What a tick remembers of the former ones.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) planned: HashSet<ObjectiveId>,
+    views: Vec<SeriesView>,
+    decisions_seen: u64,
+    evaluated_at: UnixNanos,
+    idle_scanned_at: UnixNanos,
+    store_failing: bool,
+}
+
+impl Tick {
+    /// Writes what was counted, and evaluates when it is time to.
+    pub(super) fn run(&mut self, now: UnixNanos) {
+        self.persist(now);
+        let since = now.0.saturating_sub(self.state.evaluated_at.0) as f64 / 1e9;
+        // A timer that fires a hair early must not skip a whole interval.
+        if since + 0.05 >= self.evaluation_interval_secs_f64 || now < self.state.evaluated_at {
+            self.state.evaluated_at = now;
+            self.evaluate(now);
+        }
+        if now.secs_since(self.state.idle_scanned_at) >= IDLE_SCAN_SECS {
+            self.state.idle_scanned_at = now;
+            self.retire_idle(now);
+        }
+    }
+
+    /// The last words before the end: everything that was counted is durable when this returns.
+    pub(super) fn persist(&mut self, now: UnixNanos) {
+        match self.keeper.tick(now, &self.ledger) {
+            Ok(_) if self.state.store_failing => {
+                self.state.store_failing = false;
+                tracing::info!("the store can be written again; nothing that was counted is missing");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                metrics::counter!("burngate_store_errors_total").increment(1);
+                if !self.state.store_failing {
+                    self.state.store_failing = true;
+                    tracing::error!(%error, "the store cannot be written: counts stay in memory, no kill switch acts");
+                }
+            }
+        }
+    }
+
+    fn evaluate(&mut self, now: UnixNanos) {
+        self.drain(now);
+        let views = std::mem::take(&mut self.state.views);
+        let changed = self.evaluator.apply(now, &views, self.registry.as_ref(), &self.policies);
+        self.plan_new(&views);
+        self.state.views = views;
+        if let Some(page) = &mut self.page {
+            page.apply(&changed);
+        }
+        self.decide(now);
+        self.health.ticked(now);
+        metrics::gauge!("burngate_evaluation_last_timestamp_seconds").set(now.0 as f64 / 1e9);
+        metrics::gauge!("burngate_evaluation_changed_series").set(changed.len() as f64);
+    }
+
+    fn drain(&mut self, now: UnixNanos) {
+        self.state.views.clear();
+        loop {
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            if !ledger.changed(now, DRAIN_MAX, &mut self.state.views) {
+                let stats = ledger.stats();
+                drop(ledger);
+                metrics::gauge!("burngate_ledger_series").set(stats.series as f64);
+                metrics::gauge!("burngate_ledger_evidence_cells").set(stats.evidence_cells as f64);
+                metrics::counter!("burngate_ledger_refused_series_events_total").absolute(stats.refused_series_events);
+                metrics::counter!("burngate_ledger_refused_evidence_events_total")
+                    .absolute(stats.refused_evidence_events);
+                metrics::counter!("burngate_ledger_clock_steps_back_total").absolute(stats.clock_steps_back);
+                return;
+            }
+        }
+    }
+
+    /// Gives an objective that was never seen before the windows that its policy needs; until now it had the default's.
+    fn plan_new(&mut self, views: &[SeriesView]) {
+        for view in views {
+            if !self.state.planned.insert(view.objective) {
+                continue;
+            }
+            let Some(name) = self.registry.objective(view.objective) else { continue };
+            match self.policies.plan(&name) {
+                Ok(plan) => {
+                    self.ledger.lock().unwrap_or_else(PoisonError::into_inner).set_plan(view.objective, plan);
+                }
+                Err(error) => tracing::error!(service = %name.service, slo = %name.slo, %error, "windows refused"),
+            }
+        }
+    }
+
+    fn decide(&mut self, now: UnixNanos) {
+        let (seen, updates) = self.decisions.changed_since(self.state.decisions_seen);
+        self.state.decisions_seen = seen;
+        for decision in &updates {
+            self.decider.update(decision);
+        }
+        for decision in self.decider.evaluate(now, self.evaluator.board(), &self.policies) {
+            tracing::warn!(
+                decision = %decision.id,
+                flag = %decision.flag,
+                environment = %decision.environment,
+                service = %decision.evidence.service,
+                slo = %decision.evidence.slo,
+                burn = decision.evidence.burn,
+                state = decision.state.as_str(),
+                "a kill switch speaks"
+            );
+            if let Err(error) = self.decisions.submit(decision) {
+                tracing::error!(%error, "a decision could not be taken on");
+            }
+        }
+        let withheld: Vec<Withheld> = self.decider.withheld().cloned().collect();
+        metrics::gauge!("burngate_withheld_kills").set(withheld.len() as f64);
+        *self.withheld.write().unwrap_or_else(PoisonError::into_inner) = withheld;
+    }
+
+    fn retire_idle(&mut self, now: UnixNanos) {
+        self.registry.sweep(now);
+        let idle = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).idle(now);
+        let stats = self.registry.stats();
+        metrics::gauge!("burngate_cohorts_live").set(stats.cohorts as f64);
+        if idle.is_empty() {
+            return;
+        }
+        let idle: HashSet<CohortId> = idle.into_iter().collect();
+        for status in self.evaluator.board().snapshot() {
+            if idle.contains(&status.cohort_id) {
+                self.evaluator.forget(status.objective_id, status.cohort_id);
+            }
+        }
+        for &cohort in &idle {
+            self.registry.retire(cohort);
+        }
+        if let Some(page) = &mut self.page {
+            page.rebuild(self.evaluator.board());
+        }
+        tracing::info!(cohorts = idle.len(), "idle cohorts have left; their past stays in the totals");
+    }
+}
