@@ -566,7 +566,7 @@ async fn a_body_that_stops_is_given_up_in_seconds() {
 #[tokio::test]
 async fn header_floods_are_refused() {
     let server = Setup::default().http().await;
-    let many: String = (0..100).map(|i| format!("x-{i}: y\r\n")).collect();
+    let many = "x-many: y\r\n".repeat(100);
     let large = format!("x-large: {}\r\n", "y".repeat(200_000));
     for flood in [many, large] {
         let mut stream = TcpStream::connect(server.addr).await.unwrap();

@@ -143,7 +143,7 @@ impl Service {
             None => Coding::Identity,
             Some(value) => Coding::parse(value.as_bytes()).ok_or_else(|| {
                 let name = String::from_utf8_lossy(value.as_bytes());
-                Failure::UnknownEncoding(format!("unsupported grpc-encoding: {name}").into())
+                Failure::UnknownEncoding(format!("unsupported grpc-encoding: {name:.64}").into())
             })?,
         };
         let mut ticket = self.intake.open()?;

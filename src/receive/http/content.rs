@@ -71,7 +71,7 @@ pub(super) fn coding(headers: &HeaderMap) -> Result<Coding, Failure> {
         (None, _) => {
             let name = String::from_utf8_lossy(value.as_bytes());
             Err(Failure::UnknownEncoding(
-                format!("unsupported Content-Encoding: {name}").into(),
+                format!("unsupported Content-Encoding: {name:.64}").into(),
             ))
         }
         (Some(_), Some(_)) => Err(Failure::UnknownEncoding(
