@@ -10,8 +10,10 @@ use burngate::act::webhook::signature;
 use burngate::act::{Decisions, Delivery, Exporters, Pacing, Preflight};
 use burngate::config::{Secret, UnleashExporter, WebhookExporter};
 use burngate::decide::{Decision, DecisionState, FailureReason};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const TOKEN: &str = "user:canary-4711-token";
 
@@ -150,7 +152,7 @@ async fn unleash_flags_that_are_off_are_only_read() {
 async fn every_answer_of_unleash_has_its_own_record() {
     let approval =
         r#"{"name":"PermissionError","message":"you need the \"SKIP_CHANGE_REQUEST\" permission."}"#;
-    let elsewhere = r#"{"message":"There's no feature named \"f\" in project \"default\", but there's a feature with that name in project \"shop\""}"#;
+    let elsewhere = r#"{"message":"There's no feature named \"f\", but there's one in project \"shop\""}"#;
     let right = r#"{"name":"PermissionError","message":"no","permissions":["UPDATE_FEATURE_ENVIRONMENT"]}"#;
     let rows = [
         (
@@ -526,6 +528,35 @@ async fn a_dead_exporter_is_asked_once_a_round_however_many_flags_it_has() {
     );
 }
 
+#[tokio::test]
+async fn preflight_says_what_changed_and_only_then() {
+    let lines = act_support::http::Captured::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let status = Arc::new(Mutex::new(401));
+    let answer = Arc::clone(&status);
+    let double = unleash_like(move |_| {
+        let status = *answer.lock().unwrap();
+        (status != 200).then(|| Said::new(status, "{}"))
+    })
+    .await;
+    let rules = ["f", "g"].map(|flag| target("unleash", flag));
+    let mut preflight = Preflight::new(of_unleash(&double.url), &rules, StepClock::at(T0));
+    let said = |words: &str| lines.text().matches(words).count();
+    for (now, times) in [(401, 3), (503, 2), (200, 3)] {
+        *status.lock().unwrap() = now;
+        for _ in 0..times {
+            preflight.round().await;
+        }
+    }
+    assert_eq!(said("the token is wrong"), 1, "{}", lines.text());
+    assert_eq!(said("does not answer"), 1, "{}", lines.text());
+    assert_eq!(said("a kill switch works again"), 2, "{}", lines.text());
+}
+
 /// A server that echoes every header in the body and in headers, as error pages and proxies do.
 fn echo(r: &Request, status: u16) -> Said {
     let secret = format!(
@@ -558,26 +589,28 @@ async fn no_secret_appears_in_any_log_record_or_debug_print() {
         hook.signing_key = Some(Secret::new("canary-signing-99"));
         for url in [&double.url, &hostile.url] {
             let exporters = Arc::new(Exporters::build(&[unleash(url)], std::slice::from_ref(&hook)).unwrap());
-            seen += &format!("{exporters:?} {:?}", unleash(url));
+            write!(seen, "{exporters:?} {:?}", unleash(url)).unwrap();
             let world = Arc::new(World::default());
             let log = Arc::new(world.process());
             let delivery = Delivery::new(Arc::clone(&exporters), log, StepClock::at(T0), fast()).unwrap();
             let decisions = delivery.decisions();
-            seen += &format!("{delivery:?}");
+            write!(seen, "{delivery:?}").unwrap();
             let task = tokio::spawn(delivery.run(std::future::pending()));
             for name in ["unleash", "webhook"] {
                 decisions.submit(decision(name, "f")).unwrap();
-                seen += &format!("{:?}", end_of(&decisions, &decision(name, "f").id).await);
+                write!(seen, "{:?}", end_of(&decisions, &decision(name, "f").id).await).unwrap();
             }
             task.abort();
             let rules = [target("unleash", "f"), target("webhook", "f")];
             let mut preflight = Preflight::new(exporters, &rules, StepClock::at(T0));
             preflight.round().await;
-            seen += &format!(
+            write!(
+                seen,
                 "{preflight:?} {:?} {:?}",
                 preflight.readiness(),
                 decisions.snapshot(100)
-            );
+            )
+            .unwrap();
             for row in world.rows.lock().unwrap().values() {
                 seen += &String::from_utf8_lossy(row);
             }

@@ -239,7 +239,7 @@ impl<A: Actuator> Drive<A> {
                 if self.work.journal_failures.is_power_of_two() {
                     tracing::error!(
                         decision = %d.id, flag = %d.flag, failures = self.work.journal_failures, %error,
-                        "a decision cannot be written to the journal, so nothing is sent for it; will try again"
+                        "a decision cannot be written to the journal, so nothing is sent for it"
                     );
                 }
                 false

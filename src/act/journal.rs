@@ -172,7 +172,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_broken_row_panics(row in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..400, byte: u8) {
+        fn no_broken_row_panics(
+            row in proptest::collection::vec(any::<u8>(), 0..200),
+            at in 0usize..400,
+            byte: u8,
+        ) {
             let _ = decode("x", &row);
             let d = decision("f");
             let mut bytes = encode(&d).unwrap();

@@ -83,7 +83,8 @@ impl RuleTarget {
 pub enum ActError {
     /// A rule names an exporter that is not configured.
     #[error(
-        "kill switch for flag `{flag}` of service `{service}`: no exporter `{exporter}` is configured; {known}"
+        "kill switch for flag `{flag}` of service `{service}`: no exporter `{exporter}` is configured; \
+         {known}"
     )]
     UnknownExporter {
         service: String,

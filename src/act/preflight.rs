@@ -80,28 +80,26 @@ impl<A: Actuator> Preflight<A> {
 
     /// Probes every target once, sets the metrics and logs what is new.
     pub async fn round(&mut self) {
-        let mut problems_of: BTreeMap<String, bool> =
-            self.exporters.ids().map(|id| (id.to_owned(), true)).collect();
+        let mut works: BTreeMap<String, bool> = BTreeMap::new();
         for target in self.targets.clone() {
-            let readiness = match problems_of.get(&target.exporter) {
+            let readiness = match works.get(&target.exporter) {
                 // The server is dead or the token wrong: asking for the next flag would only take another
                 // timeout.
                 Some(false) => self.same_as_before(&target),
                 _ => self.probe(&target).await,
             };
-            if matches!(
+            let dead = matches!(
                 readiness,
                 Readiness::NotReady {
                     exporter_wide: true,
                     ..
                 }
-            ) {
-                problems_of.insert(target.exporter.clone(), false);
-            }
+            );
+            works.insert(target.exporter.clone(), !dead);
             publish(&target, &readiness);
             self.note(target, readiness);
         }
-        for (id, ready) in problems_of {
+        for (id, ready) in works {
             let value = if ready { 1.0 } else { 0.0 };
             metrics::gauge!("burngate_exporter_ready", "exporter" => id).set(value);
         }
@@ -163,7 +161,9 @@ impl<A: Actuator> Preflight<A> {
                         .iter()
                         .any(|(t, r)| t.exporter == *exporter && t != &target && r == &readiness);
                 if !said {
-                    tracing::error!(%exporter, %flag, %environment, %problem, "a kill switch would not work now");
+                    tracing::error!(
+                        %exporter, %flag, %environment, %problem, "a kill switch would not work now"
+                    );
                 }
             }
             Readiness::Ready(warnings) => {
@@ -184,8 +184,8 @@ impl<A: Actuator> Preflight<A> {
 fn warning_words(warning: FlagWarning) -> &'static str {
     match warning {
         FlagWarning::KillSwitchType => {
-            "the flag's type is `kill-switch`: code often reads it inverted, and then off brings the feature back; \
-             check it, or change the type"
+            "the flag's type is `kill-switch`: code often reads it inverted, and then off brings the feature \
+             back; check it, or change the type"
         }
         FlagWarning::HasChildren => "other flags depend on this flag and go off with it",
     }

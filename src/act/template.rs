@@ -58,7 +58,8 @@ pub enum TemplateError {
     },
     /// Rendered, it is not JSON.
     #[error(
-        "with sample values it is not valid JSON: {problem}; texts belong between quotes, such as \"{{{{flag}}}}\""
+        "with sample values it is not valid JSON: {problem}; texts belong between quotes, such as \
+         \"{{{{flag}}}}\""
     )]
     NotJson {
         /// The parser's words.

@@ -28,6 +28,9 @@ pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 /// Methods that may change something at the other end.
 const METHODS: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
 
+/// Length from which the path of a URL may be a credential.
+const MIN_SECRET_PATH: usize = 16;
+
 /// Headers that the call itself sets.
 const RESERVED: [&str; 7] = [
     SIGNATURE_HEADER,
@@ -70,13 +73,16 @@ impl Webhook {
             }
         })?;
         // Path and query count as secret: the URL of a trigger is its only credential.
-        let address = Secret::new(path_and_query(&url));
+        // A short one is an ordinary word, and would only make messages unreadable.
+        let address = Some(path_and_query(&url))
+            .filter(|path| path.len() >= MIN_SECRET_PATH)
+            .map(Secret::new);
         let secrets = config.headers.iter().map(|(_, value)| value);
         let scrubber = Scrubber::new(
             secrets
                 .chain(&config.token)
                 .chain(&config.signing_key)
-                .chain([&address]),
+                .chain(&address),
         );
         Ok(Self {
             method: method(id, &config.method)?,

@@ -135,16 +135,14 @@ pub async fn unleash_like(instead: impl Fn(&Request) -> Option<Said> + Send + Sy
                 .push(r.path.trim_end_matches("/off").to_owned());
             return Said::new(200, "");
         }
-        match r.method.as_str() {
-            "POST" => Said::new(201, "{}"),
-            _ => {
-                let enabled = !off.lock().unwrap().contains(&r.path);
-                Said::new(
-                    200,
-                    &format!(r#"{{"name":"f","enabled":{enabled},"strategies":[]}}"#),
-                )
-            }
+        if r.method == "POST" {
+            return Said::new(201, "{}");
         }
+        let enabled = !off.lock().unwrap().contains(&r.path);
+        Said::new(
+            200,
+            &format!(r#"{{"name":"f","enabled":{enabled},"strategies":[]}}"#),
+        )
     })
     .await
 }
@@ -166,7 +164,7 @@ pub async fn endless() -> String {
                 let head =
                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"enabled\":false,\"x\":\"";
                 let _ = socket.write_all(head.as_bytes()).await;
-                while socket.write_all(&[b'x'; 65_536]).await.is_ok() {}
+                while socket.write_all(&[b'x'; 8_192]).await.is_ok() {}
             });
         }
     });
