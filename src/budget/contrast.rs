@@ -29,16 +29,14 @@ pub fn contrasts(cohort: Counts, control: Counts, factor: Threshold) -> Option<b
 /// Compares two fractions with positive denominators term by term of their continued fractions: no product,
 /// so no overflow at any size.
 pub(super) fn compare(left: (u128, u128), right: (u128, u128)) -> Ordering {
-    let ((a, b), (c, d)) = (left, right);
-    match (a / b).cmp(&(c / d)) {
-        Ordering::Equal => match (a % b, c % d) {
-            (0, 0) => Ordering::Equal,
-            (0, _) => Ordering::Less,
-            (_, 0) => Ordering::Greater,
-            (x, y) => compare((d, y), (b, x)),
-        },
-        unequal => unequal,
-    }
+    let wholes = (left.0 / left.1).cmp(&(right.0 / right.1));
+    wholes.then_with(|| match (left.0 % left.1, right.0 % right.1) {
+        (0, 0) => Ordering::Equal,
+        (0, _) => Ordering::Less,
+        (_, 0) => Ordering::Greater,
+        // The rests are fractions below 1: compare their reciprocals the other way round.
+        (rest, other) => compare((right.1, other), (left.1, rest)),
+    })
 }
 
 #[cfg(test)]
@@ -82,19 +80,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn fractions_compare_as_their_cross_products(a in any::<u32>(), b in 1..=u32::MAX, c in any::<u32>(), d in 1..=u32::MAX) {
+        fn fractions_compare_as_their_cross_products(
+            a in any::<u32>(),
+            b in 1..=u32::MAX,
+            c in any::<u32>(),
+            d in 1..=u32::MAX,
+        ) {
             let wide = |x: u32| u128::from(x);
             let want = (wide(a) * wide(d)).cmp(&(wide(c) * wide(b)));
             prop_assert_eq!(compare((wide(a), wide(b)), (wide(c), wide(d))), want);
         }
 
         #[test]
-        fn no_size_overflows(a in any::<u64>(), b in any::<u64>(), c in any::<u64>(), d in any::<u64>(), k in any::<u64>()) {
-            let _ = contrasts(Counts { good: a, bad: b }, Counts { good: c, bad: d }, Threshold::from_millionths(k));
+        fn no_size_overflows(a in any::<[u64; 4]>(), k in any::<u64>()) {
+            let [good, bad, others_good, others_bad] = a;
+            let control = Counts { good: others_good, bad: others_bad };
+            let _ = contrasts(Counts { good, bad }, control, Threshold::from_millionths(k));
         }
 
         #[test]
-        fn a_cohort_never_stands_out_from_itself(bad in 1..1000_u64, good in 0..1000_u64, k in 1_000_001..u64::MAX) {
+        fn a_cohort_never_stands_out_from_itself(
+            bad in 1..1000_u64,
+            good in 0..1000_u64,
+            k in 1_000_001..u64::MAX,
+        ) {
             let c = Counts { good, bad };
             prop_assert_eq!(contrasts(c, c, Threshold::from_millionths(k)), Some(false));
             prop_assert_eq!(contrasts(c, c, Threshold::ONE), Some(true));

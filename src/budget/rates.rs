@@ -249,7 +249,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn exceeds_is_the_comparison_of_rationals(c in any_counts(), t in any_target(), m in 0..1_000_000_000_000_u64) {
+        fn exceeds_is_the_comparison_of_rationals(
+            c in any_counts(),
+            t in any_target(),
+            m in 0..1_000_000_000_000_u64,
+        ) {
             prop_assume!(total(c) > 0);
             // e / b against threshold: bad * 10^9 / (total * b) against m / 10^6.
             let lhs = (u128::from(c.bad) * BILLION, total(c) * u128::from(t.budget_ppb()));
@@ -263,8 +267,12 @@ mod tests {
         }
 
         #[test]
-        fn a_bad_event_more_never_lowers_the_burn(bad in 0..1_000_000_u64, good in 0..1_000_000_u64, t in any_target(),
-                                                  m in 0..100_000_000_u64) {
+        fn a_bad_event_more_never_lowers_the_burn(
+            bad in 0..1_000_000_u64,
+            good in 0..1_000_000_u64,
+            t in any_target(),
+            m in 0..100_000_000_u64,
+        ) {
             prop_assume!(good + bad > 0);
             let (c, worse) = (Counts { good, bad }, Counts { good, bad: bad + 1 });
             let m = Threshold::from_millionths(m);
@@ -273,8 +281,13 @@ mod tests {
         }
 
         #[test]
-        fn burn_does_not_depend_on_the_rate(bad in 0..1_000_000_u64, good in 0..1_000_000_u64, k in 1..1000_u64,
-                                            t in any_target(), m in 0..100_000_000_u64) {
+        fn burn_does_not_depend_on_the_rate(
+            bad in 0..1_000_000_u64,
+            good in 0..1_000_000_u64,
+            k in 1..1000_u64,
+            t in any_target(),
+            m in 0..100_000_000_u64,
+        ) {
             let (c, more) = (Counts { good, bad }, Counts { good: good * k, bad: bad * k });
             let m = Threshold::from_millionths(m);
             prop_assert_eq!(exceeds(c, t, m), exceeds(more, t, m));
@@ -282,7 +295,11 @@ mod tests {
         }
 
         #[test]
-        fn remaining_and_consumed_sum_to_one(bad in 0..1_000_000_u64, good in 1..1_000_000_u64, ppb in 1_000..1_000_000_000_u64) {
+        fn remaining_and_consumed_sum_to_one(
+            bad in 0..1_000_000_u64,
+            good in 1..1_000_000_u64,
+            ppb in 1_000..1_000_000_000_u64,
+        ) {
             let (c, t) = (Counts { good, bad }, Target::from_budget_ppb(ppb).unwrap());
             let (left, spent) = (remaining(c, t).unwrap(), consumed(c, t).unwrap());
             prop_assert!((left + spent - 1.0).abs() <= 1e-9 * spent.max(1.0));

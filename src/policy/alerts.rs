@@ -225,7 +225,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_fires_exactly_when_above_for_the_last_hold(above in proptest::collection::vec(any::<bool>(), 1..200), hold in 0_u64..20) {
+        fn it_fires_exactly_when_above_for_the_last_hold(
+            above in proptest::collection::vec(any::<bool>(), 1..200),
+            hold in 0_u64..20,
+        ) {
             let mut phase = Phase::Inactive;
             for (t, &is_above) in above.iter().enumerate() {
                 let condition = if is_above { Condition::Above } else { Condition::Below };

@@ -247,13 +247,12 @@ fn slo(
         None => policy_period,
     };
     let (name, target, period_secs) = (name?, target?, period_secs?);
-    let alerts = match raw.alerts.as_deref().or(policy_alerts) {
-        Some(own) => compile_alerts::alerts(own, target, period_secs, findings),
-        None => {
-            let alerts = workbook::alerts(period_secs);
-            compile_alerts::warn_unreachable(&alerts, target, raw.target.referenced, findings);
-            alerts
-        }
+    let alerts = if let Some(own) = raw.alerts.as_deref().or(policy_alerts) {
+        compile_alerts::alerts(own, target, period_secs, findings)
+    } else {
+        let alerts = workbook::alerts(period_secs);
+        compile_alerts::warn_unreachable(&alerts, target, raw.target.referenced, findings);
+        alerts
     };
     Some(Slo {
         name,

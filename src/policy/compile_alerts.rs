@@ -204,7 +204,8 @@ fn warn(alert: &Alert, period_secs: u64, at: Location, findings: &mut Findings) 
     if let [only] = alert.windows.as_slice() {
         let window = shown(only.window_secs);
         let message = format!(
-            "alert \"{}\" looks at {window} only: it stays for up to {window} after the burn ends; add a shorter window",
+            "alert \"{}\" looks at {window} only: it stays for up to {window} after the burn ends; \
+             add a shorter window",
             alert.name
         );
         findings.warning(at, message);
@@ -221,7 +222,8 @@ fn warn(alert: &Alert, period_secs: u64, at: Location, findings: &mut Findings) 
     }
     if longest > COHORT_REACH_SECS {
         let message = format!(
-            "alert \"{}\" looks back {}; deployments and flags are kept for {}, so it speaks of the service's total only",
+            "alert \"{}\" looks back {}; deployments and flags are kept for {}, so it speaks of the \
+             service's total only",
             alert.name,
             shown(longest),
             shown(COHORT_REACH_SECS)
@@ -235,7 +237,8 @@ pub(super) fn warn_unreachable(alerts: &[Arc<Alert>], target: Target, at: Locati
     for alert in alerts {
         if let Some(threshold) = workbook::unreachable(alert.windows.iter().map(|w| w.burn_above), target) {
             let message = format!(
-                "alert \"{}\" can never fire: at a target of {target} the burn rate is at most {}, not above {threshold}",
+                "alert \"{}\" can never fire: at a target of {target} the burn rate is at most {}, \
+                 not above {threshold}",
                 alert.name,
                 (target.max_burn() * 100.0).round() / 100.0
             );

@@ -22,7 +22,8 @@ pub(super) fn switches(
     let mut switches: Vec<Arc<KillSwitch>> = Vec::new();
     for entry in raw {
         let Some(environment) = environment else {
-            let message = "a kill switch acts in one environment only: give the policy an environment, such as production";
+            let message = "a kill switch acts in one environment only: give the policy an environment, \
+                           such as production";
             findings.problem(entry.referenced, message);
             return switches;
         };
@@ -216,8 +217,8 @@ fn warn(switch: &KillSwitch, slos: &[Arc<Slo>], at: Location, findings: &mut Fin
     }
     if switch.when.contrast == Threshold::ONE && switch.mode == KillMode::Auto {
         let message = format!(
-            "the kill switch of \"{}\" acts without a comparison with the other variants (contrast: 1); any outage of the \
-             service switches it off",
+            "the kill switch of \"{}\" acts without a comparison with the other variants (contrast: 1); \
+             any outage of the service switches it off",
             switch.flag
         );
         findings.warning(at, message);

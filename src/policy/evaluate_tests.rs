@@ -93,7 +93,11 @@ impl World {
 }
 
 const DEFAULTS: &str = "service: a\nslos: [{ name: availability, target: 99.9% }]\n";
-const HELD: &str = "service: a\nslos:\n  - name: availability\n    target: 99.9%\n    alerts: [{ name: held, burn: \"5m > 14 and 1h > 7 for 5m\", severity: critical }]\n";
+const HELD: &str = "
+service: a
+slos: [{ name: availability, target: 99.9% }]
+alerts: [{ name: held, burn: \"5m > 14 and 1h > 7 for 5m\", severity: critical }]
+";
 
 /// All common windows at one bad share per 10,000, and the period.
 fn flat(bad: u64, period_bad: u64) -> Vec<(u64, u64, u64)> {

@@ -7,7 +7,7 @@ use super::model::Policy;
 use super::place::{Place, Warning};
 use super::raw;
 use super::set::PolicySet;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,6 +43,15 @@ fn whole(file: &Arc<str>) -> Place {
     }
 }
 
+/// Keeps the first of equal findings.
+fn once<T>(findings: &mut Vec<T>, key: impl Fn(&T) -> (Place, String)) {
+    let mut seen = BTreeSet::new();
+    findings.retain(|finding| seen.insert(key(finding)));
+}
+
+/// The policies that have one service text and SLO name: their environments and places.
+type Namesakes = Vec<(Option<Arc<str>>, Place)>;
+
 #[derive(Default)]
 struct Reader {
     policies: Vec<Arc<Policy>>,
@@ -74,6 +83,9 @@ impl Reader {
 
     fn finish(mut self) -> Result<PolicySet, PolicyError> {
         self.refuse_duplicates();
+        // A policy's own alerts are compiled for each of its SLOs, so a finding there comes once for each.
+        once(&mut self.problems, |p| (p.place.clone(), p.message.clone()));
+        once(&mut self.warnings, |w| (w.place.clone(), w.message.clone()));
         if !self.problems.is_empty() {
             return Err(PolicyError {
                 problems: self.problems,
@@ -91,7 +103,7 @@ impl Reader {
     /// Two policies may cover one service, but not with the same SLO in the same environment: an event would
     /// count twice.
     fn refuse_duplicates(&mut self) {
-        let mut seen: BTreeMap<(String, Arc<str>), Vec<(Option<Arc<str>>, Place)>> = BTreeMap::new();
+        let mut seen: BTreeMap<(String, Arc<str>), Namesakes> = BTreeMap::new();
         for policy in &self.policies {
             for slo in &policy.slos {
                 let key = (policy.service.as_str().to_owned(), Arc::clone(&slo.name));
@@ -101,8 +113,8 @@ impl Reader {
                 };
                 if let Some((_, first)) = others.iter().find(|(e, _)| overlaps(e)) {
                     let message = format!(
-                        "the SLO \"{}\" of service \"{}\" is defined already at {first}, also for {}; rename it or give each \
-                         policy its own environment",
+                        "the SLO \"{}\" of service \"{}\" is defined already at {first}, also for {}; \
+                         rename it or give each policy its own environment",
                         slo.name,
                         policy.service.as_str(),
                         policy.environment.as_deref().unwrap_or("every environment"),

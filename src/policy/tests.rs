@@ -96,7 +96,8 @@ fn own_alerts_are_read_in_both_forms() {
 fn single_windows_are_accepted_with_a_warning() {
     for window in ["5m", "60m", "1440m"] {
         let text = format!(
-            "service: a\nslos:\n  - name: availability\n    target: 99.9%\n    alerts:\n      - burn: \"{window} > 3\"\n"
+            "service: a\nslos:\n  - name: availability\n    target: 99.9%\n    \
+             alerts:\n      - burn: \"{window} > 3\"\n"
         );
         let warnings = warnings(&text);
         assert_eq!(warnings.len(), 1, "{window}");
@@ -122,7 +123,8 @@ fn an_unknown_key_is_answered_with_its_line_and_the_nearest_known_key() {
         "{deep}"
     );
     let kill = refusal(
-        "service: a\nenvironment: p\nslos: [{ name: x, target: 99% }]\nkill_switches:\n  - flag: f\n    exporter: e\n    when: { burn_abov: 7 }\n",
+        "service: a\nenvironment: p\nslos: [{ name: x, target: 99% }]\n\
+         kill_switches:\n  - flag: f\n    exporter: e\n    when: { burn_abov: 7 }\n",
     );
     assert!(
         kill.starts_with("p.yaml:7:") && kill.contains("did you mean \"burn_above\"?"),
@@ -131,6 +133,7 @@ fn an_unknown_key_is_answered_with_its_line_and_the_nearest_known_key() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of mistakes and answers")]
 fn every_mistake_is_answered_with_its_line() {
     let slo = "slos: [{ name: availability, target: 99.9% }]\n";
     let kill = |rest: &str| format!("service: a\nenvironment: p\n{slo}kill_switches:\n  - {rest}\n");
@@ -362,7 +365,9 @@ fn the_default_objective_is_for_services_that_no_policy_names() {
 
 #[test]
 fn windows_of_alerts_kill_rules_and_the_period_are_kept() {
-    let text = "service: a\nenvironment: p\nwindow: 28d\nslos:\n  - name: availability\n    target: 99.9%\n    alerts: [{ burn: \"10m > 3 and 7d > 1\" }]\n\
+    let text = "service: a\nenvironment: p\nwindow: 28d\n\
+                slos:\n  - name: availability\n    target: 99.9%\n    \
+                alerts: [{ burn: \"10m > 3 and 7d > 1\" }]\n\
                 kill_switches: [{ flag: f, exporter: e, when: { window: 40s } }]\n";
     let plan = set(text).plan(&name("a", "availability")).unwrap();
     let common = [300, 1800, 3600, 7200, 21_600, 86_400, 259_200];
@@ -395,7 +400,8 @@ fn too_many_windows_are_refused_at_load() {
 #[test]
 fn v20_an_unreachable_threshold_is_warned_of() {
     let w = warnings(
-        "service: a\nenvironment: p\nslos: [{ name: x, target: 80% }]\nkill_switches: [{ flag: f, exporter: e }]\n",
+        "service: a\nenvironment: p\nslos: [{ name: x, target: 80% }]\n\
+         kill_switches: [{ flag: f, exporter: e }]\n",
     );
     assert!(
         w[0].contains("critical_burn") && w[0].contains("at most 5"),
@@ -406,8 +412,9 @@ fn v20_an_unreachable_threshold_is_warned_of() {
 
 #[test]
 fn named_flags_include_those_that_are_off() {
-    let flags = set("service: a\nenvironment: p\nslos: [{ name: x, target: 99% }]\nkill_switches: [{ flag: f, exporter: e, mode: off }]\n")
-        .named_flags();
+    let text = "service: a\nenvironment: p\nslos: [{ name: x, target: 99% }]\n\
+                kill_switches: [{ flag: f, exporter: e, mode: off }]\n";
+    let flags = set(text).named_flags();
     assert_eq!(
         flags,
         [NamedFlag {
@@ -420,9 +427,8 @@ fn named_flags_include_those_that_are_off() {
 
 #[test]
 fn an_exporter_that_is_not_configured_is_refused_with_the_line_of_the_switch() {
-    let set = set(
-        "service: a\nenvironment: p\nslos: [{ name: x, target: 99% }]\nkill_switches:\n  - { flag: f, exporter: unlesh }\n",
-    );
+    let set = set("service: a\nenvironment: p\nslos: [{ name: x, target: 99% }]\n\
+         kill_switches:\n  - { flag: f, exporter: unlesh }\n");
     let problem = set
         .check_exporters(&["unleash", "webhook"])
         .unwrap_err()
@@ -525,8 +531,29 @@ fn shared(set: Arc<PolicySet>) -> impl Send + Sync {
 
 #[test]
 fn a_closer_policy_is_not_mixed_with_a_wider_one() {
-    let text = "service: \"*\"\nslos: [{ name: latency, target: 99% }]\n---\nservice: cart\nslos: [{ name: availability, target: 99% }]\n";
+    let text = "service: \"*\"\nslos: [{ name: latency, target: 99% }]\n---\n\
+                service: cart\nslos: [{ name: availability, target: 99% }]\n";
     let set = set(text);
     assert!(set.find(&name("cart", "latency"), None).is_none());
     assert!(set.find(&name("other", "latency"), None).is_some());
+}
+
+#[test]
+fn the_shop_of_the_compose_file_has_a_policy_without_a_doubt() {
+    let set = set(include_str!("../../config/compose/policies/checkout.yaml"));
+    assert_eq!(set.warnings(), []);
+    set.check_exporters(&["unleash"]).unwrap();
+}
+
+#[test]
+fn findings_in_shared_alerts_are_told_once() {
+    let slos = "slos: [{ name: x, target: 99% }, { name: y, target: 99% }]";
+    let told = warnings(&format!("service: a\n{slos}\nalerts: [{{ burn: \"1h > 2\" }}]\n"));
+    assert_eq!(told.len(), 1, "{told:?}");
+    let error = from_text(
+        "p.yaml",
+        &format!("service: a\n{slos}\nalerts: [{{ burn: \"1h\" }}]\n"),
+    )
+    .unwrap_err();
+    assert_eq!(error.problems.len(), 1);
 }
