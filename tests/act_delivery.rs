@@ -1,5 +1,10 @@
 //! Exactly once, as far as anybody can see: deliveries against a world in memory, in paused time.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::duration_suboptimal_units,
+    missing_docs
+)]
 
 mod act_support;
 

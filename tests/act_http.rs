@@ -1,5 +1,10 @@
 //! Exporters against HTTP servers that answer as real ones do, and as none should.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::duration_suboptimal_units,
+    missing_docs
+)]
 
 mod act_support;
 

@@ -3,7 +3,13 @@
 //! The server is installed once under the target folder and started on free ports (about a minute the first
 //! time). Where the tools, npm or PostgreSQL cannot be had the test says so and skips; with BURNGATE_NO_SKIP
 //! set that is a failure.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::assigning_clones,
+    missing_docs
+)]
 
 mod act_support;
 
