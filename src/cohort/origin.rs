@@ -41,7 +41,11 @@ impl OriginSlots {
     pub fn compile(cohorts: &Cohorts, keys: &mut KeyTableBuilder) -> Self {
         Self {
             service: keys.key("service.name"),
-            environments: cohorts.environment_attributes.iter().map(|name| keys.key(name)).collect(),
+            environments: cohorts
+                .environment_attributes
+                .iter()
+                .map(|name| keys.key(name))
+                .collect(),
             region: keys.key("cloud.region"),
             instance: keys.key("service.instance.id"),
         }
@@ -50,7 +54,9 @@ impl OriginSlots {
     /// The raw origin of a resource.
     pub fn find<'a>(&self, resource: &Attributes<'a>) -> RawOrigin<'a> {
         let text = |slot: Slot| {
-            resource.get(slot).filter(|value| !matches!(value.value(), Ok(Value::Empty | Value::Str(b""))))
+            resource
+                .get(slot)
+                .filter(|value| !matches!(value.value(), Ok(Value::Empty | Value::Str(b""))))
         };
         RawOrigin {
             service: text(self.service),

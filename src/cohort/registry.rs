@@ -246,9 +246,10 @@ impl Registry {
 
     fn has_kept_place(&self, service: &str) -> bool {
         self.kept.contains_key(service)
-            && self.services.get(service).is_none_or(|usage| {
-                usage.totals.load(Ordering::Acquire) < KEPT_ENVIRONMENTS
-            })
+            && self
+                .services
+                .get(service)
+                .is_none_or(|usage| usage.totals.load(Ordering::Acquire) < KEPT_ENVIRONMENTS)
     }
 
     fn has_room(&self, usage: &Usage, now: UnixNanos) -> Result<(), Cap> {
@@ -587,8 +588,14 @@ mod tests {
         let registry = caps(9, 9, 9, 1);
         registry.keep_place("named");
         intern(&registry, &sha("stranger", "a"), NOW);
-        assert!(matches!(intern(&registry, &sha("named", "a"), NOW), Interned::Live(_)));
-        assert!(matches!(intern(&registry, &sha("other", "a"), NOW), Interned::Overflow(_, Cap::Services)));
+        assert!(matches!(
+            intern(&registry, &sha("named", "a"), NOW),
+            Interned::Live(_)
+        ));
+        assert!(matches!(
+            intern(&registry, &sha("other", "a"), NOW),
+            Interned::Overflow(_, Cap::Services)
+        ));
         for n in 0..40 {
             let environment = n.to_string();
             let total = CohortRef {

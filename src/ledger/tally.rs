@@ -194,19 +194,34 @@ impl<'a> Groups<'a> {
     ) -> Option<u32> {
         let Place { origin, context, .. } = *place;
         self.pieces.clear();
-        compiled.extractor.collect_item(span.attributes, events, &mut self.pieces);
+        compiled
+            .extractor
+            .collect_item(span.attributes, events, &mut self.pieces);
         let deployment = compiled.extractor.deployment(span.attributes, &place.inherited);
         let room = self.keys.len() < GROUPS_MAX;
         let deployment = self.deployments.number(deployment, room);
         let flags = self.flags.number(context, &self.pieces, room);
         let endpoint = self.endpoints.number(compiled.endpoint.endpoint(span), room);
         let own = match (deployment, flags, endpoint) {
-            (Some(deployment), Some(flags), Some(endpoint)) => {
-                self.keys.number(GroupKey { origin, deployment, flags, bucket, endpoint }, room)
-            }
+            (Some(deployment), Some(flags), Some(endpoint)) => self.keys.number(
+                GroupKey {
+                    origin,
+                    deployment,
+                    flags,
+                    bucket,
+                    endpoint,
+                },
+                room,
+            ),
             _ => None,
         };
-        let beyond = GroupKey { origin, deployment: BEYOND, flags: BEYOND, bucket, endpoint: BEYOND };
+        let beyond = GroupKey {
+            origin,
+            deployment: BEYOND,
+            flags: BEYOND,
+            bucket,
+            endpoint: BEYOND,
+        };
         own.or_else(|| self.keys.number(beyond, true))
     }
 
@@ -216,12 +231,19 @@ impl<'a> Groups<'a> {
         let at = group as usize;
         if at == self.spans.len() {
             self.spans.push((self.counts.len(), 0));
-            self.counts.resize(self.counts.len() + objectives, GroupCounts::default());
+            self.counts
+                .resize(self.counts.len() + objectives, GroupCounts::default());
         }
-        let Some((begin, spans)) = self.spans.get_mut(at) else { return };
+        let Some((begin, spans)) = self.spans.get_mut(at) else {
+            return;
+        };
         *spans += 1;
-        let Some(counts) = self.counts.get_mut(*begin..*begin + objectives) else { return };
-        for_each_bit(good, |bit| counts.get_mut(bit).map_or((), |count| count.good += 1));
+        let Some(counts) = self.counts.get_mut(*begin..*begin + objectives) else {
+            return;
+        };
+        for_each_bit(good, |bit| {
+            counts.get_mut(bit).map_or((), |count| count.good += 1)
+        });
         for_each_bit(bad, |bit| counts.get_mut(bit).map_or((), |count| count.bad += 1));
     }
 }
@@ -249,7 +271,14 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
                 .candidates(service.as_bytes(), environment.as_deref().map(str::as_bytes));
             let named = compiled.extractor.named_flags(&service);
             let (region, instance) = (origin.region, origin.instance);
-            self.sources.push(Source { service, environment, region, instance, candidates, named });
+            self.sources.push(Source {
+                service,
+                environment,
+                region,
+                instance,
+                candidates,
+                named,
+            });
         }
         let source = self.sources.get(self.place.origin as usize);
         self.place.unknown_service = source.is_none_or(|source| source.service == UNKNOWN_SERVICE);
@@ -269,12 +298,17 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
         self.compiled.extractor.collect(scope.attributes, pieces);
         let context = self.contexts.number(self.resource_number, pieces, true);
         self.place.context = context.unwrap_or(BEYOND);
-        self.place.inherited = self.compiled.extractor.inherit(scope.attributes, &self.place.resource);
+        self.place.inherited = self
+            .compiled
+            .extractor
+            .inherit(scope.attributes, &self.place.resource);
     }
 
     fn span(&mut self, span: &Span<'a>, attributes: &Attributes<'a>, events: &[Event<'a>]) {
         self.stats.unknown_service += u64::from(self.place.unknown_service);
-        let Some(source) = self.sources.get(self.place.origin as usize) else { return };
+        let Some(source) = self.sources.get(self.place.origin as usize) else {
+            return;
+        };
         let candidates = source.candidates;
         if candidates.is_empty() {
             return;
@@ -283,9 +317,25 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
             self.stats.evaluation_spans += 1;
             return;
         }
-        let Self { compiled, place, groups, stats, now, .. } = self;
-        let scope = Scope { name: place.scope_name, version: place.scope_version, attributes: &place.scope };
-        let context = SpanContext { span, attributes, scope: &scope, resource: &place.resource };
+        let Self {
+            compiled,
+            place,
+            groups,
+            stats,
+            now,
+            ..
+        } = self;
+        let scope = Scope {
+            name: place.scope_name,
+            version: place.scope_version,
+            attributes: &place.scope,
+        };
+        let context = SpanContext {
+            span,
+            attributes,
+            scope: &scope,
+            resource: &place.resource,
+        };
         let (good, bad) = stats.judge(&compiled.objectives, &context, candidates);
         if good | bad == 0 {
             return;

@@ -43,9 +43,15 @@ impl TapOutcome {
         count("burngate_spans_judged_total", self.stats.judged);
         count("burngate_spans_late_total", self.stats.late);
         count("burngate_spans_future_total", self.stats.future);
-        count("burngate_spans_invalid_duration_total", self.stats.invalid_durations);
+        count(
+            "burngate_spans_invalid_duration_total",
+            self.stats.invalid_durations,
+        );
         count("burngate_spans_unknown_service_total", self.stats.unknown_service);
-        count("burngate_spans_flag_evaluation_total", self.stats.evaluation_spans);
+        count(
+            "burngate_spans_flag_evaluation_total",
+            self.stats.evaluation_spans,
+        );
         count("burngate_walk_excess_total", self.summary.excess);
         for (cap, events) in &self.overflow {
             metrics::counter!("burngate_cohort_overflow_events_total", "cap" => *cap).increment(*events);
@@ -115,7 +121,10 @@ pub struct Tap {
 impl Tap {
     /// A tap on `registry`.
     pub fn new(compiled: Compiled, registry: Arc<Registry>) -> Self {
-        let tap = Self { compiled: RwLock::new(Arc::new(compiled)), registry };
+        let tap = Self {
+            compiled: RwLock::new(Arc::new(compiled)),
+            registry,
+        };
         tap.keep_places(&tap.compiled());
         tap
     }
@@ -127,7 +136,10 @@ impl Tap {
     }
 
     fn keep_places(&self, compiled: &Compiled) {
-        compiled.services.iter().for_each(|service| self.registry.keep_place(service));
+        compiled
+            .services
+            .iter()
+            .for_each(|service| self.registry.keep_place(service));
     }
 
     /// The state in use.
@@ -152,9 +164,21 @@ impl Tap {
         let summary = walk_traces(bytes, &compiled.keys, &compiled.limits, &mut tally)?;
         // A port is new with each connection and would make every one a source of its own.
         let peer = peer.map(|peer| peer.ip().to_string());
-        let Settled { series, evidence, stats, overflow, problems } =
-            tally.finish(&self.registry, now, peer.as_deref());
-        let outcome = TapOutcome { series, evidence, summary, stats, overflow, problems };
+        let Settled {
+            series,
+            evidence,
+            stats,
+            overflow,
+            problems,
+        } = tally.finish(&self.registry, now, peer.as_deref());
+        let outcome = TapOutcome {
+            series,
+            evidence,
+            summary,
+            stats,
+            overflow,
+            problems,
+        };
         outcome.publish();
         Ok(outcome)
     }

@@ -34,7 +34,12 @@ impl<T: Hash + Eq + Copy> Memo<T> {
     }
 
     fn find(&mut self, value: T, room: bool) -> Option<u32> {
-        let Self { values, index, hasher, last } = self;
+        let Self {
+            values,
+            index,
+            hasher,
+            last,
+        } = self;
         let hash = hasher.hash_one(value);
         let is = |at: &u32| values.get(*at as usize) == Some(&value);
         if let Some(found) = index.find(hash, is) {
@@ -101,7 +106,13 @@ impl<K: Hash + Eq + Copy, T: Hash + Eq + Copy> RunMemo<K, T> {
         let end = u32::try_from(self.values.len() + wanted.len()).ok()?;
         self.values.extend_from_slice(wanted);
         self.runs.push((key, begin, end));
-        let Self { runs, values, index, hasher, .. } = self;
+        let Self {
+            runs,
+            values,
+            index,
+            hasher,
+            ..
+        } = self;
         index.insert_unique(hash, number, |at| hasher.hash_one(run(runs, values, *at)));
         self.last = number;
         Some(number)
@@ -132,8 +143,16 @@ mod tests {
     fn equal_values_share_a_number_and_a_full_memo_still_finds_them() {
         let mut memo = Memo::default();
         let numbers: Vec<_> = (0..1000u64).map(|n| memo.number(n % 10, true)).collect();
-        assert!(numbers.iter().enumerate().all(|(n, number)| *number == u32::try_from(n % 10).ok()));
-        assert_eq!((memo.number(3, false), memo.number(11, false), memo.len()), (Some(3), None, 10));
+        assert!(
+            numbers
+                .iter()
+                .enumerate()
+                .all(|(n, number)| *number == u32::try_from(n % 10).ok())
+        );
+        assert_eq!(
+            (memo.number(3, false), memo.number(11, false), memo.len()),
+            (Some(3), None, 10)
+        );
         assert_eq!(memo.get(4), Some(&4));
     }
 
@@ -141,7 +160,11 @@ mod tests {
     fn runs_are_told_apart_by_key_and_content() {
         let mut memo = RunMemo::default();
         let a = memo.number(1u32, &[1u8, 2], true);
-        let others = [memo.number(2, &[1, 2], true), memo.number(1, &[1], true), memo.number(1, &[], true)];
+        let others = [
+            memo.number(2, &[1, 2], true),
+            memo.number(1, &[1], true),
+            memo.number(1, &[], true),
+        ];
         assert!(others.iter().all(|other| *other != a));
         assert_eq!(memo.number(1, &[1, 2], true), a);
         assert_eq!(memo.number(9, &[], false), None);

@@ -15,7 +15,10 @@ pub(super) struct Rows<K> {
 
 impl<K> Default for Rows<K> {
     fn default() -> Self {
-        Self { rows: Vec::new(), merge_at: MERGE_FIRST }
+        Self {
+            rows: Vec::new(),
+            merge_at: MERGE_FIRST,
+        }
     }
 }
 
@@ -64,12 +67,21 @@ mod tests {
 
     #[test]
     fn merging_on_the_way_loses_nothing() {
-        let mut rows = Rows { rows: Vec::new(), merge_at: 4 };
+        let mut rows = Rows {
+            rows: Vec::new(),
+            merge_at: 4,
+        };
         for n in 0..1000u64 {
             rows.add(n % 7, Counts { good: 1, bad: n });
         }
         let merged: Vec<_> = rows.merged().collect();
         assert_eq!(merged.len(), 7);
-        assert_eq!(merged.iter().map(|(_, c)| (c.good, c.bad)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)), (1000, 499_500));
+        assert_eq!(
+            merged
+                .iter()
+                .map(|(_, c)| (c.good, c.bad))
+                .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),
+            (1000, 499_500)
+        );
     }
 }

@@ -7,8 +7,8 @@ use super::rows::Rows;
 use super::{BEYOND, GroupKey, Source, Tally, TallyStats};
 use crate::cohort::flags::{FlagSet, Problems};
 use crate::cohort::{
-    Cap, CohortId, CohortRef, Deployment, Evidence, Interned, LevelRef, ObjectiveId, OVERFLOW_SERVICE, Registry,
-    SourceId, StratumId, label_text,
+    Cap, CohortId, CohortRef, Deployment, Evidence, Interned, LevelRef, OVERFLOW_SERVICE, ObjectiveId,
+    Registry, SourceId, StratumId, label_text,
 };
 use crate::ledger::{Counts, EvidenceDelta, SeriesDelta};
 use crate::time::UnixNanos;
@@ -61,9 +61,15 @@ struct Settling<'t, 'a, 'c> {
 
 impl Tally<'_, '_> {
     /// The rows of the batch. `peer` is the source of resources that name no instance.
-    pub(in crate::ledger) fn finish(self, registry: &Registry, now: UnixNanos, peer: Option<&str>) -> Settled {
-        let mut order: Vec<(GroupKey, u32)> =
-            (0u32..).map_while(|number| Some((*self.groups.keys.get(number)?, number))).collect();
+    pub(in crate::ledger) fn finish(
+        self,
+        registry: &Registry,
+        now: UnixNanos,
+        peer: Option<&str>,
+    ) -> Settled {
+        let mut order: Vec<(GroupKey, u32)> = (0u32..)
+            .map_while(|number| Some((*self.groups.keys.get(number)?, number)))
+            .collect();
         order.sort_unstable();
         let mut settling = Settling {
             tally: &self,
@@ -74,7 +80,10 @@ impl Tally<'_, '_> {
             homes: (0..self.sources.len()).map(|_| None).collect(),
             deployments: vec![None; self.groups.deployments.len()],
             flags: vec![None; self.groups.flags.len()],
-            out: Settled { stats: self.stats, ..Settled::default() },
+            out: Settled {
+                stats: self.stats,
+                ..Settled::default()
+            },
         };
         settling.run(&order);
         settling.out
@@ -89,21 +98,36 @@ impl<'t> Settling<'t, '_, '_> {
         let tally = self.tally;
         for (key, number) in order {
             let origin = key.origin as usize;
-            let Some(source) = tally.sources.get(origin) else { continue };
+            let Some(source) = tally.sources.get(origin) else {
+                continue;
+            };
             self.settle_home(origin, source);
             let of = (key.origin, key.deployment, key.flags);
             if cohorts.of != Some(of) {
                 cohorts = self.cohorts(source, key);
             }
-            let Some(Some(home)) = self.homes.get(origin) else { continue };
-            let Some((begin, spans)) = tally.groups.spans.get(*number as usize) else { continue };
+            let Some(Some(home)) = self.homes.get(origin) else {
+                continue;
+            };
+            let Some((begin, spans)) = tally.groups.spans.get(*number as usize) else {
+                continue;
+            };
             count_trouble(&mut self.out, home, &cohorts, u64::from(*spans));
             let has_cells = cohorts.ids.iter().any(|(_, cells)| *cells);
-            let stratum = if has_cells { self.stratum(source, key.endpoint) } else { StratumId::OVERFLOW };
-            let Some(Some(home)) = self.homes.get(origin) else { continue };
+            let stratum = if has_cells {
+                self.stratum(source, key.endpoint)
+            } else {
+                StratumId::OVERFLOW
+            };
+            let Some(Some(home)) = self.homes.get(origin) else {
+                continue;
+            };
             let counts = tally.groups.counts.iter().skip(*begin);
             for (objective, counts) in home.objectives.iter().zip(counts) {
-                let counts = Counts { good: counts.good.into(), bad: counts.bad.into() };
+                let counts = Counts {
+                    good: counts.good.into(),
+                    bad: counts.bad.into(),
+                };
                 if counts == Counts::default() {
                     continue;
                 }
@@ -116,7 +140,12 @@ impl<'t> Settling<'t, '_, '_> {
                 }
             }
         }
-        let row = |((objective, cohort, bucket), counts)| SeriesDelta { objective, cohort, bucket, counts };
+        let row = |((objective, cohort, bucket), counts)| SeriesDelta {
+            objective,
+            cohort,
+            bucket,
+            counts,
+        };
         self.out.series = series.merged().map(row).collect();
         let cell = |((objective, cohort, stratum, source, bucket), counts)| EvidenceDelta {
             objective,
@@ -135,7 +164,11 @@ impl<'t> Settling<'t, '_, '_> {
             return;
         }
         let (mut service, mut environment) = (&*source.service, source.environment.as_deref());
-        let total = CohortRef { service, environment, level: LevelRef::Total };
+        let total = CohortRef {
+            service,
+            environment,
+            level: LevelRef::Total,
+        };
         let total = self.registry.intern(&total, self.now, &mut self.scratch);
         if matches!(total, Interned::Overflow(..)) {
             (service, environment) = (OVERFLOW_SERVICE, None);
@@ -149,24 +182,44 @@ impl<'t> Settling<'t, '_, '_> {
         let instance = source.instance.as_deref().or(self.peer);
         let source = instance.map_or(SourceId::OVERFLOW, |name| self.registry.source_id(name, self.now));
         if let Some(home) = self.homes.get_mut(origin) {
-            *home = Some(Home { service, environment, total, objectives, source });
+            *home = Some(Home {
+                service,
+                environment,
+                total,
+                objectives,
+                source,
+            });
         }
     }
 
     fn stratum(&mut self, source: &Source<'_, '_>, endpoint: u32) -> StratumId {
-        let Some(endpoint) = self.tally.groups.endpoints.get(endpoint) else { return StratumId::OVERFLOW };
+        let Some(endpoint) = self.tally.groups.endpoints.get(endpoint) else {
+            return StratumId::OVERFLOW;
+        };
         let endpoint = label_text(endpoint).unwrap_or_default();
-        self.registry.stratum_id(&endpoint, source.region.as_deref(), self.now, &mut self.scratch)
+        self.registry
+            .stratum_id(&endpoint, source.region.as_deref(), self.now, &mut self.scratch)
     }
 
     /// The cohorts below the total.
     fn cohorts(&mut self, source: &Source<'_, '_>, key: &GroupKey) -> Cohorts {
-        let mut cohorts = Cohorts { of: Some((key.origin, key.deployment, key.flags)), ..Cohorts::default() };
-        let Some(Some(home)) = self.homes.get(key.origin as usize) else { return cohorts };
+        let mut cohorts = Cohorts {
+            of: Some((key.origin, key.deployment, key.flags)),
+            ..Cohorts::default()
+        };
+        let Some(Some(home)) = self.homes.get(key.origin as usize) else {
+            return cohorts;
+        };
         let (service, environment) = (home.service, home.environment);
-        let at = |level| CohortRef { service, environment, level };
+        let at = |level| CohortRef {
+            service,
+            environment,
+            level,
+        };
         if key.flags == BEYOND || matches!(home.total, Interned::Overflow(..)) {
-            let rest = self.registry.intern(&at(LevelRef::Overflow), self.now, &mut self.scratch);
+            let rest = self
+                .registry
+                .intern(&at(LevelRef::Overflow), self.now, &mut self.scratch);
             cohorts.refused = match home.total {
                 Interned::Overflow(_, cap) => Some(cap),
                 Interned::Live(_) => Some(Cap::Batch),
@@ -174,7 +227,15 @@ impl<'t> Settling<'t, '_, '_> {
             cohorts.ids.push((rest.id(), false));
             return cohorts;
         }
-        let Self { tally, registry, now, scratch, deployments, flags, .. } = self;
+        let Self {
+            tally,
+            registry,
+            now,
+            scratch,
+            deployments,
+            flags,
+            ..
+        } = self;
         let deployment = deployments.get_mut(key.deployment as usize).map(|slot| {
             &*slot.get_or_insert_with(|| {
                 let raw = tally.groups.deployments.get(key.deployment);
@@ -204,7 +265,14 @@ impl<'t> Settling<'t, '_, '_> {
             add(LevelRef::Deployment(sha), true);
         }
         for flag in flags.map_or(&[][..], |set| &set.flags) {
-            add(LevelRef::Flag { sha, flag: &flag.flag, variant: &flag.variant }, flag.named);
+            add(
+                LevelRef::Flag {
+                    sha,
+                    flag: &flag.flag,
+                    variant: &flag.variant,
+                },
+                flag.named,
+            );
         }
         cohorts.problems = flags.map(|set| set.problems).unwrap_or_default();
         cohorts
@@ -212,10 +280,24 @@ impl<'t> Settling<'t, '_, '_> {
 }
 
 fn read_flags(tally: &Tally<'_, '_>, source: &Source<'_, '_>, number: u32) -> FlagSet {
-    let Some((context, item)) = tally.groups.flags.get(number) else { return FlagSet::default() };
-    let Some((resource, scope)) = tally.contexts.get(context) else { return FlagSet::default() };
-    let resource = tally.resources.get(resource).map_or(&[][..], |(_, pieces)| pieces);
-    tally.compiled.extractor.read(&Evidence { item, scope, resource }, &source.named)
+    let Some((context, item)) = tally.groups.flags.get(number) else {
+        return FlagSet::default();
+    };
+    let Some((resource, scope)) = tally.contexts.get(context) else {
+        return FlagSet::default();
+    };
+    let resource = tally
+        .resources
+        .get(resource)
+        .map_or(&[][..], |(_, pieces)| pieces);
+    tally.compiled.extractor.read(
+        &Evidence {
+            item,
+            scope,
+            resource,
+        },
+        &source.named,
+    )
 }
 
 /// Counts what went wrong for the `spans` of a group.
@@ -225,7 +307,13 @@ fn count_trouble(out: &mut Settled, home: &Home<'_>, cohorts: &Cohorts, spans: u
     } else if let Interned::Overflow(_, cap) = home.total {
         *out.overflow.entry(cap.as_str()).or_default() += spans;
     }
-    let Problems { rejected_lists, truncated_lists, invalid_items, without_result, excess_flags } = cohorts.problems;
+    let Problems {
+        rejected_lists,
+        truncated_lists,
+        invalid_items,
+        without_result,
+        excess_flags,
+    } = cohorts.problems;
     for (kind, times) in [
         ("rejected_list", rejected_lists),
         ("truncated_list", truncated_lists),
