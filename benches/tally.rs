@@ -1,0 +1,53 @@
+//! What counting costs: walk, judgement by three objectives and tally of requests of 1000 spans.
+#![allow(missing_docs, reason = "criterion's macros make the entry points")]
+
+mod common;
+
+use burngate::cohort::{NamedFlags, Registry};
+use burngate::config::{Cohorts, ReceiverLimits};
+use burngate::ledger::{Compiled, Tap};
+use burngate::sli::{ObjectiveName, ObjectiveSpec, SliSpec};
+use burngate::time::UnixNanos;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::sync::Arc;
+
+const NOW: UnixNanos = UnixNanos::from_secs(1_790_000_000);
+
+/// Availability and two latencies for every service; one flag that a policy names.
+fn tap() -> Option<Tap> {
+    let slis = ["{}", r#"{"faster_than": "250ms"}"#, r#"{"faster_than": "1s"}"#];
+    let specs: Vec<ObjectiveSpec> = (0u8..)
+        .zip(slis)
+        .filter_map(|(number, sli)| {
+            let sli: SliSpec = serde_json::from_str(sli).ok()?;
+            let name = ObjectiveName { service: "*".into(), slo: format!("slo-{number}").into() };
+            Some(ObjectiveSpec { name, environment: None, sli })
+        })
+        .collect();
+    let mut named = NamedFlags::new();
+    named.name("*", ["new-checkout"]).ok()?;
+    let cohorts = Cohorts::default();
+    let compiled = Compiled::compile(&specs, None, named, &cohorts, &ReceiverLimits::default()).ok()?;
+    Some(Tap::new(compiled, Arc::new(Registry::new(&cohorts))))
+}
+
+fn count(c: &mut Criterion) {
+    let Some(tap) = tap() else { return };
+    for spans in [1000, 100, 10] {
+        let requests: Vec<_> = (1..=16).map(|seed| common::request(seed, spans, NOW.0)).collect();
+        let mut group = c.benchmark_group(format!("{spans} spans"));
+        group.throughput(Throughput::Elements(spans));
+        let mut turn = requests.iter().cycle();
+        group.bench_function("walk, judge, tally", |b| {
+            b.iter(|| {
+                let request = turn.next().map_or(&[][..], Vec::as_slice);
+                black_box(tap.process(black_box(request), None, NOW))
+            });
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, count);
+criterion_main!(benches);
