@@ -18,6 +18,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A configuration on ephemeral ports, with the connector's and the exporters' blocks as the test wants them.
@@ -90,6 +91,7 @@ pub struct Gateway {
     pub dir: PathBuf,
     /// Everything it printed until it was ready.
     pub banner: Vec<String>,
+    later: Arc<Mutex<Vec<String>>>,
     _owned: Option<tempfile::TempDir>,
 }
 
@@ -139,6 +141,7 @@ impl Gateway {
             addrs: HashMap::new(),
             dir: dir.to_owned(),
             banner: Vec::new(),
+            later: Arc::default(),
             _owned: None,
         };
         loop {
@@ -163,7 +166,12 @@ impl Gateway {
             }
         }
         // Keep the pipe open and drained.
-        std::thread::spawn(move || for _ in lines {});
+        let later = Arc::clone(&gateway.later);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                later.lock().unwrap().push(line);
+            }
+        });
         Ok(gateway)
     }
 
@@ -191,6 +199,13 @@ impl Gateway {
 
     pub fn stderr(&self) -> String {
         std::fs::read_to_string(self.dir.join("stderr.log")).unwrap_or_default()
+    }
+
+    /// Everything on its stdout so far.
+    pub fn printed(&self) -> Vec<String> {
+        let mut all = self.banner.clone();
+        all.extend(self.later.lock().unwrap().iter().cloned());
+        all
     }
 
     pub fn pid(&self) -> u32 {
