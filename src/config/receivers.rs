@@ -75,6 +75,7 @@ impl GrpcReceiver {
         // The bounds are those of HTTP/2's SETTINGS_MAX_FRAME_SIZE.
         section.ranged("max_frame_bytes", &mut it.max_frame_bytes, 16_384..=16_777_215);
         section.ranged("max_connections", &mut it.max_connections, 1..=1_000_000);
+        secs(&section, "request_timeout", &mut it.request_timeout_secs);
         let keepalive = section.section_or_empty("keepalive");
         let server = keepalive.section_or_empty("server_parameters");
         secs(&server, "time", &mut it.keepalive_interval_secs);
@@ -213,6 +214,7 @@ impl ReceiverLimits {
         );
         it.admission_wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         secs(&section, "retry_after", &mut it.retry_after_secs);
+        secs(&section, "drain_timeout", &mut it.drain_timeout_secs);
         section.ranged(
             "max_decompression_ratio",
             &mut it.max_decompression_ratio,

@@ -267,7 +267,7 @@ impl KillDecider {
             } else {
                 "auto"
             };
-            metrics::counter!("burngate_decisions_total", "mode" => mode).increment(1);
+            metrics::counter!("burngate_kill_verdicts_total", "mode" => mode).increment(1);
         }
         metrics::gauge!("burngate_decisions_withheld").set(self.withheld.len() as f64);
     }

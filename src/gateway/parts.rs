@@ -11,7 +11,7 @@ use crate::cohort::{NamedFlags, ObjectiveId, Registry};
 use crate::config::{Config, ConfigSource, DefaultSlo};
 use crate::decide::KillDecider;
 use crate::ledger::{Compiled, Kinds, Ledger, LedgerLimits, Tap, WindowPlan};
-use crate::policy::{self, Board, Evaluator, KillMode, PolicySet};
+use crate::policy::{self, Board, Evaluator, PolicySet};
 use crate::publish::{BudgetPage, OtlpPublisher, PageHandle};
 use crate::sli::ObjectiveName;
 use crate::store::{Keeper, MemStore, Names, Opened, Store, open_embedded};
@@ -43,8 +43,7 @@ impl Parts {
     pub(super) fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, GatewayError> {
         let policies = Arc::new(load_policies(&config)?);
         let exporters = Arc::new(Exporters::build(&config.unleash, &config.webhooks)?);
-        let rules = rules(&policies);
-        act::check(&rules, &exporters)?;
+        act::check(&RuleTarget::all(&policies), &exporters)?;
         let compiled = compile(&config, &policies)?;
         let (listeners, addresses) = Listeners::bind(&config)?;
         let banner = banner::lines(&config, &addresses, &policies);
@@ -69,7 +68,7 @@ impl Parts {
         let tap = Arc::new(Tap::new(compiled, registry.clone()));
         Ok(Self {
             ingest: Arc::new(Ingest::new(tap, ledger.clone(), clock.clone(), walk_limits(&config))),
-            preflight: Preflight::new(exporters, &rules, clock.clone()),
+            preflight: Preflight::new(exporters, &RuleTarget::in_use(&policies), clock.clone()),
             api: ApiState { board: board.clone(), decisions: decisions.clone(), withheld: withheld.clone() },
             page: page.as_ref().map(BudgetPage::handle),
             tick: Tick {
@@ -101,7 +100,7 @@ impl Parts {
 }
 
 /// The policies that the configuration names, with the objective of all other services.
-pub(crate) fn load_policies(config: &Config) -> Result<PolicySet, GatewayError> {
+fn load_policies(config: &Config) -> Result<PolicySet, GatewayError> {
     let policies = policy::load(&config.error_budget.policies, config.policy_base())?;
     policies.check_exporters(&exporter_ids(config))?;
     // The built-in configuration looks for policies where there need not be any; a file that names some means them.
@@ -116,18 +115,6 @@ pub(crate) fn load_policies(config: &Config) -> Result<PolicySet, GatewayError> 
 fn exporter_ids(config: &Config) -> Vec<&str> {
     let unleash = config.unleash.iter().map(|e| e.id.as_str());
     unleash.chain(config.webhooks.iter().map(|e| e.id.as_str())).collect()
-}
-
-/// What the rules that may act ask of exporters. Rules that are off ask nothing, so that a policy can be written first.
-pub(crate) fn rules(policies: &PolicySet) -> Vec<RuleTarget> {
-    let live = policies.kill_switches().filter(|(_, switch)| switch.mode != KillMode::Off);
-    live.map(|(policy, switch)| RuleTarget {
-        service: policy.service.as_str().to_owned(),
-        exporter: switch.exporter.as_ref().to_owned(),
-        environment: switch.environment.as_ref().to_owned(),
-        flag: switch.flag.as_ref().to_owned(),
-    })
-    .collect()
 }
 
 fn compile(config: &Config, policies: &PolicySet) -> Result<Compiled, GatewayError> {

@@ -154,7 +154,6 @@ impl Tick {
             }
         }
         let withheld: Vec<Withheld> = self.decider.withheld().cloned().collect();
-        metrics::gauge!("burngate_withheld_kills").set(withheld.len() as f64);
         *self.withheld.write().unwrap_or_else(PoisonError::into_inner) = withheld;
     }
 

@@ -86,25 +86,27 @@ impl<'a> Attributes<'a> {
         }
         self.seen += 1;
         let (key, value) = key_value(pair)?;
-        if let Some(slot) = keys.find(key) {
-            self.set(slot, value, limits);
-        } else if keys.may_have_prefix(key) {
+        // A key may be asked for by name (a policy matches on it) and by prefix (it is also a flag): both get it.
+        let kept = keys.find(key).is_none_or(|slot| self.set(slot, value, limits));
+        if kept && keys.may_have_prefix(key) {
             self.push_prefixed(key, value, keys, limits);
         }
         Ok(())
     }
 
+    /// False when the value lies beyond a cap and was not kept.
     #[inline]
-    fn set(&mut self, slot: Slot, value: AnyValue<'a>, limits: &WalkLimits) {
+    fn set(&mut self, slot: Slot, value: AnyValue<'a>, limits: &WalkLimits) -> bool {
         if value.nests_deeper_than(limits.nesting_max) {
             self.excess = self.excess.saturating_add(1);
-            return;
+            return false;
         }
         if let Some(cell) = self.slots.get_mut(usize::from(slot.0))
             && cell.replace(value).is_none()
         {
             self.set.push(slot.0);
         }
+        true
     }
 
     fn push_prefixed(&mut self, key: &'a [u8], value: AnyValue<'a>, keys: &KeyTable, limits: &WalkLimits) {

@@ -107,9 +107,9 @@ impl KeyTableBuilder {
         Slot(number_of(&mut self.keys, key, next, u16::MAX))
     }
 
-    /// The id of `prefix`: every attribute whose key starts with it (and has more behind it) is kept, unless
-    /// the key has a slot of its own. An attribute with several prefixes is kept once for each. A table holds
-    /// 255 prefixes, and the rest shares an id that nothing fills. The empty prefix is every key's.
+    /// The id of `prefix`: every attribute whose key starts with it (and has more behind it) is kept, also
+    /// when the key has a slot of its own. An attribute with several prefixes is kept once for each. A table
+    /// holds 255 prefixes, and the rest shares an id that nothing fills. The empty prefix is every key's.
     pub fn prefix(&mut self, prefix: &str) -> PrefixId {
         let next = u8::try_from(self.prefixes.len()).unwrap_or(u8::MAX);
         PrefixId(number_of(&mut self.prefixes, prefix, next, u8::MAX))

@@ -198,7 +198,7 @@ fn each_resource_begins_with_its_own_scope_and_attributes() {
 }
 
 #[test]
-fn exact_key_wins_over_its_prefix() {
+fn a_key_asked_for_by_name_and_by_prefix_is_kept_for_both() {
     let attributes = vec![
         pair("flag.own", text("1")),
         pair("flag.x", text("2")),
@@ -208,7 +208,7 @@ fn exact_key_wins_over_its_prefix() {
         attributes,
         ..named("s")
     }]);
-    assert_eq!(told[2], "span s[1=1 p0:x=2]");
+    assert_eq!(told[2], "span s[1=1 p0:own=1 p0:x=2]");
 }
 
 #[test]
