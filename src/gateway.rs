@@ -13,6 +13,7 @@ mod ingest;
 mod listeners;
 mod parts;
 mod plain;
+mod plans;
 mod servers;
 mod tick;
 

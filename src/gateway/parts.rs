@@ -3,17 +3,17 @@
 use super::banner;
 use super::ingest::Ingest;
 use super::listeners::{Addresses, Listeners};
+use super::plans::Plans;
 use super::tick::{State, Tick};
 use super::GatewayError;
 use crate::act::{self, Decisions, Delivery, Exporters, Pacing, Preflight, RuleTarget};
 use crate::api::{ApiState, Health};
-use crate::cohort::{NamedFlags, ObjectiveId, Registry};
-use crate::config::{Config, ConfigSource, DefaultSlo};
+use crate::cohort::{NamedFlags, Registry};
+use crate::config::{Config, ConfigSource};
 use crate::decide::KillDecider;
-use crate::ledger::{Compiled, Kinds, Ledger, LedgerLimits, Tap, WindowPlan};
+use crate::ledger::{Compiled, Ledger, Tap};
 use crate::policy::{self, Board, Evaluator, PolicySet};
 use crate::publish::{BudgetPage, OtlpPublisher, PageHandle};
-use crate::sli::ObjectiveName;
 use crate::store::{Keeper, MemStore, Names, Opened, Store, open_embedded};
 use crate::time::{Clock, UnixNanos};
 use crate::wire::WalkLimits;
@@ -50,7 +50,8 @@ impl Parts {
 
         let now = clock.now();
         let registry = Arc::new(Registry::new(&config.error_budget.cohorts));
-        let (store, keeper, ledger) = open_store(&config, &policies, &registry, now)?;
+        let plans = Plans::new(&config, policies.clone(), &registry)?;
+        let (store, keeper, ledger) = open_store(&config, &plans, &registry, now)?;
         let ledger = Arc::new(Mutex::new(ledger));
         let log = Arc::new(act::StoreLog(store));
         let delivery = Delivery::new(exporters.clone(), log, clock.clone(), Pacing::default())?;
@@ -76,6 +77,7 @@ impl Parts {
                 keeper,
                 registry,
                 policies,
+                plans,
                 evaluator: Evaluator::new(board.clone()),
                 decider,
                 decisions: decisions.clone(),
@@ -131,58 +133,13 @@ fn compile(config: &Config, policies: &PolicySet) -> Result<Compiled, GatewayErr
     )?)
 }
 
-/// The windows of every objective that is known by name, and of those that are not yet.
-struct Plans {
-    default: WindowPlan,
-    known: Vec<(ObjectiveId, WindowPlan)>,
-    limits: LedgerLimits,
-    kinds: Arc<dyn Kinds>,
-}
-
-impl Plans {
-    fn new(config: &Config, policies: &PolicySet, registry: &Arc<Registry>) -> Result<Self, GatewayError> {
-        let plan = |name: &ObjectiveName| {
-            policies.plan(name).map_err(|source| GatewayError::Plan {
-                service: name.service.as_ref().to_owned(),
-                slo: name.slo.as_ref().to_owned(),
-                source,
-            })
-        };
-        // Objectives of globs and of the default are only known by name once they are seen; the tick plans them then. Until
-        // that second they keep the windows of the default.
-        let unseen = ObjectiveName { service: "".into(), slo: DefaultSlo::NAME.into() };
-        let mut scratch = Vec::new();
-        let mut known = Vec::new();
-        for spec in policies.objectives() {
-            let id = registry.objective_id(&spec.name.service, &spec.name.slo, &mut scratch);
-            known.push((id, plan(&spec.name)?));
-        }
-        let cohorts = &config.error_budget.cohorts;
-        let limits = LedgerLimits {
-            max_evidence_cells: usize::try_from(cohorts.max_evidence_cells).unwrap_or(usize::MAX),
-            idle_timeout_secs: cohorts.idle_timeout_secs,
-            ..LedgerLimits::default()
-        };
-        Ok(Self { default: plan(&unseen)?, known, limits, kinds: registry.clone() })
-    }
-
-    fn empty_ledger(&self) -> Ledger {
-        let mut ledger = Ledger::new(self.limits, self.default.clone(), self.kinds.clone());
-        for (id, plan) in &self.known {
-            ledger.set_plan(*id, plan.clone());
-        }
-        ledger
-    }
-}
-
 fn open_store(
     config: &Config,
-    policies: &PolicySet,
+    plans: &Plans,
     registry: &Arc<Registry>,
     now: UnixNanos,
 ) -> Result<(Arc<dyn Store>, Keeper, Ledger), GatewayError> {
     let names: Arc<dyn Names> = registry.clone();
-    let plans = Plans::new(config, policies, registry)?;
     let Some(storage) = &config.storage else {
         let mut ledger = plans.empty_ledger();
         let store: Arc<dyn Store> = Arc::new(MemStore::default());

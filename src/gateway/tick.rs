@@ -4,6 +4,7 @@
 //! nothing. The order is the argument: what was counted is durable before anything is decided on it; a decision is in the
 //! journal before it leaves (the delivery sees to that); and everything that is shown was worked out from the same counts.
 
+use super::plans::Plans;
 use crate::act::Decisions;
 use crate::api::Health;
 use crate::cohort::{CohortId, ObjectiveId, Registry};
@@ -28,6 +29,7 @@ pub(super) struct Tick {
     pub(super) keeper: Keeper,
     pub(super) registry: Arc<Registry>,
     pub(super) policies: Arc<PolicySet>,
+    pub(super) plans: Plans,
     pub(super) evaluator: Evaluator,
     pub(super) decider: KillDecider,
     pub(super) decisions: Decisions,
@@ -123,8 +125,9 @@ impl Tick {
                 continue;
             }
             let Some(name) = self.registry.objective(view.objective) else { continue };
-            match self.policies.plan(&name) {
-                Ok(plan) => {
+            match self.plans.of_new(&name) {
+                Ok(None) => {}
+                Ok(Some(plan)) => {
                     self.ledger.lock().unwrap_or_else(PoisonError::into_inner).set_plan(view.objective, plan);
                 }
                 Err(error) => tracing::error!(service = %name.service, slo = %name.slo, %error, "windows refused"),
