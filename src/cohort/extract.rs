@@ -209,7 +209,7 @@ impl Extractor {
                 role,
                 flag: b"",
                 value,
-            })
+            });
         };
         push(role, key);
         if let Some(result) = first(attributes, &self.results) {

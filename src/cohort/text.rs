@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
 /// Bytes read of a name (a sha, a service, an environment, an endpoint); a longer one is cut and ends in a hash.
-pub const LABEL_MAX: usize = 128;
+pub(super) const LABEL_MAX: usize = 128;
 
 /// Hex digits of a hash in a name.
 const HASH_DIGITS: usize = 16;

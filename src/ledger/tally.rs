@@ -129,7 +129,7 @@ struct Groups<'a> {
     pieces: Vec<Piece<'a>>,
 }
 
-impl<'a, 'c> Tally<'a, 'c> {
+impl<'c> Tally<'_, 'c> {
     /// An empty tally of a batch that arrived at `now`.
     pub fn new(compiled: &'c Compiled, now: UnixNanos) -> Self {
         Self {
@@ -242,9 +242,15 @@ impl<'a> Groups<'a> {
             return;
         };
         for_each_bit(good, |bit| {
-            counts.get_mut(bit).map_or((), |count| count.good += 1)
+            if let Some(count) = counts.get_mut(bit) {
+                count.good += 1;
+            }
         });
-        for_each_bit(bad, |bit| counts.get_mut(bit).map_or((), |count| count.bad += 1));
+        for_each_bit(bad, |bit| {
+            if let Some(count) = counts.get_mut(bit) {
+                count.bad += 1;
+            }
+        });
     }
 }
 
