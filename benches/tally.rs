@@ -21,8 +21,15 @@ fn tap() -> Option<Tap> {
         .zip(slis)
         .filter_map(|(number, sli)| {
             let sli: SliSpec = serde_json::from_str(sli).ok()?;
-            let name = ObjectiveName { service: "*".into(), slo: format!("slo-{number}").into() };
-            Some(ObjectiveSpec { name, environment: None, sli })
+            let name = ObjectiveName {
+                service: "*".into(),
+                slo: format!("slo-{number}").into(),
+            };
+            Some(ObjectiveSpec {
+                name,
+                environment: None,
+                sli,
+            })
         })
         .collect();
     let mut named = NamedFlags::new();

@@ -346,7 +346,8 @@ proptest! {
         if std::env::var_os("BURNGATE_LONG").is_some() { 5_000 } else { 100 }
     ))]
 
-    /// Any telemetry, tight caps: totals count each judged span once, each deeper level at most once, and rows are merged.
+    /// Any telemetry, tight caps: totals count each judged span once, each deeper level at most once, and
+    /// rows are merged.
     #[test]
     fn totals_are_exact_whatever_is_sent(
         resource in attributes(),

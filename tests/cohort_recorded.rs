@@ -14,7 +14,11 @@ fn counts(file: &str, named: &[&str]) -> Option<Vec<(String, u64, u64)>> {
     let bytes = std::fs::read(support::shared()?.join("data/otlp/sdk_recorded").join(file)).unwrap();
     let tap = tap(&Cohorts::default(), named);
     let outcome = tap.process(&bytes, None, NOW).unwrap();
-    assert_eq!(outcome.stats.late + outcome.stats.future, outcome.stats.judged, "recorded at another time");
+    assert_eq!(
+        outcome.stats.late + outcome.stats.future,
+        outcome.stats.judged,
+        "recorded at another time"
+    );
     let rows = by_cohort(&tap, &outcome).into_iter().map(|(key, counts)| {
         assert_eq!(&*key.service, "checkout");
         let level = match key.level {

@@ -1,4 +1,5 @@
-//! Every shape in which telemetry names its deployment and its flags, through the tap, against what it must count as.
+//! Every shape in which telemetry names its deployment and its flags, through the tap, against what it must
+//! count as.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 

@@ -1,6 +1,6 @@
-//! The deployment of an event: the first of the configured attributes that is present, each looked for on the item, then
-//! the scope, then the resource. The order of the attributes comes before the order of the places, so that a resource's
-//! `deployment.sha` beats a span's `service.version`.
+//! The deployment of an event: the first of the configured attributes that is present, each looked for on the
+//! item, then the scope, then the resource. The order of the attributes comes before the order of the places,
+//! so that a resource's `deployment.sha` beats a span's `service.version`.
 
 use super::text::label_text;
 use crate::wire::{AnyValue, Attributes, KeyTableBuilder, Slot, Value};

@@ -1,11 +1,13 @@
 //! Cohort keys and objective names as bytes.
 //!
-//! The registry looks cohorts up by these bytes and the store keeps them as its dictionary, so the encoding must be
-//! injective: it is positional and every part carries its length, so that no value, whatever it contains, can imitate
-//! another key. A missing part has a length of its own and differs from an empty part. Rejected: joining with a separator,
-//! which any sender can put into a name; serde formats, which pin the store to the names of our fields.
+//! The registry looks cohorts up by these bytes and the store keeps them as its dictionary, so the encoding
+//! must be injective: it is positional and every part carries its length, so that no value, whatever it
+//! contains, can imitate another key. A missing part has a length of its own and differs from an empty part.
+//! Rejected: joining with a separator, which any sender can put into a name; serde formats, which pin the
+//! store to the names of our fields.
 //!
-//! Layout: version, tag, then the parts of the tag; a part is a little-endian u32 length (`u32::MAX`: missing) and its bytes.
+//! Layout: version, tag, then the parts of the tag; a part is a little-endian u32 length (`u32::MAX`:
+//! missing) and its bytes.
 
 use super::{CohortKey, Level, Stratum};
 use crate::sli::ObjectiveName;
@@ -208,8 +210,8 @@ pub fn decode_stratum(bytes: &[u8]) -> Result<Stratum, DecodeError> {
     Ok(stratum)
 }
 
-/// Writes one part. Parts come from requests of a few MiB; one that did not fit the length would be written as the longest
-/// prefix on a character boundary, so the bytes always decode.
+/// Writes one part. Parts come from requests of a few MiB; one that did not fit the length would be written
+/// as the longest prefix on a character boundary, so the bytes always decode.
 fn put(out: &mut Vec<u8>, part: Option<&str>) {
     let Some(part) = part else {
         out.extend_from_slice(&MISSING.to_le_bytes());

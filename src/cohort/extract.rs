@@ -1,10 +1,11 @@
 //! Reads what an event says of its deployment and its flags.
 //!
-//! Problem: flags come in many shapes, their grammar is slow to read, and a request has a thousand spans. Property wanted: no
-//! allocation and no parsing for a span that says what another one of the batch said. So reading has two steps. *Collect*
-//! gathers the raw pieces of evidence of a span, borrowed and unread; equal pieces mean equal flags, so the caller keeps a
-//! memo of them. *Read* parses the pieces, once for each distinct evidence. Of an evaluation only flag, result, reason and
-//! failure are collected: times and context ids differ from span to span, and a context id may name a person.
+//! Problem: flags come in many shapes, their grammar is slow to read, and a request has a thousand spans.
+//! Property wanted: no allocation and no parsing for a span that says what another one of the batch said. So
+//! reading has two steps. *Collect* gathers the raw pieces of evidence of a span, borrowed and unread; equal
+//! pieces mean equal flags, so the caller keeps a memo of them. *Read* parses the pieces, once for each
+//! distinct evidence. Of an evaluation only flag, result, reason and failure are collected: times and context
+//! ids differ from span to span, and a context id may name a person.
 
 use super::deployment::{DeploymentSlots, Inherited};
 use super::flags::{self, Evaluation, FlagSet, ListError, Mentions, Rank};

@@ -1,8 +1,8 @@
 //! A bounded table of names and their handles.
 //!
-//! Strata and sources come from telemetry, so anybody can invent them; the table holds at most `max` at once, and names
-//! that nobody sent for a while leave. A handle is never reused while the process lives, so that one kept somewhere can be
-//! stale but never wrong.
+//! Strata and sources come from telemetry, so anybody can invent them; the table holds at most `max` at once,
+//! and names that nobody sent for a while leave. A handle is never reused while the process lives, so that
+//! one kept somewhere can be stale but never wrong.
 
 use crate::time::UnixNanos;
 use dashmap::DashMap;

@@ -1,9 +1,10 @@
 //! Which deployment and which flag variants an event belongs to.
 //!
-//! A cohort is positional: (service, environment, sha, flag, variant); a missing part is a missing part, never an empty
-//! string, so that `{sha missing, flag x}` and `{sha x, flag missing}` can never share a key.
+//! A cohort is positional: (service, environment, sha, flag, variant); a missing part is a missing part,
+//! never an empty string, so that `{sha missing, flag x}` and `{sha x, flag missing}` can never share a key.
 //!
-//! * [`Extractor`] reads the deployment and the flags of an event, in every shape that SDKs and teams send them.
+//! * [`Extractor`] reads the deployment and the flags of an event, in every shape that SDKs and teams send
+//!   them.
 //! * [`Registry`] gives cohorts, objectives, strata and sources small handles, and holds the caps.
 //! * [`encode_objective`], [`CohortKey::encode`]: the versioned bytes that registry and store share.
 
@@ -36,8 +37,8 @@ pub const OVERFLOW_SERVICE: &str = "__overflow__";
 /// The service of a resource that names none.
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
 
-/// How deep a cohort cuts. Every event counts once in its service's total, once in its deployment (when it names one), and
-/// once for each flag that it carries.
+/// How deep a cohort cuts. Every event counts once in its service's total, once in its deployment (when it
+/// names one), and once for each flag that it carries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
     /// All events of the service in the environment.
@@ -53,8 +54,8 @@ pub enum Level {
         sha: Option<Arc<str>>,
         /// The flag's key.
         flag: Arc<str>,
-        /// The normalised variant; `off` also when the flag is absent from a list that was sent. The reserved variants
-        /// hold failed and fallen-back evaluations and can never be killed.
+        /// The normalised variant; `off` also when the flag is absent from a list that was sent. The reserved
+        /// variants hold failed and fallen-back evaluations and can never be killed.
         variant: Arc<str>,
     },
     /// Events whose cohort lay beyond a cap: counted in the totals, never eligible for a kill.

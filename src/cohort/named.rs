@@ -1,6 +1,7 @@
 //! The flags that policies name, by service.
 //!
-//! Only these can be switched, so only these have evidence cells, and only these count as `off` when a list lacks them.
+//! Only these can be switched, so only these have evidence cells, and only these count as `off` when a list
+//! lacks them.
 
 use globset::{Glob, GlobMatcher};
 use std::sync::Arc;

@@ -1,14 +1,16 @@
 //! Handles for cohorts and objectives, and the caps.
 //!
-//! Problem: shas, variants, services and environments come from telemetry, so anybody can invent ten million of them. The
-//! property wanted: memory is bounded, cohorts that live keep counting exactly, and totals count everything whatever
-//! happens. So each new cohort takes a place: of its service, of all, and of its service's minute; without a place its
-//! events count in the service's [`Level::Overflow`]. A service's total and overflow take no such place; they are bounded
-//! by `max_services` pairs of service and environment, beyond which everything counts in [`OVERFLOW_SERVICE`].
+//! Problem: shas, variants, services and environments come from telemetry, so anybody can invent ten million
+//! of them. The property wanted: memory is bounded, cohorts that live keep counting exactly, and totals count
+//! everything whatever happens. So each new cohort takes a place: of its service, of all, and of its
+//! service's minute; without a place its events count in the service's [`Level::Overflow`]. A service's total
+//! and overflow take no such place; they are bounded by `max_services` pairs of service and environment,
+//! beyond which everything counts in [`OVERFLOW_SERVICE`].
 //!
-//! Exact under concurrency: places are taken and given back while the key's shard is locked, by compare-and-swap, so that
-//! one key has one handle and a cap is neither exceeded nor refused early. Locks are taken in one order (`ids`, then
-//! `services`, then `keys`). Rejected: one mutex over plain maps, which every batch would take for each of its groups.
+//! Exact under concurrency: places are taken and given back while the key's shard is locked, by
+//! compare-and-swap, so that one key has one handle and a cap is neither exceeded nor refused early. Locks
+//! are taken in one order (`ids`, then `services`, then `keys`). Rejected: one mutex over plain maps, which
+//! every batch would take for each of its groups.
 
 use super::encoding::{CohortRef, LevelRef, encode_objective, encode_stratum};
 use super::interner::{Interner, release, reserve};
@@ -137,8 +139,8 @@ impl Registry {
         registry
     }
 
-    /// Where `cohort`'s events count. A new cohort gets a handle if the caps leave room. `scratch` is only working space:
-    /// kept by the caller, it makes the look-up of a known cohort free of allocation.
+    /// Where `cohort`'s events count. A new cohort gets a handle if the caps leave room. `scratch` is only
+    /// working space: kept by the caller, it makes the look-up of a known cohort free of allocation.
     pub fn intern(&self, cohort: &CohortRef<'_>, now: UnixNanos, scratch: &mut Vec<u8>) -> Interned {
         scratch.clear();
         cohort.encode(scratch);
@@ -148,7 +150,8 @@ impl Registry {
         let admitted = match cohort.level {
             LevelRef::Total => self.admit_total(cohort, scratch, false),
             LevelRef::Overflow | LevelRef::Deployment(_) | LevelRef::Flag { .. } => {
-                // The service comes first: cohorts of a service that is counted elsewhere are counted there too.
+                // The service comes first: cohorts of a service that is counted elsewhere are counted there
+                // too.
                 let total = CohortRef {
                     level: LevelRef::Total,
                     ..*cohort
@@ -238,8 +241,8 @@ impl Registry {
         }
     }
 
-    /// Keeps a place for a service that a policy names: strangers cannot crowd out its total. Holds for the first
-    /// [`KEPT_ENVIRONMENTS`] environments of the service, since environments come from telemetry too.
+    /// Keeps a place for a service that a policy names: strangers cannot crowd out its total. Holds for the
+    /// first [`KEPT_ENVIRONMENTS`] environments of the service, since environments come from telemetry too.
     pub fn keep_place(&self, service: &str) {
         self.kept.insert(service.into(), ());
     }
@@ -292,7 +295,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Runs `f` on the service's usage while its entry is held, so that a retiring service cannot be dropped under it.
+    /// Runs `f` on the service's usage while its entry is held, so that a retiring service cannot be dropped
+    /// under it.
     fn with_usage<R>(&self, service: &str, f: impl FnOnce(&Usage) -> R) -> R {
         if let Some(usage) = self.services.get(service) {
             return f(&usage);
@@ -308,8 +312,9 @@ impl Registry {
         next.ok().map(CohortId)
     }
 
-    /// Gives a cohort that lived before a restart its place back, whatever the caps say: what a store holds was admitted
-    /// once. It counts against the caps of newcomers. Also the way to keep a place for a service that a policy names.
+    /// Gives a cohort that lived before a restart its place back, whatever the caps say: what a store holds
+    /// was admitted once. It counts against the caps of newcomers. Also the way to keep a place for a service
+    /// that a policy names.
     pub fn restore(&self, key: &CohortKey) -> CohortId {
         let cohort = key.as_ref();
         let mut bytes = Vec::new();
@@ -329,8 +334,8 @@ impl Registry {
         admitted.unwrap_or(OVERFLOW_REST)
     }
 
-    /// Frees the cohort's place. Its handle resolves no more, and is not given out again. Events that still arrive for the
-    /// cohort make a new one. The two cohorts of [`OVERFLOW_SERVICE`] stay.
+    /// Frees the cohort's place. Its handle resolves no more, and is not given out again. Events that still
+    /// arrive for the cohort make a new one. The two cohorts of [`OVERFLOW_SERVICE`] stay.
     pub fn retire(&self, id: CohortId) -> bool {
         if id <= OVERFLOW_REST {
             return false;
@@ -375,7 +380,8 @@ impl Registry {
         self.ids.get(bytes.as_slice()).map(|id| *id)
     }
 
-    /// The handle of an objective. Objectives are bounded by the services and by the policies' SLOs; they take no place.
+    /// The handle of an objective. Objectives are bounded by the services and by the policies' SLOs; they
+    /// take no place.
     pub fn objective_id(&self, service: &str, slo: &str, scratch: &mut Vec<u8>) -> ObjectiveId {
         scratch.clear();
         encode_objective(service, slo, scratch);
@@ -427,7 +433,8 @@ impl Registry {
         self.sources.get(id.0)
     }
 
-    /// Forgets strata and sources that no evidence cell can still refer to. For the tick, about once a minute.
+    /// Forgets strata and sources that no evidence cell can still refer to. For the tick, about once a
+    /// minute.
     pub fn sweep(&self, now: UnixNanos) {
         self.strata.sweep(now, EVIDENCE_NAMES_IDLE_SECS);
         self.sources.sweep(now, EVIDENCE_NAMES_IDLE_SECS);
@@ -462,8 +469,8 @@ pub struct RegistryStats {
 
 /// One more new cohort in the minute of `now`: the packed value to store, or `None` when the minute is full.
 ///
-/// A batch that was stamped just before the minute turned counts into the newer minute; a clock that stepped back by more
-/// starts afresh.
+/// A batch that was stamped just before the minute turned counts into the newer minute; a clock that stepped
+/// back by more starts afresh.
 fn next_in_minute(packed: u64, now: UnixNanos, most: u32) -> Option<u64> {
     let (minute, new) = (packed >> 32, packed & u64::from(u32::MAX));
     let current = (now.secs() / 60) & u64::from(u32::MAX);

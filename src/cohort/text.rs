@@ -3,14 +3,15 @@
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
-/// Bytes read of a name (a sha, a service, an environment, an endpoint); a longer one is cut and ends in a hash.
+/// Bytes read of a name (a sha, a service, an environment, an endpoint); a longer one is cut and ends in a
+/// hash.
 pub(super) const LABEL_MAX: usize = 128;
 
 /// Hex digits of a hash in a name.
 const HASH_DIGITS: usize = 16;
 
-/// 64 bits of SHA-256 as hex. Stable for ever, since stores keep names made of it, and too expensive to collide on purpose
-/// for what it guards.
+/// 64 bits of SHA-256 as hex. Stable for ever, since stores keep names made of it, and too expensive to
+/// collide on purpose for what it guards.
 pub fn stable_hash(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     hex::encode(digest.get(..HASH_DIGITS / 2).unwrap_or_default())
@@ -25,7 +26,8 @@ pub fn clip(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}~{}", &text[..keep], stable_hash(text.as_bytes())))
 }
 
-/// The bytes as a name: UTF-8 without control characters, at most [`LABEL_MAX`] bytes. `None` for what is no name.
+/// The bytes as a name: UTF-8 without control characters, at most [`LABEL_MAX`] bytes. `None` for what is no
+/// name.
 pub fn label_text(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let text = simdutf8::basic::from_utf8(bytes).ok()?;
     if text.is_empty() || text.chars().any(char::is_control) {

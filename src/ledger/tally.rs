@@ -1,13 +1,14 @@
 //! One batch's counts.
 //!
-//! Problem: a span belongs to a service's total, a deployment and several flag variants, for each of several objectives;
-//! looking all of these up for each span would cost more than the walk. Property wanted: no allocation, no lock and no
-//! parsing a span. So a span only finds its *group* (origin, deployment, flags, endpoint, bucket, each a small number of this
-//! batch) and counts there; groups are resolved to cohorts once, in [`Tally::finish`]. Spans come in runs, so the group of the
-//! last span is the first guess.
+//! Problem: a span belongs to a service's total, a deployment and several flag variants, for each of several
+//! objectives; looking all of these up for each span would cost more than the walk. Property wanted: no
+//! allocation, no lock and no parsing a span. So a span only finds its *group* (origin, deployment, flags,
+//! endpoint, bucket, each a small number of this batch) and counts there; groups are resolved to cohorts
+//! once, in [`Tally::finish`]. Spans come in runs, so the group of the last span is the first guess.
 //!
-//! Everything here ends with the batch, so an error in the walk leaves no trace. A batch has at most [`GROUPS_MAX`] groups;
-//! spans beyond them count in one group for each origin and bucket, whose cohort is the overflow: totals stay exact.
+//! Everything here ends with the batch, so an error in the walk leaves no trace. A batch has at most
+//! [`GROUPS_MAX`] groups; spans beyond them count in one group for each origin and bucket, whose cohort is
+//! the overflow: totals stay exact.
 
 mod memo;
 mod rows;

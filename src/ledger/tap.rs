@@ -1,8 +1,9 @@
 //! From the bytes of a request to the counts that it adds.
 //!
-//! [`Compiled`] is everything that policies and configuration say about counting, compiled for one walk over the bytes.
-//! [`Tap`] holds the current one, which a reload swaps as a whole, and the registry, which outlives it. Nothing here waits:
-//! the only lock guards the pointer to the compiled state and is held while that is copied, once a batch.
+//! [`Compiled`] is everything that policies and configuration say about counting, compiled for one walk over
+//! the bytes. [`Tap`] holds the current one, which a reload swaps as a whole, and the registry, which
+//! outlives it. Nothing here waits: the only lock guards the pointer to the compiled state and is held while
+//! that is copied, once a batch.
 
 use super::tally::{Settled, Tally, TallyStats};
 use super::{EvidenceDelta, Kinds, SeriesDelta};
@@ -82,8 +83,8 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// Compiles objectives (and the `default` of services without a policy), the flags that policies name, and the rules of
-    /// cohorts into one table of attribute keys.
+    /// Compiles objectives (and the `default` of services without a policy), the flags that policies name,
+    /// and the rules of cohorts into one table of attribute keys.
     pub fn compile(
         objectives: &[ObjectiveSpec],
         default: Option<&DefaultObjective>,

@@ -6,8 +6,8 @@ use super::{ListError, ON};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// Reads an object, an array of strings or an array of objects; refuses anything else whole, also what is too long, since
-/// half of a JSON text cannot be trusted.
+/// Reads an object, an array of strings or an array of objects; refuses anything else whole, also what is too
+/// long, since half of a JSON text cannot be trusted.
 pub(super) fn read(text: &str, items: &mut Items<'_>) -> Result<(), ListError> {
     if text.len() > LIST_MAX {
         return Err(ListError::Unreadable);

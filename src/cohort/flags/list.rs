@@ -3,12 +3,14 @@
 //! 1. array of strings: `a`, `a=on`, `a:on`, `!a`, `-a`
 //! 2. array of objects: `{key|name|flag, variant|value|enabled}`
 //! 3. object: flag -> value
-//! 4. text: empty, or items as in 1, separated by `,` `;` `|` or white space; spaces around `=` and `:` belong to the item
+//! 4. text: empty, or items as in 1, separated by `,` `;` `|` or white space; spaces around `=` and `:`
+//!    belong to the item
 //! 5. text that starts with `{` or `[`: the JSON form of 1 to 3, or it is refused whole
 //! 6. a bool, a number, bytes: not a list
 //!
-//! An item without a value is `on`, `!a` and `-a` are `off`, the first `=` (else the first `:`) splits, and of duplicates the last
-//! counts. At most 4 KiB are read: what lies beyond is unknown, so such a list implies no absence.
+//! An item without a value is `on`, `!a` and `-a` are `off`, the first `=` (else the first `:`) splits, and
+//! of duplicates the last counts. At most 4 KiB are read: what lies beyond is unknown, so such a list implies
+//! no absence.
 
 use super::resolve::Mentions;
 use super::variant::{Variant, flag_key, from_text, key_text, normalise};
@@ -144,7 +146,8 @@ impl Items<'_> {
         }
     }
 
-    /// A flag and what the list says of it. A flag without a usable variant is still mentioned: it is not absent.
+    /// A flag and what the list says of it. A flag without a usable variant is still mentioned: it is not
+    /// absent.
     pub(super) fn pair(&mut self, flag: Option<&str>, variant: Option<Variant>) {
         if flag.is_none() || variant.is_none() {
             self.invalid();
@@ -213,7 +216,8 @@ fn first_bytes(text: &str) -> (&str, bool) {
 fn split_words<'t>(piece: &'t str, mut item: impl FnMut(&'t str)) {
     let mut open: Option<std::ops::Range<usize>> = None;
     for word in piece.split_whitespace() {
-        // `word` is a part of `piece`: the first place where it stands behind the words before it is its place.
+        // `word` is a part of `piece`: the first place where it stands behind the words before it is its
+        // place.
         let behind = open.as_ref().map_or(0, |range| range.end);
         let at = behind + piece[behind..].find(word).unwrap_or(0);
         let end = at + word.len();

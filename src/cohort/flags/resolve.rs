@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-/// How good a piece of evidence is; less is better. Lists of one place are ranked by their order in the configuration.
+/// How good a piece of evidence is; less is better. Lists of one place are ranked by their order in the
+/// configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
     /// A span event.
@@ -61,7 +62,8 @@ pub struct FlagSet {
     pub problems: Problems,
 }
 
-/// One evaluation, as its attributes come: of an event, or of `feature_flag.key` and its result on the item itself.
+/// One evaluation, as its attributes come: of an event, or of `feature_flag.key` and its result on the item
+/// itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Evaluation<'a> {
     pub(crate) key: AnyValue<'a>,
@@ -134,8 +136,9 @@ impl Mentions {
         self.push(rank, flag, variant);
     }
 
-    /// The set: for each flag the best rank that gives a variant, of equals the last. `named` is sorted; `absent_is_off` says
-    /// that the flags of it which no evidence mentions are off, if a list was read and none remained unknown.
+    /// The set: for each flag the best rank that gives a variant, of equals the last. `named` is sorted;
+    /// `absent_is_off` says that the flags of it which no evidence mentions are off, if a list was read and
+    /// none remained unknown.
     pub(crate) fn resolve(self, named: &[Arc<str>], absent_is_off: bool, max_flags: u32) -> FlagSet {
         let mut problems = self.problems;
         let mut all: Vec<(usize, Mention)> = self.all.into_iter().enumerate().collect();

@@ -1,8 +1,8 @@
 //! How a value becomes a variant's name.
 //!
-//! `true`, `on`, `enabled`, `1`, `yes` are `on`; `false`, `off`, `disabled`, `0`, `no` are `off`, whatever their case, because
-//! one flag is sent as a bool here and as text there. Everything else is kept as it is, up to 64 bytes; objects and arrays
-//! are hashed, never shown, since they may hold anything.
+//! `true`, `on`, `enabled`, `1`, `yes` are `on`; `false`, `off`, `disabled`, `0`, `no` are `off`, whatever
+//! their case, because one flag is sent as a bool here and as text there. Everything else is kept as it is,
+//! up to 64 bytes; objects and arrays are hashed, never shown, since they may hold anything.
 
 use super::{OFF, ON};
 use crate::cohort::{clip, stable_hash};
@@ -71,7 +71,8 @@ fn from_plain(text: &str) -> Option<Variant> {
     const ON_WORDS: [&str; 5] = ["true", "on", "enabled", "1", "yes"];
     const OFF_WORDS: [&str; 5] = ["false", "off", "disabled", "0", "no"];
     if text.starts_with(['{', '[']) {
-        // An object in a string, as OpenFeature's hooks send it; text that only looks like one is hidden all the same.
+        // An object in a string, as OpenFeature's hooks send it; text that only looks like one is hidden all
+        // the same.
         let json = serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.to_owned()));
         return Some(hashed(&json));
     }

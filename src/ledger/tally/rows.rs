@@ -5,8 +5,8 @@ use crate::ledger::Counts;
 /// Rows kept before they are merged the first time.
 const MERGE_FIRST: usize = 1 << 16;
 
-/// Counts by key. Appending is cheaper than hashing a row at a time; what a batch full of flags appends is merged on the
-/// way, so that memory follows the distinct keys and not the spans.
+/// Counts by key. Appending is cheaper than hashing a row at a time; what a batch full of flags appends is
+/// merged on the way, so that memory follows the distinct keys and not the spans.
 #[derive(Debug)]
 pub(super) struct Rows<K> {
     rows: Vec<(K, Counts)>,

@@ -1,7 +1,8 @@
 //! From the groups of a batch to rows of cohorts.
 //!
-//! Groups are taken in the order of their keys, so that all of one origin, deployment and flags come together: each cohort is
-//! looked up once for them. Rows of equal (objective, cohort, bucket) are merged by sorting.
+//! Groups are taken in the order of their keys, so that all of one origin, deployment and flags come
+//! together: each cohort is looked up once for them. Rows of equal (objective, cohort, bucket) are merged by
+//! sorting.
 
 use super::rows::Rows;
 use super::{BEYOND, GroupKey, Source, Tally, TallyStats};
