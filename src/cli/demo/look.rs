@@ -19,6 +19,9 @@ pub(super) struct ServiceLook {
     /// Share of the budget that is left.
     pub(super) remaining: Option<f64>,
     pub(super) state: AlertState,
+    /// What is promised, as a ratio, over how long.
+    pub(super) target: f64,
+    pub(super) period_secs: u64,
 }
 
 /// One flag, at the service that arms all of them.
@@ -83,6 +86,8 @@ fn service(board: &Board, name: &'static str) -> Option<ServiceLook> {
         burn: status.burn(SHORT_WINDOW_SECS),
         remaining: status.remaining,
         state: status.overall,
+        target: status.target.ratio(),
+        period_secs: status.period_secs,
     })
 }
 

@@ -25,7 +25,7 @@ mod story;
 mod view;
 
 use super::{DemoArgs, EXIT_FAILURE, complain};
-use crate::decide::Decision;
+use crate::decide::{Decision, DecisionState};
 use crate::telemetry::announce;
 use crate::time::UnixNanos;
 use flags::OffCall;
@@ -34,6 +34,7 @@ use report::{Ended, Outcome};
 use scene::{FAILING_SERVICE, Facts, GUILTY, Phase, Scene};
 use screen::Screen;
 use stage::Stage;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 use story::{Story, Tone};
@@ -89,6 +90,7 @@ struct Play<'a> {
     story: Story,
     calls_told: usize,
     decisions_seen: u64,
+    decisions_told: BTreeSet<String>,
     at_kill: Vec<FlagLook>,
 }
 
@@ -113,6 +115,7 @@ impl<'a> Play<'a> {
             story,
             calls_told: 0,
             decisions_seen: 0,
+            decisions_told: BTreeSet::new(),
             at_kill: Vec::new(),
         }
     }
@@ -183,7 +186,7 @@ impl<'a> Play<'a> {
                 self.stage.shop.break_guilty();
                 (
                     Tone::Bad,
-                    format!("a bug: a third of {FAILING_SERVICE}'s requests with {GUILTY} fail from now on"),
+                    format!("a bug: a third of the requests with {GUILTY} fail from now on"),
                 )
             }
             Phase::Recovering => (
@@ -195,11 +198,17 @@ impl<'a> Play<'a> {
         self.story.tell(now, tone, text);
     }
 
+    /// Tells a decision when it is first seen, and again only if it fails.
     fn tell_decisions(&mut self) {
         let (seen, changed) = self.stage.gateway.decisions().changed_since(self.decisions_seen);
         self.decisions_seen = seen;
         for decision in changed {
-            self.story.tell(decision.updated_at, Tone::Plain, told(&decision));
+            if let DecisionState::Failed { detail, .. } = &decision.state {
+                let text = format!("the decision on {} failed: {detail}", decision.flag);
+                self.story.tell(decision.updated_at, Tone::Bad, text);
+            } else if self.decisions_told.insert(decision.id.clone()) {
+                self.story.tell(decision.decided_at, Tone::Plain, told(&decision));
+            }
         }
     }
 
@@ -239,13 +248,10 @@ impl<'a> Play<'a> {
 
 fn told(decision: &Decision) -> String {
     let e = &decision.evidence;
+    let total = e.cohort.good.saturating_add(e.cohort.bad);
     let sha = e.sha.as_deref().unwrap_or("-");
-    format!(
-        "decision on {} ({sha}, burn {:.1}): {}",
-        decision.flag,
-        e.burn,
-        decision.state.as_str()
-    )
+    let (flag, burn, bad) = (&decision.flag, e.burn, e.cohort.bad);
+    format!("decision: {flag} burns {burn:.1} on {sha}, {bad} of {total} bad")
 }
 
 fn tone(call: &OffCall) -> Tone {
@@ -257,14 +263,10 @@ fn tone(call: &OffCall) -> Tone {
 }
 
 fn answered(call: &OffCall, since_first_bad: Option<f64>) -> String {
-    let OffCall {
-        flag, reason, status, ..
-    } = call;
+    let OffCall { flag, status, .. } = call;
     match since_first_bad {
-        Some(secs) if *status == 200 => {
-            format!("{flag} is OFF, {secs:.1} s after its first bad span ({reason})")
-        }
-        _ if *status == 200 => format!("{flag} is OFF, and nothing had failed ({reason})"),
+        Some(secs) if *status == 200 => format!("{flag} is OFF, {secs:.1} s after its first bad span"),
+        _ if *status == 200 => format!("{flag} is OFF, and nothing had failed"),
         _ => format!("a call to switch off {flag:?} was answered {status}"),
     }
 }

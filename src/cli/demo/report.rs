@@ -146,7 +146,7 @@ impl Outcome {
         match self.verdict() {
             Ok(success) => {
                 lines.push(format!(
-                    "PASSED: {GUILTY} was switched off {:.1} s after its first bad span, and no other flag.",
+                    "PASSED: {GUILTY} alone was switched off, {:.1} s after its first bad span.",
                     success.off_after_secs
                 ));
                 lines.extend(self.evidence());
@@ -184,24 +184,19 @@ impl Outcome {
             let e = &decision.evidence;
             let total = |c: crate::ledger::Counts| c.good.saturating_add(c.bad);
             let sha = e.sha.as_deref().unwrap_or("no sha");
+            let (flag, state) = (&decision.flag, decision.state.as_str());
+            let (variant, service, slo) = (&e.variant, &e.service, &e.slo);
             lines.push(format!(
-                "  decision  {} ({}): {} of {}, variant {} on {sha}",
-                decision.flag,
-                decision.state.as_str(),
-                e.slo,
-                e.service,
-                e.variant
+                "  decision  {flag}={variant} at {service} ({slo}, sha {sha}): {state}"
             ));
+            let (burn, above, window, held) = (e.burn, e.burn_above, e.window_secs, e.held_secs);
             lines.push(format!(
-                "  evidence  burn {:.1} (above {} in {} s, for {} s); {} of {} bad with it, {} of {} without",
-                e.burn,
-                e.burn_above,
-                e.window_secs,
-                e.held_secs,
-                e.cohort.bad,
-                total(e.cohort),
-                e.control.bad,
-                total(e.control),
+                "  evidence  burn {burn:.1} in {window} s, above {above} for {held} s"
+            ));
+            let (with, without) = (total(e.cohort), total(e.control));
+            let (bad, control_bad) = (e.cohort.bad, e.control.bad);
+            lines.push(format!(
+                "            bad: {bad} of {with} with it, {control_bad} of {without} without"
             ));
         }
         lines

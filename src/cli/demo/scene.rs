@@ -19,6 +19,10 @@ pub(super) const GUILTY: &str = FLAGS[0];
 pub(super) const ENVIRONMENT: &str = "production";
 /// The window of the policy's kill switches, in seconds.
 pub(super) const RULE_WINDOW_SECS: u64 = 30;
+/// Their threshold, and the contrast they ask for.
+pub(super) const RULE_BURN_ABOVE: f64 = 7.0;
+/// See [`RULE_BURN_ABOVE`].
+pub(super) const RULE_CONTRAST: f64 = 2.0;
 /// The short window by which recovery is judged, in seconds.
 pub(super) const SHORT_WINDOW_SECS: u64 = 10;
 

@@ -171,7 +171,9 @@ fn log_into(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::demo::scene::{FLAGS, RULE_WINDOW_SECS, SERVICES, SHORT_WINDOW_SECS};
+    use crate::cli::demo::scene::{
+        FLAGS, RULE_BURN_ABOVE, RULE_CONTRAST, RULE_WINDOW_SECS, SERVICES, SHORT_WINDOW_SECS,
+    };
     use crate::policy::{self, KillMode};
 
     fn configured() -> (TempDir, Config) {
@@ -209,10 +211,13 @@ mod tests {
                 .kill_switches()
                 .find(|(p, k)| p.service.as_str() == "checkout" && *k.flag == *flag);
             let (_, switch) = armed.unwrap();
+            let when = switch.when;
             assert_eq!(
-                (switch.mode, switch.when.window_secs),
+                (switch.mode, when.window_secs),
                 (KillMode::Auto, RULE_WINDOW_SECS)
             );
+            let figures = (when.burn_above.to_string(), when.contrast.to_string());
+            assert_eq!(figures, (RULE_BURN_ABOVE.to_string(), RULE_CONTRAST.to_string()));
         }
         let alert = &policies.policies()[0].slos[0].alerts[0];
         assert!(alert.windows.iter().any(|w| w.window_secs == SHORT_WINDOW_SECS));

@@ -5,9 +5,12 @@
 //! terminal.
 
 use super::look::{FlagLook, ServiceLook};
-use super::scene::{DEPLOYMENTS, FAILING_SERVICE, Phase};
+use super::scene::{
+    DEPLOYMENTS, FAILING_SERVICE, Phase, RULE_BURN_ABOVE, RULE_CONTRAST, RULE_WINDOW_SECS, SHORT_WINDOW_SECS,
+};
 use super::story::{Story, Tone, burn, left};
 use crate::policy::AlertState;
+use crate::publish::window_name;
 use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -117,7 +120,14 @@ fn steps_line(phase: Phase) -> Line<'static> {
 }
 
 fn draw_services(frame: &mut Frame<'_>, area: Rect, services: &[ServiceLook]) {
-    let block = block(" error budgets (99.5 % of requests, 1 h) ");
+    let promise = services.first().map_or_else(String::new, |s| {
+        format!(
+            "({} % of requests, {}) ",
+            s.target * 100.0,
+            window_name(s.period_secs)
+        )
+    });
+    let block = block(&format!(" error budgets {promise}"));
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let rows = Layout::vertical([Constraint::Length(1); 3]).split(inner);
@@ -130,7 +140,7 @@ fn draw_service(frame: &mut Frame<'_>, area: Rect, service: &ServiceLook) {
     let [name, gauge, text] = Layout::horizontal([
         Constraint::Length(12),
         Constraint::Min(20),
-        Constraint::Length(38),
+        Constraint::Length(36),
     ])
     .areas(area);
     let color = match service.state {
@@ -151,14 +161,26 @@ fn draw_service(frame: &mut Frame<'_>, area: Rect, service: &ServiceLook) {
     let figures = format!(
         "  burn {:>5}  {requests:>6} req  {}",
         burn(service.burn),
-        service.state
+        state_name(service.state)
     );
     frame.render_widget(Line::styled(figures, Style::new().fg(color)), text);
 }
 
+/// Short enough for a small terminal.
+fn state_name(state: AlertState) -> &'static str {
+    match state {
+        AlertState::NoData => "no data",
+        AlertState::Healthy => "healthy",
+        AlertState::SlowBurn => "slow burn",
+        AlertState::FastBurn => "fast burn",
+        AlertState::CriticalBurn => "critical",
+        AlertState::BudgetExhausted => "exhausted",
+    }
+}
+
 fn draw_flags(frame: &mut Frame<'_>, area: Rect, flags: &[FlagLook]) {
     let header = [
-        "flag",
+        " flag",
         "switch",
         "requests",
         "burn on",
@@ -172,13 +194,13 @@ fn draw_flags(frame: &mut Frame<'_>, area: Rect, flags: &[FlagLook]) {
     let table = Table::new(rows, widths)
         .header(Row::new(header).style(dim()))
         .block(block(&format!(
-            " flags at {FAILING_SERVICE}, last 30 s (burn on by deployment at the right) "
+            " flags at {FAILING_SERVICE}, last {RULE_WINDOW_SECS} s (at the right: burn on, by deployment) "
         )));
     frame.render_widget(table, area);
 }
 
 fn flag_row(flag: &FlagLook) -> Row<'static> {
-    let burning = flag.burn_on.is_some_and(|b| b > 7.0);
+    let burning = flag.burn_on.is_some_and(|b| b > RULE_BURN_ABOVE);
     let hot = if burning {
         Style::new().fg(Color::Yellow)
     } else {
@@ -194,7 +216,7 @@ fn flag_row(flag: &FlagLook) -> Row<'static> {
         Some(c) if c > 99.0 => ">99".to_owned(),
         Some(c) => format!("{c:.1}"),
     };
-    let stands_out = burning && flag.contrast.is_some_and(|c| c >= 2.0);
+    let stands_out = burning && flag.contrast.is_some_and(|c| c >= RULE_CONTRAST);
     let name = if stands_out || !flag.enabled {
         bad()
     } else {
@@ -219,7 +241,7 @@ fn right(text: &str, width: usize) -> Cell<'static> {
 
 fn draw_trail(frame: &mut Frame<'_>, area: Rect, story: &Story) {
     let block = block(&format!(
-        " burn of {FAILING_SERVICE}, 10 s window: {} ",
+        " burn of {FAILING_SERVICE}, {SHORT_WINDOW_SECS} s window: {} ",
         burn(story.trail.last().copied())
     ));
     let width = usize::from(block.inner(area).width);
@@ -313,6 +335,8 @@ mod tests {
             burn: Some(20.0),
             remaining: Some(remaining),
             state,
+            target: 0.995,
+            period_secs: 3600,
         };
         let look = Look {
             services: vec![
@@ -340,6 +364,8 @@ mod tests {
             "OFF",
             "dark-mode",
             "overspent, -250 %",
+            "exhausted",
+            "99.5 % of requests, 1h",
             "87 % left",
             "something broke",
             "b7e03d5",
