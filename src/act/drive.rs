@@ -191,6 +191,7 @@ impl<A: Actuator> Drive<A> {
             );
             return self.fail(FailureReason::Unreachable, detail).await;
         }
+        self.show().await;
         Next::Again(wait)
     }
 
@@ -245,6 +246,14 @@ impl<A: Actuator> Drive<A> {
                 false
             }
         }
+    }
+
+    /// Shows what happened within a state: whoever looks during an outage must see the attempts, also after
+    /// a crash. What the journal does not take now goes with the next state.
+    async fn show(&self) {
+        let d = &self.work.decision;
+        let written = record(&self.shared.log, d).await;
+        self.shared.decisions.update(d, written.is_ok());
     }
 
     fn late(&self) -> bool {

@@ -9,6 +9,7 @@
 
 pub mod double;
 pub mod shop;
+pub mod unleash;
 
 use crate::support::{Gateway, Setup, eventually};
 use serde_json::Value;
