@@ -139,11 +139,17 @@ impl<'a> AnyValue<'a> {
     /// list.
     #[inline]
     pub fn value(self) -> Result<Value<'a>, Malformed> {
-        let mut reader = Reader::new(self.bytes);
-        if self.form == Form::Whole && reader.tag()? == Some(field::STRING) {
-            let text = reader.bytes()?;
+        if self.form == Form::Whole {
+            let mut reader = Reader::new(self.bytes);
+            let value = if reader.take_tag(field::STRING) {
+                Value::Str(reader.bytes()?)
+            } else if reader.take_tag(field::INT) {
+                Value::Int(reader.varint()?.cast_signed())
+            } else {
+                return self.value_of_any_shape();
+            };
             if reader.is_empty() {
-                return Ok(Value::Str(text));
+                return Ok(value);
             }
         }
         self.value_of_any_shape()
@@ -211,24 +217,31 @@ impl<'a> AnyValue<'a> {
 
     /// Whether lists nest deeper than `levels` in this value: a scalar has 0 levels, a list of scalars 1.
     /// Values that can not be parsed do not count; whoever reads them meets [`Malformed`].
+    #[inline]
     pub fn nests_deeper_than(self, levels: u32) -> bool {
-        self.nests_beyond(levels.min(NESTING_MAX))
+        let levels = levels.min(NESTING_MAX);
+        self.may_nest_beyond(levels) && self.nests_beyond(levels)
+    }
+
+    /// A level needs four bytes (the list's tag and length, its item's tag and length), the innermost list
+    /// two. Most values are too short to nest too deep, and need not be looked into.
+    #[inline(always)]
+    fn may_nest_beyond(self, levels: u32) -> bool {
+        let scalar = self.form == Form::Whole
+            && matches!(self.bytes, [tag, length, rest @ ..]
+                if u64::from(*tag) == field::STRING && usize::from(*length) == rest.len() && *length < 0x80);
+        self.bytes.len() >= levels as usize * 4 + 2 && !scalar
     }
 
     fn nests_beyond(self, levels: u32) -> bool {
+        let deeper = |item: Self| {
+            let levels = levels.saturating_sub(1);
+            item.may_nest_beyond(levels) && item.nests_beyond(levels)
+        };
         match self.value() {
-            Ok(Value::Array(list)) => {
-                levels == 0
-                    || Self::array_items(list)
-                        .flatten()
-                        .any(|item| item.nests_beyond(levels - 1))
-            }
-            Ok(Value::KvList(list)) => {
-                levels == 0
-                    || Self::kvlist_items(list)
-                        .flatten()
-                        .any(|(_, item)| item.nests_beyond(levels - 1))
-            }
+            Ok(Value::Array(_) | Value::KvList(_)) if levels == 0 => true,
+            Ok(Value::Array(list)) => Self::array_items(list).flatten().any(deeper),
+            Ok(Value::KvList(list)) => Self::kvlist_items(list).flatten().any(|(_, item)| deeper(item)),
             _ => false,
         }
     }
@@ -330,24 +343,40 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
-/// Reads a KeyValue. The usual order, key and then one value up to the end, is the fast path.
+/// Reads a KeyValue of the usual shape: a short key, and then one value up to the end. `None` is any other
+/// shape, broken ones included, for [`key_value_of_any_shape`]. An `Option` of two slices stays in registers,
+/// which a `Result` that either path may fill did not.
 #[inline(always)]
-pub(super) fn key_value(pair: &[u8]) -> Result<(&[u8], AnyValue<'_>), Malformed> {
+pub(super) fn usual_key_value(pair: &[u8]) -> Option<(&[u8], AnyValue<'_>)> {
     let mut reader = Reader::new(pair);
-    if reader.tag()? == Some(field::KEY) {
-        let key = reader.bytes()?;
-        if reader.tag()? == Some(field::VALUE) {
-            let value = reader.bytes()?;
-            if reader.is_empty() {
-                return Ok((key, AnyValue::new(value)));
-            }
-        }
+    if !reader.take_tag(field::KEY) {
+        return None;
     }
-    key_value_of_any_shape(pair)
+    let (length, rest) = reader.rest().split_first()?;
+    if *length >= 0x80 {
+        return None;
+    }
+    let (key, rest) = rest.split_at_checked(usize::from(*length))?;
+    let mut reader = Reader::new(rest);
+    if !reader.take_tag(field::VALUE) {
+        return None;
+    }
+    let length = reader.varint().ok()?;
+    let value = reader.rest();
+    (value.len() as u64 == length).then_some((key, AnyValue::new(value)))
+}
+
+/// Reads a KeyValue.
+#[inline]
+pub(super) fn key_value(pair: &[u8]) -> Result<(&[u8], AnyValue<'_>), Malformed> {
+    match usual_key_value(pair) {
+        Some(usual) => Ok(usual),
+        None => key_value_of_any_shape(pair),
+    }
 }
 
 #[cold]
-fn key_value_of_any_shape(pair: &[u8]) -> Result<(&[u8], AnyValue<'_>), Malformed> {
+pub(super) fn key_value_of_any_shape(pair: &[u8]) -> Result<(&[u8], AnyValue<'_>), Malformed> {
     let mut reader = Reader::new(pair);
     let mut key: &[u8] = &[];
     let mut value = AnyValue::EMPTY;
@@ -511,6 +540,15 @@ mod tests {
         assert!(AnyValue::new(&three).nests_deeper_than(2));
         assert!(!AnyValue::new(&three).nests_deeper_than(3));
         assert!(!AnyValue::new(&[0x10, 1]).nests_deeper_than(0));
+    }
+
+    #[test]
+    fn shortest_lists_that_nest_are_not_overlooked() {
+        assert!(AnyValue::new(&[0x2a, 0]).nests_deeper_than(0));
+        assert!(AnyValue::new(&[0x32, 0]).nests_deeper_than(0));
+        assert!(AnyValue::new(&[0x2a, 4, 0x0a, 2, 0x2a, 0]).nests_deeper_than(1));
+        assert!(!AnyValue::new(&[0x2a, 4, 0x0a, 2, 0x2a, 0]).nests_deeper_than(2));
+        assert!(AnyValue::new(&[0x32, 6, 0x0a, 4, 0x12, 2, 0x2a, 0]).nests_deeper_than(1));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Attributes by slot: the configuration names the keys that matter, everything else is hopped over.
 #![allow(clippy::inline_always, reason = "measured: see `reader`")]
 
-use super::any_value::key_value;
+use super::any_value::{key_value_of_any_shape, usual_key_value};
 use super::{AnyValue, KeyTable, Malformed, PrefixId, Slot, WalkLimits};
 
 /// The wanted attributes of one item (resource, scope, span or span event), reused from item to item.
@@ -62,11 +62,12 @@ impl<'a> Attributes<'a> {
     /// Forgets the item and keeps the room.
     #[inline(always)]
     pub(super) fn clear(&mut self) {
-        for slot in self.set.drain(..) {
-            if let Some(cell) = self.slots.get_mut(usize::from(slot)) {
+        for slot in &self.set {
+            if let Some(cell) = self.slots.get_mut(usize::from(*slot)) {
                 *cell = None;
             }
         }
+        self.set.clear();
         self.prefixed.clear();
         self.seen = 0;
         self.excess = 0;
@@ -85,13 +86,32 @@ impl<'a> Attributes<'a> {
             return Ok(());
         }
         self.seen += 1;
-        let (key, value) = key_value(pair)?;
+        match usual_key_value(pair) {
+            Some((key, value)) => self.keep(key, value, keys, limits),
+            None => self.keep_any_shape(pair, keys, limits)?,
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn keep_any_shape(
+        &mut self,
+        pair: &'a [u8],
+        keys: &KeyTable,
+        limits: &WalkLimits,
+    ) -> Result<(), Malformed> {
+        let (key, value) = key_value_of_any_shape(pair)?;
+        self.keep(key, value, keys, limits);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn keep(&mut self, key: &'a [u8], value: AnyValue<'a>, keys: &KeyTable, limits: &WalkLimits) {
         // A key may be asked for by name (a policy matches on it) and by prefix (it is also a flag): both get it.
         let kept = keys.find(key).is_none_or(|slot| self.set(slot, value, limits));
         if kept && keys.may_have_prefix(key) {
             self.push_prefixed(key, value, keys, limits);
         }
-        Ok(())
     }
 
     /// False when the value lies beyond a cap and was not kept.

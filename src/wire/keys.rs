@@ -19,10 +19,9 @@ pub struct PrefixId(pub u8);
 /// The attribute keys that objectives and cohorts read, compiled once.
 #[derive(Clone, Debug, Default)]
 pub struct KeyTable {
-    /// Sorted by length.
-    keys: Vec<Key>,
-    /// Where the keys of a length begin; the next entry is where they end.
-    by_length: Vec<u16>,
+    /// The keys of each length.
+    by_length: Vec<Box<[Key]>>,
+    slots: usize,
     prefixes: Vec<Prefix>,
     /// Bit b says that some prefix begins with byte b.
     first_bytes: [u64; 4],
@@ -53,23 +52,23 @@ fn tail(key: &[u8]) -> u64 {
 impl KeyTable {
     /// How many slots the table has.
     pub fn slots(&self) -> usize {
-        self.keys.len()
+        self.slots
     }
 
     /// The slot of `key`, if it is wanted.
     #[inline(always)]
     pub fn find(&self, key: &[u8]) -> Option<Slot> {
-        let begin = usize::from(*self.by_length.get(key.len())?);
-        let end = usize::from(*self.by_length.get(key.len() + 1)?);
-        if begin == end {
+        let of_length = self.by_length.get(key.len())?;
+        if of_length.is_empty() {
             return None;
         }
         let wanted = tail(key);
-        self.keys
-            .get(begin..end)?
-            .iter()
-            .find(|candidate| candidate.tail == wanted && *candidate.bytes == *key)
-            .map(|found| found.slot)
+        for candidate in of_length {
+            if candidate.tail == wanted && *candidate.bytes == *key {
+                return Some(candidate.slot);
+            }
+        }
+        None
     }
 
     /// Whether some prefix begins as `key` does.
@@ -117,18 +116,22 @@ impl KeyTableBuilder {
 
     /// Compiles the table.
     pub fn build(self) -> KeyTable {
-        let key = |(bytes, slot): (Box<[u8]>, u16)| Key {
-            tail: tail(&bytes),
-            slot: Slot(slot),
-            bytes,
-        };
-        let mut keys: Vec<Key> = self.keys.into_iter().map(key).collect();
-        keys.sort_by_key(|key| (key.bytes.len(), key.slot));
-        let lengths = keys.last().map_or(0, |key| key.bytes.len() + 2);
-        let by_length = (0..lengths)
-            .map(|length| keys.partition_point(|key| key.bytes.len() < length))
-            .map(|begin| u16::try_from(begin).unwrap_or(u16::MAX))
-            .collect();
+        let slots = self.keys.len();
+        let lengths = self.keys.keys().map(|key| key.len() + 1).max().unwrap_or(0);
+        let mut by_length = vec![Vec::new(); lengths];
+        for (bytes, slot) in self.keys {
+            if let Some(of_length) = by_length.get_mut(bytes.len()) {
+                of_length.push(Key {
+                    tail: tail(&bytes),
+                    slot: Slot(slot),
+                    bytes,
+                });
+            }
+        }
+        for of_length in &mut by_length {
+            of_length.sort_by_key(|key: &Key| key.slot);
+        }
+        let by_length = by_length.into_iter().map(Vec::into_boxed_slice).collect();
         let prefix = |(bytes, id): (Box<[u8]>, u8)| Prefix {
             id: PrefixId(id),
             bytes,
@@ -143,8 +146,8 @@ impl KeyTableBuilder {
             }
         }
         KeyTable {
-            keys,
             by_length,
+            slots,
             prefixes,
             first_bytes,
         }

@@ -74,6 +74,18 @@ impl<'a> Reader<'a> {
         self.varint().map(Some)
     }
 
+    /// Passes over the tag `expected`, if it comes next in its one-byte form. `false` says nothing: the tag
+    /// may come in a longer form, so the caller falls back to [`Self::tag`].
+    #[inline(always)]
+    pub(super) fn take_tag(&mut self, expected: u64) -> bool {
+        let mut ahead = self.0.clone();
+        let found = ahead.next().is_some_and(|byte| u64::from(*byte) == expected);
+        if found {
+            self.0 = ahead;
+        }
+        found
+    }
+
     /// The next varint.
     #[inline(always)]
     pub fn varint(&mut self) -> Result<u64, Malformed> {

@@ -220,8 +220,7 @@ fn prost_wanted(attributes: &[KeyValue]) -> Wanted {
     for attribute in attributes {
         let value = prost_owned(attribute.value.as_ref());
         if let Some(slot) = KEYS.iter().position(|key| *key == attribute.key) {
-            wanted.slots[slot] = Some(value);
-            continue;
+            wanted.slots[slot] = Some(value.clone());
         }
         for (id, prefix) in (0..).zip(PREFIXES) {
             if let Some(rest) = attribute.key.strip_prefix(prefix).filter(|rest| !rest.is_empty()) {
