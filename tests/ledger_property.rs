@@ -21,23 +21,47 @@ const WINDOWS: [u64; 14] = [
 #[derive(Clone, Debug)]
 enum Step {
     /// Events so many seconds from now.
-    Absorb { cohort: u8, offset_secs: i64, good: u64, bad: u64 },
-    Advance { nanos: u64 },
+    Absorb {
+        cohort: u8,
+        offset_secs: i64,
+        good: u64,
+        bad: u64,
+    },
+    Advance {
+        nanos: u64,
+    },
     /// To the next multiple of five minutes.
     Align,
-    StepBack { secs: u64 },
+    StepBack {
+        secs: u64,
+    },
     Tick,
     Restart,
     Crash,
     Idle,
-    NewPlan { seed: u64 },
-    Check { window: u64, back_secs: u64 },
+    NewPlan {
+        seed: u64,
+    },
+    Check {
+        window: u64,
+        back_secs: u64,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let counts = prop_oneof![8 => 0u64..50, 1 => 60_000u64..70_000, 1 => (1u64 << 32) - 2..(1u64 << 33)];
-    let absorb = (0u8..4, prop_oneof![6 => -20i64..5, 2 => -450i64..0, 1 => 0i64..90], counts, 0u64..9)
-        .prop_map(|(cohort, offset_secs, good, bad)| Step::Absorb { cohort, offset_secs, good, bad });
+    let absorb = (
+        0u8..4,
+        prop_oneof![6 => -20i64..5, 2 => -450i64..0, 1 => 0i64..90],
+        counts,
+        0u64..9,
+    )
+        .prop_map(|(cohort, offset_secs, good, bad)| Step::Absorb {
+            cohort,
+            offset_secs,
+            good,
+            bad,
+        });
     let advance = prop_oneof![
         8 => 0..30 * NANOS_PER_SEC,
         3 => (0u64..40).prop_map(|n| n * 10 * NANOS_PER_SEC),
@@ -105,7 +129,12 @@ struct Run {
 impl Run {
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Absorb { cohort, offset_secs, good, bad } => self.absorb(cohort, offset_secs, good, bad),
+            Step::Absorb {
+                cohort,
+                offset_secs,
+                good,
+                bad,
+            } => self.absorb(cohort, offset_secs, good, bad),
             Step::Advance { nanos } => {
                 self.now = UnixNanos(self.now.0 + nanos);
                 self.check_views(false);
@@ -116,7 +145,11 @@ impl Run {
                 self.check_views(true);
             }
             Step::StepBack { secs } => {
-                self.house.ledger.lock().unwrap().absorb(self.now.minus_secs(secs), &[], &[]);
+                self.house
+                    .ledger
+                    .lock()
+                    .unwrap()
+                    .absorb(self.now.minus_secs(secs), &[], &[]);
                 self.check_views(false);
             }
             Step::Tick => {
@@ -138,8 +171,17 @@ impl Run {
             }
             Step::NewPlan { seed } => {
                 let keep = |i: usize| seed >> i & 1 == 0;
-                self.windows = WINDOWS.iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, &w)| w).collect();
-                self.house.ledger.lock().unwrap().set_plan(OBJECTIVE, plan(&self.windows));
+                self.windows = WINDOWS
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| keep(*i))
+                    .map(|(_, &w)| w)
+                    .collect();
+                self.house
+                    .ledger
+                    .lock()
+                    .unwrap()
+                    .set_plan(OBJECTIVE, plan(&self.windows));
                 self.check_views(false);
             }
             Step::Check { window, back_secs } => self.check_sums(window, back_secs),
@@ -147,12 +189,24 @@ impl Run {
     }
 
     fn absorb(&mut self, cohort: u8, offset_secs: i64, good: u64, bad: u64) {
-        let cohort = if cohort < 2 { u32::from(cohort) } else { TOTALS + u32::from(cohort) };
+        let cohort = if cohort < 2 {
+            u32::from(cohort)
+        } else {
+            TOTALS + u32::from(cohort)
+        };
         let bucket = self.now.secs().saturating_add_signed(offset_secs) / 10;
         self.house.absorb(self.now, cohort, bucket, good, bad);
         let (oldest, newest) = ((self.now.secs() - LATE_SECS) / 10, (self.now.secs() + 60) / 10);
-        let placed = if (oldest..=newest).contains(&bucket) { bucket } else { self.now.secs() / 10 };
-        self.model.events.entry(cohort).or_default().push((placed, Counts { good, bad }));
+        let placed = if (oldest..=newest).contains(&bucket) {
+            bucket
+        } else {
+            self.now.secs() / 10
+        };
+        self.model
+            .events
+            .entry(cohort)
+            .or_default()
+            .push((placed, Counts { good, bad }));
     }
 
     fn tick(&mut self) {
@@ -176,13 +230,17 @@ impl Run {
     fn check_views(&mut self, complete: bool) {
         self.house.changed(self.now);
         for (&cohort, events) in &self.model.events {
-            let Some(view) = self.house.view(cohort) else { continue };
+            let Some(view) = self.house.view(cohort) else {
+                continue;
+            };
             let mut lifetime = Counts::default();
             events.iter().for_each(|(_, c)| {
                 lifetime.good += c.good;
                 lifetime.bad += c.bad;
             });
-            let gap = events.windows(2).any(|pair| pair[1].0.saturating_sub(pair[0].0) > 25_920);
+            let gap = events
+                .windows(2)
+                .any(|pair| pair[1].0.saturating_sub(pair[0].0) > 25_920);
             if complete && !gap {
                 // Of a cohort that returns after a day, the past is known with the next tick; after three, not at all.
                 assert_eq!(view.lifetime, lifetime, "lifetime of {cohort}");
@@ -192,7 +250,11 @@ impl Run {
                 let want = self.model.sum(cohort, sum.from, sum.to);
                 assert_eq!(sum.counts, want, "cohort {cohort}, {sum:?} at {}", self.now.0);
                 if complete {
-                    assert_eq!(sum.from, far_edge(self.now, sum.window_secs, sum.window_secs), "{sum:?}");
+                    assert_eq!(
+                        sum.from,
+                        far_edge(self.now, sum.window_secs, sum.window_secs),
+                        "{sum:?}"
+                    );
                 }
             }
         }
@@ -210,7 +272,10 @@ impl Run {
                 Ok(sum) => {
                     assert!(age <= reach);
                     assert_eq!(sum.from, far_edge(t, window, age), "{sum:?}");
-                    assert!(sum.to >= t && sum.to <= self.now && sum.to.0 - t.0 < 300 * NANOS_PER_SEC, "{sum:?}");
+                    assert!(
+                        sum.to >= t && sum.to <= self.now && sum.to.0 - t.0 < 300 * NANOS_PER_SEC,
+                        "{sum:?}"
+                    );
                     let want = self.model.sum(cohort, sum.from, sum.to);
                     assert_eq!(sum.counts, want, "cohort {cohort}, {sum:?} at {}", self.now.0);
                 }
@@ -239,7 +304,13 @@ fn run(
 ) {
     let now = UnixNanos::from_secs(START);
     let house = House::open(store, &plan(&WINDOWS), now);
-    let mut run = Run { house, model: Model::default(), windows: WINDOWS.to_vec(), now, reopen };
+    let mut run = Run {
+        house,
+        model: Model::default(),
+        windows: WINDOWS.to_vec(),
+        now,
+        reopen,
+    };
     steps.iter().for_each(|step| run.step(step));
     run.tick();
     run.check_views(true);

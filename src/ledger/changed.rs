@@ -18,7 +18,9 @@ impl Ledger {
         let mut room = limit;
         while owed > 0 && room > 0 {
             owed -= 1;
-            let Some(slot) = self.marked.pop_front() else { break };
+            let Some(slot) = self.marked.pop_front() else {
+                break;
+            };
             room -= usize::from(self.emit(slot, out));
         }
         let mut looks = room.saturating_mul(LOOKS);
@@ -40,7 +42,9 @@ impl Ledger {
 
     fn emit(&mut self, slot: u32, out: &mut Vec<SeriesView>) -> bool {
         self.advance(slot);
-        let Some(series) = self.series[slot as usize].as_mut().filter(|s| s.marked) else { return false };
+        let Some(series) = self.series[slot as usize].as_mut().filter(|s| s.marked) else {
+            return false;
+        };
         series.marked = false;
         out.push(series.view(self.now));
         true
@@ -53,7 +57,11 @@ impl Ledger {
         self.reach(now);
         let mut gone = Vec::new();
         for _ in 0..self.series.len().div_ceil(60).max(64).min(self.series.len()) {
-            self.idle_cursor = if self.idle_cursor + 1 < self.series.len() { self.idle_cursor + 1 } else { 0 };
+            self.idle_cursor = if self.idle_cursor + 1 < self.series.len() {
+                self.idle_cursor + 1
+            } else {
+                0
+            };
             let slot = slot_number(self.idle_cursor);
             self.advance(slot);
             if self.is_idle(slot) {
@@ -64,11 +72,14 @@ impl Ledger {
     }
 
     fn is_idle(&self, slot: u32) -> bool {
-        let Some(series) = self.series[slot as usize].as_ref() else { return false };
+        let Some(series) = self.series[slot as usize].as_ref() else {
+            return false;
+        };
         let reach = if series.total { series.longest_secs() } else { 0 };
         let limit = self.limits.idle_timeout_secs.max(reach);
         let silent = self.now.secs_since(super::moment::start_of(series.last));
-        let stored = series.blocks.is_empty() && !series.dirty && !series.row_changed && series.stored_as.is_some();
+        let stored =
+            series.blocks.is_empty() && !series.dirty && !series.row_changed && series.stored_as.is_some();
         silent >= limit && stored && !series.marked
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Cells {
     index: HashMap<CellKey, u32, foldhash::fast::RandomState>,
     /// The cells of one cohort, for the reader.
     groups: HashMap<(ObjectiveId, CohortId), Vec<u32>, foldhash::fast::RandomState>,
-    pub(super) cells: Vec<Option<Cell>>,
+    pub(super) slots: Vec<Option<Cell>>,
     free: Vec<u32>,
     pub(super) dirty: Vec<u32>,
     pub(super) unbound: Vec<u32>,
@@ -47,17 +47,31 @@ impl Cells {
 
     /// Counts; false when the cell is new and there is no room.
     pub(super) fn absorb(&mut self, delta: &EvidenceDelta, bucket: Bucket, max: usize) -> bool {
-        let EvidenceDelta { objective, cohort, stratum, source, counts, .. } = *delta;
+        let EvidenceDelta {
+            objective,
+            cohort,
+            stratum,
+            source,
+            counts,
+            ..
+        } = *delta;
         if counts.is_zero() {
             return true;
         }
-        let key = CellKey { objective, cohort, stratum, source };
+        let key = CellKey {
+            objective,
+            cohort,
+            stratum,
+            source,
+        };
         let slot = match self.index.get(&key) {
             Some(&slot) => slot,
             None if self.index.len() >= max => return false,
             None => self.open(key),
         };
-        let Some(cell) = self.cells[slot as usize].as_mut() else { return false };
+        let Some(cell) = self.slots[slot as usize].as_mut() else {
+            return false;
+        };
         cell.blocks.add(bucket, counts);
         cell.last = cell.last.max(bucket);
         if !cell.dirty {
@@ -68,17 +82,23 @@ impl Cells {
     }
 
     pub(super) fn open(&mut self, key: CellKey) -> u32 {
-        let cell = Cell { key, stored_as: None, dirty: false, last: 0, blocks: Blocks::default() };
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                self.cells.push(None);
-                super::table::slot_number(self.cells.len() - 1)
-            }
+        let cell = Cell {
+            key,
+            stored_as: None,
+            dirty: false,
+            last: 0,
+            blocks: Blocks::default(),
         };
-        self.cells[slot as usize] = Some(cell);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            super::table::slot_number(self.slots.len() - 1)
+        });
+        self.slots[slot as usize] = Some(cell);
         self.index.insert(key, slot);
-        self.groups.entry((key.objective, key.cohort)).or_default().push(slot);
+        self.groups
+            .entry((key.objective, key.cohort))
+            .or_default()
+            .push(slot);
         self.unbound.push(slot);
         slot
     }
@@ -89,7 +109,7 @@ impl Cells {
 
     /// Forgets a cell; returns its number in the store.
     pub(super) fn close(&mut self, slot: u32) -> Option<SeriesRef> {
-        let cell = self.cells[slot as usize].take()?;
+        let cell = self.slots[slot as usize].take()?;
         self.index.remove(&cell.key);
         self.free.push(slot);
         let group = (cell.key.objective, cell.key.cohort);
@@ -110,10 +130,13 @@ impl Cells {
         from: Bucket,
         to: Bucket,
     ) -> Vec<EvidenceSum> {
-        let slots = self.groups.get(&(objective, cohort)).map_or(&[][..], Vec::as_slice);
+        let slots = self
+            .groups
+            .get(&(objective, cohort))
+            .map_or(&[][..], Vec::as_slice);
         slots
             .iter()
-            .filter_map(|&slot| self.cells[slot as usize].as_ref())
+            .filter_map(|&slot| self.slots[slot as usize].as_ref())
             .map(|cell| EvidenceSum {
                 stratum: cell.key.stratum,
                 source: cell.key.source,

@@ -17,6 +17,8 @@ use crate::time::UnixNanos;
 const WALK_TICKS: usize = 30;
 /// Series visited a tick at least.
 const MIN_SHARE: usize = 64;
+/// Time from the start of one walk to that of the next, in seconds, at least: a small installation folds no more often.
+const WALK_EVERY_SECS: u64 = 30;
 
 /// A chunk to write. Chunks hold absolute counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub struct Fold {
     pub chunks: Vec<ChunkRow>,
     /// States of series to write.
     pub states: Vec<(SeriesRef, SeriesState)>,
-    /// Set when a walk over all series has ended: number of the frame and ledger time at its start.
+    /// Set when a walk over all series has ended. Frames below the number are folded; the time is that of its start.
     pub walked: Option<(u64, UnixNanos)>,
 }
 
@@ -46,6 +48,7 @@ pub struct Fold {
 #[derive(Debug, Default)]
 pub(super) struct FoldState {
     began: Option<(u64, UnixNanos)>,
+    next_walk: UnixNanos,
     series: usize,
     cells: usize,
     /// The series and cells of the frame that is being written.
@@ -77,7 +80,9 @@ impl Ledger {
     }
 
     fn frame_series(&mut self, slot: u32, frame: &mut FrameBuilder) {
-        let Some(series) = self.series[slot as usize].as_mut().filter(|s| s.dirty) else { return };
+        let Some(series) = self.series[slot as usize].as_mut().filter(|s| s.dirty) else {
+            return;
+        };
         let Some(id) = series.stored_as else {
             // It has no number yet: its slots stay marked, and come with the first frame after it got one.
             self.dirty.push(slot);
@@ -89,7 +94,9 @@ impl Ledger {
     }
 
     fn frame_cell(&mut self, slot: u32, frame: &mut FrameBuilder) {
-        let Some(cell) = self.cells.cells[slot as usize].as_mut().filter(|c| c.dirty) else { return };
+        let Some(cell) = self.cells.slots[slot as usize].as_mut().filter(|c| c.dirty) else {
+            return;
+        };
         let Some(id) = cell.stored_as else {
             self.cells.dirty.push(slot);
             return;
@@ -100,27 +107,35 @@ impl Ledger {
 
     /// How many series and cells this tick should visit.
     pub fn fold_share(&self) -> usize {
-        (self.series.len() + self.cells.cells.len()).div_ceil(WALK_TICKS).max(MIN_SHARE)
+        (self.series.len() + self.cells.slots.len())
+            .div_ceil(WALK_TICKS)
+            .max(MIN_SHARE)
     }
 
-    /// Visits at most `limit` series and cells on the walk. `frame` is the number of the frame that this tick writes. A walk
-    /// ends with a visit; the next one begins with the next call.
-    pub fn fold(&mut self, now: UnixNanos, frame: u64, limit: usize, out: &mut Fold) {
+    /// Visits at most `limit` series and cells on the walk. Frames below `frames_before` have been drained, this tick's
+    /// included. A walk ends with a visit; the next one begins with a later call.
+    pub fn fold(&mut self, now: UnixNanos, frames_before: u64, limit: usize, out: &mut Fold) {
         self.reach(now);
-        let began = *self.fold.began.get_or_insert((frame, self.now));
+        let began = match self.fold.began {
+            Some(began) => began,
+            None if self.now < self.fold.next_walk => return,
+            None => (frames_before, self.now),
+        };
+        self.fold.began = Some(began);
         let (sealable, _) = self.allowed();
         for _ in 0..limit {
             if self.fold.series < self.series.len() {
                 let slot = slot_number(self.fold.series);
                 self.fold.series += 1;
                 self.fold_series(slot, sealable, out);
-            } else if self.fold.cells < self.cells.cells.len() {
+            } else if self.fold.cells < self.cells.slots.len() {
                 let slot = slot_number(self.fold.cells);
                 self.fold.cells += 1;
                 self.fold_cell(slot, out);
             }
-            if self.fold.series >= self.series.len() && self.fold.cells >= self.cells.cells.len() {
+            if self.fold.series >= self.series.len() && self.fold.cells >= self.cells.slots.len() {
                 out.walked = Some(began);
+                self.fold.next_walk = began.1.plus_secs(WALK_EVERY_SECS);
                 (self.fold.began, self.fold.series, self.fold.cells) = (None, 0, 0);
                 return;
             }
@@ -130,7 +145,9 @@ impl Ledger {
     fn fold_series(&mut self, slot: u32, sealable: Bucket, out: &mut Fold) {
         self.advance(slot);
         let phase = self.phase;
-        let Some(series) = self.series[slot as usize].as_mut() else { return };
+        let Some(series) = self.series[slot as usize].as_mut() else {
+            return;
+        };
         let Some(id) = series.stored_as else {
             self.stats.unstored_events += series.give_up_unsealed();
             return;
@@ -138,7 +155,9 @@ impl Ledger {
         // In this order: blocks leave only by what an earlier tick sealed and committed.
         series.drop_before(ring_floor(phase).min(series.extent.sealed));
         let before = out.chunks.len();
-        series.blocks.take_unfolded(|block| out.chunks.push(fine_row(id, Tier::Fine, block)));
+        series
+            .blocks
+            .take_unfolded(|block| out.chunks.push(fine_row(id, Tier::Fine, block)));
         let hours = sealable - sealable % HOUR;
         if hours > series.extent.sealed {
             seal(series, id, hours, out);
@@ -156,13 +175,22 @@ impl Ledger {
 
     fn fold_cell(&mut self, slot: u32, out: &mut Fold) {
         let floor = Window::new(EVIDENCE_SECS).edge(self.phase);
-        let Some(cell) = self.cells.cells[slot as usize].as_mut() else { return };
+        let Some(cell) = self.cells.slots[slot as usize].as_mut() else {
+            return;
+        };
         cell.blocks.drop_before(floor - floor % FIVE_MINUTES);
         if let Some(id) = cell.stored_as {
             let before = out.chunks.len();
-            cell.blocks.take_unfolded(|block| out.chunks.push(fine_row(id, Tier::Evidence, block)));
+            cell.blocks
+                .take_unfolded(|block| out.chunks.push(fine_row(id, Tier::Evidence, block)));
             if out.chunks.len() > before {
-                out.states.push((id, SeriesState { last: cell.last, ..SeriesState::default() }));
+                out.states.push((
+                    id,
+                    SeriesState {
+                        last: cell.last,
+                        ..SeriesState::default()
+                    },
+                ));
             }
         }
         if cell.blocks.is_empty() && !cell.dirty {
@@ -178,8 +206,16 @@ pub(super) fn ring_floor(phase: Phase) -> Bucket {
 }
 
 fn fine_row(series: SeriesRef, tier: Tier, block: &super::block::Block) -> ChunkRow {
-    let buckets = block.filled().map(|(at, counts)| (offset(at - block.start()), counts)).collect();
-    ChunkRow { tier, start_secs: start_secs(block.start()), series, chunk: Chunk { buckets } }
+    let buckets = block
+        .filled()
+        .map(|(at, counts)| (offset(at - block.start()), counts))
+        .collect();
+    ChunkRow {
+        tier,
+        start_secs: start_secs(block.start()),
+        series,
+        chunk: Chunk { buckets },
+    }
 }
 
 /// Writes the hours up to `until` as minutes, and for totals as five-minute buckets of their day.
@@ -194,10 +230,18 @@ fn seal(series: &mut Series, id: SeriesRef, until: Bucket, out: &mut Fold) {
 
 fn seal_tier(series: &Series, id: SeriesRef, tier: Tier, (from, until): (Bucket, Bucket), out: &mut Fold) {
     let mut open: Option<ChunkRow> = None;
-    let blocks = series.blocks.iter().filter(|b| b.start() >= from && b.start() < until);
+    let blocks = series
+        .blocks
+        .iter()
+        .filter(|b| b.start() >= from && b.start() < until);
     for (at, counts) in blocks.flat_map(super::block::Block::filled) {
         let start = tier.chunk_of(at);
-        let fresh = || ChunkRow { tier, start_secs: start_secs(start), series: id, chunk: Chunk::default() };
+        let fresh = || ChunkRow {
+            tier,
+            start_secs: start_secs(start),
+            series: id,
+            chunk: Chunk::default(),
+        };
         let row = match open.take() {
             Some(row) if row.start_secs == start_secs(start) => row,
             Some(row) => {

@@ -48,7 +48,12 @@ fn base_of(now: UnixNanos) -> Bucket {
 impl FrameBuilder {
     /// An empty frame at ledger time `now`.
     pub fn new(now: UnixNanos) -> Self {
-        Self { now, base: base_of(now), series: Part::default(), cells: Part::default() }
+        Self {
+            now,
+            base: base_of(now),
+            series: Part::default(),
+            cells: Part::default(),
+        }
     }
 
     /// Whether nothing changed.
@@ -64,7 +69,12 @@ impl FrameBuilder {
         slots: impl FnOnce(&mut dyn FnMut(Bucket, Counts)),
     ) {
         let part = &mut self.series;
-        for value in [u64::from(id.0), lifetime.good, lifetime.bad, u64::from(self.base.saturating_sub(last))] {
+        for value in [
+            u64::from(id.0),
+            lifetime.good,
+            lifetime.bad,
+            u64::from(self.base.saturating_sub(last)),
+        ] {
             varint::put(&mut part.bytes, value);
         }
         part.add(self.base, slots);
@@ -129,13 +139,24 @@ impl Frame {
         }
         let mut rest = body.strip_prefix(&[FRAME_VERSION])?;
         let rest = &mut rest;
-        let mut frame = Self { now: UnixNanos(varint::take(rest)?), ..Self::default() };
+        let mut frame = Self {
+            now: UnixNanos(varint::take(rest)?),
+            ..Self::default()
+        };
         let base = base_of(frame.now);
         for _ in 0..varint::take(rest)? {
             let id = SeriesRef(varint::take_u32(rest)?);
-            let lifetime = Counts { good: varint::take(rest)?, bad: varint::take(rest)? };
+            let lifetime = Counts {
+                good: varint::take(rest)?,
+                bad: varint::take(rest)?,
+            };
             let last = base.checked_sub(varint::take_u32(rest)?)?;
-            frame.series.push(FrameSeries { id, lifetime, last, slots: slots(rest, base)? });
+            frame.series.push(FrameSeries {
+                id,
+                lifetime,
+                last,
+                slots: slots(rest, base)?,
+            });
         }
         for _ in 0..varint::take(rest)? {
             let id = SeriesRef(varint::take_u32(rest)?);
@@ -150,7 +171,13 @@ fn slots(rest: &mut &[u8], base: Bucket) -> Option<Vec<(Bucket, Counts)>> {
     let mut slots = Vec::new();
     for _ in 0..count {
         let bucket = base.checked_sub(varint::take_u32(rest)?)?;
-        slots.push((bucket, Counts { good: varint::take(rest)?, bad: varint::take(rest)? }));
+        slots.push((
+            bucket,
+            Counts {
+                good: varint::take(rest)?,
+                bad: varint::take(rest)?,
+            },
+        ));
     }
     Some(slots)
 }
@@ -165,7 +192,9 @@ mod tests {
     fn row(good: u64, bad: u64) -> Vec<u8> {
         let mut builder = FrameBuilder::new(NOW);
         let counts = Counts { good, bad };
-        builder.series(SeriesRef(7), counts, 180_000_000, |each| each(179_999_999, counts));
+        builder.series(SeriesRef(7), counts, 180_000_000, |each| {
+            each(179_999_999, counts);
+        });
         builder.cell(SeriesRef(9), |each| each(180_000_000, counts));
         builder.finish()
     }

@@ -66,7 +66,10 @@ impl Chunk {
         let (mut buckets, mut expected) = (Vec::new(), 0u16);
         while !rest.is_empty() {
             let offset = expected.checked_add(u16::try_from(varint::take(&mut rest)?).ok()?)?;
-            let counts = Counts { good: varint::take(&mut rest)?, bad: varint::take(&mut rest)? };
+            let counts = Counts {
+                good: varint::take(&mut rest)?,
+                bad: varint::take(&mut rest)?,
+            };
             buckets.push((offset, counts));
             expected = offset.checked_add(1)?;
         }
@@ -154,8 +157,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn chunks() -> impl Strategy<Value = Chunk> {
-        proptest::collection::btree_map(0u16..300, (any::<u64>(), any::<u64>()), 0..60).prop_map(|map| Chunk {
-            buckets: map.into_iter().map(|(o, (good, bad))| (o, Counts { good, bad })).collect(),
+        proptest::collection::btree_map(0u16..300, (any::<u64>(), any::<u64>()), 0..60).prop_map(|map| {
+            Chunk {
+                buckets: map
+                    .into_iter()
+                    .map(|(o, (good, bad))| (o, Counts { good, bad }))
+                    .collect(),
+            }
         })
     }
 

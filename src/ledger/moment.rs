@@ -67,7 +67,11 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(secs: u64) -> Self {
-        Self { secs, buckets: bucket_of(secs), tier: tier_of_age(secs) }
+        Self {
+            secs,
+            buckets: bucket_of(secs),
+            tier: tier_of_age(secs),
+        }
     }
 
     /// Oldest bucket of the window at `phase`: rounded down to its tier, never up.
@@ -81,7 +85,7 @@ impl Window {
 pub(super) fn tier_of_age(secs: u64) -> Tier {
     match secs {
         0..=FINE_REACH_SECS => Tier::Fine,
-        ..=super::COHORT_REACH_SECS => Tier::Minutes,
+        7_201..=super::COHORT_REACH_SECS => Tier::Minutes,
         _ => Tier::Days,
     }
 }
@@ -138,13 +142,22 @@ impl Counts {
 
     /// What remains without `other`, which must be a part of it.
     pub(crate) fn without(self, other: Self) -> Self {
-        debug_assert!(self.good >= other.good && self.bad >= other.bad, "{other:?} is no part of {self:?}");
-        Self { good: self.good.saturating_sub(other.good), bad: self.bad.saturating_sub(other.bad) }
+        debug_assert!(
+            self.good >= other.good && self.bad >= other.bad,
+            "{other:?} is no part of {self:?}"
+        );
+        Self {
+            good: self.good.saturating_sub(other.good),
+            bad: self.bad.saturating_sub(other.bad),
+        }
     }
 
     /// The larger of each: absolute counts of one bucket only grow, so the larger is the newer.
     pub(crate) fn max(self, other: Self) -> Self {
-        Self { good: self.good.max(other.good), bad: self.bad.max(other.bad) }
+        Self {
+            good: self.good.max(other.good),
+            bad: self.bad.max(other.bad),
+        }
     }
 }
 

@@ -24,10 +24,14 @@ impl Ledger {
         let mut out = Vec::new();
         while out.len() < limit {
             if let Some(slot) = self.unbound.pop_front() {
-                let series = self.series[slot as usize].as_ref().filter(|s| s.stored_as.is_none());
+                let series = self.series[slot as usize]
+                    .as_ref()
+                    .filter(|s| s.stored_as.is_none());
                 out.extend(series.map(|s| Nameless::Series(s.objective, s.cohort)));
             } else if let Some(slot) = self.cells.unbound.pop() {
-                let cell = self.cells.cells[slot as usize].as_ref().filter(|c| c.stored_as.is_none());
+                let cell = self.cells.slots[slot as usize]
+                    .as_ref()
+                    .filter(|c| c.stored_as.is_none());
                 out.extend(cell.map(|c| Nameless::Cell(c.key)));
             } else {
                 break;
@@ -51,10 +55,13 @@ impl Ledger {
             }
             Nameless::Cell(key) => {
                 let slot = self.cells.find(&key)?;
-                let cell = self.cells.cells[slot as usize].as_mut()?;
+                let cell = self.cells.slots[slot as usize].as_mut()?;
                 cell.stored_as = Some(id);
                 self.bound.insert(id);
-                Some(SeriesState { last: cell.last, ..SeriesState::default() })
+                Some(SeriesState {
+                    last: cell.last,
+                    ..SeriesState::default()
+                })
             }
         }
     }
@@ -63,8 +70,12 @@ impl Ledger {
     pub fn unbind(&mut self, what: Nameless) -> Counts {
         match what {
             Nameless::Series(objective, cohort) => {
-                let Some(slot) = self.slot(objective, cohort) else { return Counts::ZERO };
-                let held = self.series[slot as usize].as_ref().map_or(Counts::ZERO, |s| s.lifetime);
+                let Some(slot) = self.slot(objective, cohort) else {
+                    return Counts::ZERO;
+                };
+                let held = self.series[slot as usize]
+                    .as_ref()
+                    .map_or(Counts::ZERO, |s| s.lifetime);
                 self.close(slot);
                 held
             }
@@ -78,7 +89,11 @@ impl Ledger {
 
     /// Whether a series that the store holds in `state` belongs in memory at ledger time.
     pub(crate) fn is_live(&self, objective: ObjectiveId, total: bool, state: &SeriesState) -> bool {
-        let reach = if total { self.longest_total_secs(objective) } else { 0 };
+        let reach = if total {
+            self.longest_total_secs(objective)
+        } else {
+            0
+        };
         self.now.secs_since(state.last_event()) < self.limits.idle_timeout_secs.max(reach)
     }
 
@@ -97,7 +112,9 @@ impl Ledger {
         if self.slot(objective, cohort).is_some() {
             return false;
         }
-        let Some(slot) = self.open(objective, cohort) else { return false };
+        let Some(slot) = self.open(objective, cohort) else {
+            return false;
+        };
         if let Some(series) = self.series[slot as usize].as_mut() {
             series.stored_as = Some(id);
         }
@@ -110,7 +127,7 @@ impl Ledger {
             return false;
         }
         let slot = self.cells.open(key);
-        if let Some(cell) = self.cells.cells[slot as usize].as_mut() {
+        if let Some(cell) = self.cells.slots[slot as usize].as_mut() {
             cell.stored_as = Some(id);
         }
         self.bound.insert(id)
@@ -127,7 +144,7 @@ impl Ledger {
             }
             Nameless::Cell(key) => {
                 let slot = self.cells.find(&key);
-                if let Some(cell) = slot.and_then(|slot| self.cells.cells[slot as usize].as_mut()) {
+                if let Some(cell) = slot.and_then(|slot| self.cells.slots[slot as usize].as_mut()) {
                     cell.blocks.raise(bucket, counts, folded);
                     cell.last = cell.last.max(bucket);
                 }
@@ -138,10 +155,18 @@ impl Ledger {
     /// Ends the restore of one series: its ring is filled, now its sums begin.
     pub(crate) fn restored_series(&mut self, objective: ObjectiveId, cohort: CohortId, state: SeriesState) {
         let floor = ring_floor(self.phase).min(state.sealed);
-        let Some(slot) = self.slot(objective, cohort) else { return };
-        let Some(series) = self.series[slot as usize].as_mut() else { return };
+        let Some(slot) = self.slot(objective, cohort) else {
+            return;
+        };
+        let Some(series) = self.series[slot as usize].as_mut() else {
+            return;
+        };
         series.blocks.drop_before(floor);
-        let extent = Extent { first: state.first, floor, sealed: state.sealed };
+        let extent = Extent {
+            first: state.first,
+            floor,
+            sealed: state.sealed,
+        };
         series.restored(extent, state.lifetime, state.last);
         self.advance(slot);
         self.mark(slot);
@@ -149,7 +174,13 @@ impl Ledger {
 }
 
 /// First bucket of a chunk as the store states it, and the buckets in it.
-pub(crate) fn fine_slots(start_secs: u64, chunk: &super::Chunk) -> impl Iterator<Item = (Bucket, Counts)> + '_ {
+pub(crate) fn fine_slots(
+    start_secs: u64,
+    chunk: &super::Chunk,
+) -> impl Iterator<Item = (Bucket, Counts)> + '_ {
     let start = super::moment::bucket_of(start_secs);
-    chunk.buckets.iter().map(move |&(offset, counts)| (start + Bucket::from(offset) * Tier::Fine.width(), counts))
+    chunk
+        .buckets
+        .iter()
+        .map(move |&(offset, counts)| (start + Bucket::from(offset) * Tier::Fine.width(), counts))
 }

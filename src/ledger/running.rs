@@ -28,7 +28,14 @@ impl Held {
     /// The chunk of `tier` that starts at `start`.
     pub(super) fn new(tier: Tier, start: Bucket, chunk: Option<&Chunk>) -> Self {
         let bytes = chunk.map(Chunk::encode).unwrap_or_default().into_boxed_slice();
-        Self { start, end: start + tier.span(), width: tier.width(), at: 1, expected: 0, bytes }
+        Self {
+            start,
+            end: start + tier.span(),
+            width: tier.width(),
+            at: 1,
+            expected: 0,
+            bytes,
+        }
     }
 
     /// Takes everything before `until` off the front.
@@ -36,9 +43,11 @@ impl Held {
         let mut sum = Counts::ZERO;
         while let Some(mut rest) = self.bytes.get(self.at as usize..).filter(|rest| !rest.is_empty()) {
             let before = rest.len();
-            let (Some(gap), Some(good), Some(bad)) =
-                (varint::take_u32(&mut rest), varint::take(&mut rest), varint::take(&mut rest))
-            else {
+            let (Some(gap), Some(good), Some(bad)) = (
+                varint::take_u32(&mut rest),
+                varint::take(&mut rest),
+                varint::take(&mut rest),
+            ) else {
                 break;
             };
             let offset = self.expected + gap;
@@ -90,7 +99,14 @@ pub(super) struct Running {
 impl Running {
     /// A window that starts at `from`, of a series whose events before it all have left.
     pub(super) fn new(window: Window, from: Bucket, left: Counts) -> Self {
-        Self { window, left, edge: from, whole: false, held: None, next: None }
+        Self {
+            window,
+            left,
+            edge: from,
+            whole: false,
+            held: None,
+            next: None,
+        }
     }
 
     /// First bucket of the sum.
@@ -135,7 +151,11 @@ impl Running {
         let target = self.window.edge(phase);
         let mut left = Counts::ZERO;
         // The ring holds whatever falls within two hours: before its floor a short window finds nothing.
-        let empty_until = if self.window.tier == Tier::Fine { extent.floor } else { extent.first };
+        let empty_until = if self.window.tier == Tier::Fine {
+            extent.floor
+        } else {
+            extent.first
+        };
         while self.edge < target {
             if self.edge < empty_until {
                 self.edge = empty_until.min(target);
@@ -143,7 +163,11 @@ impl Running {
                 left.add(blocks.sum(self.edge, target));
                 self.edge = target;
                 (self.held, self.next) = (None, None);
-            } else if let Some(held) = self.held.as_mut().filter(|h| h.start <= self.edge && self.edge < h.end) {
+            } else if let Some(held) = self
+                .held
+                .as_mut()
+                .filter(|h| h.start <= self.edge && self.edge < h.end)
+            {
                 let until = target.min(held.end);
                 left.add(held.take_until(until));
                 self.edge = until;
@@ -166,9 +190,11 @@ impl Running {
         if tier == Tier::Fine {
             return None;
         }
-        let stuck = || self.edge < extent.floor && self.held.is_none() && {
-            // The chunk that it waits for has left the window as a whole, and perhaps the store.
-            target >= tier.chunk_of(self.edge.max(extent.first)) + tier.span()
+        let stuck = || {
+            self.edge < extent.floor && self.held.is_none() && {
+                // The chunk that it waits for has left the window as a whole, and perhaps the store.
+                target >= tier.chunk_of(self.edge.max(extent.first)) + tier.span()
+            }
         };
         if self.whole || stuck() {
             return Some(Need::Whole(target.max(extent.first)));
@@ -213,6 +239,10 @@ impl Running {
 
     /// Bytes on the heap.
     pub(super) fn bytes(&self) -> usize {
-        self.held.iter().chain(&self.next).map(|held| size_of::<Held>() + held.bytes.len()).sum()
+        self.held
+            .iter()
+            .chain(&self.next)
+            .map(|held| size_of::<Held>() + held.bytes.len())
+            .sum()
     }
 }

@@ -12,6 +12,10 @@ const MAX_UNSEALED: Bucket = 6 * HOUR;
 
 /// See the module.
 #[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent flags: which lists it is in"
+)]
 pub(super) struct Series {
     pub(super) objective: ObjectiveId,
     pub(super) cohort: CohortId,
@@ -67,7 +71,11 @@ impl Series {
             needy: false,
             row_changed: true,
             stored_as: None,
-            extent: Extent { first, floor: first, sealed: first },
+            extent: Extent {
+                first,
+                floor: first,
+                sealed: first,
+            },
             phase,
             shortest: 0,
             lifetime: Counts::ZERO,
@@ -89,7 +97,11 @@ impl Series {
             let target = window.edge(self.phase);
             // Before its floor the ring has nothing for a window of two hours.
             let fine = window.tier == Tier::Fine;
-            let from = if fine { target } else { target.max(self.extent.floor.min(self.phase.end())) };
+            let from = if fine {
+                target
+            } else {
+                target.max(self.extent.floor.min(self.phase.end()))
+            };
             let sum = self.blocks.sum(from, self.phase.end());
             let mut running = Running::new(window, from, self.entered.without(sum));
             if from > target && self.extent.first < from {
@@ -104,9 +116,16 @@ impl Series {
                 None => fresh(secs),
             })
             .collect();
-        self.shortest = self.windows.iter().map(|r| r.window.buckets).min().unwrap_or(Bucket::MAX / 4);
+        self.shortest = self
+            .windows
+            .iter()
+            .map(|r| r.window.buckets)
+            .min()
+            .unwrap_or(Bucket::MAX / 4);
         if self.stored_as.is_some() {
-            self.windows.iter_mut().for_each(|r| r.reach_back(self.phase, self.extent.first));
+            self.windows
+                .iter_mut()
+                .for_each(|r| r.reach_back(self.phase, self.extent.first));
         }
     }
 
@@ -120,7 +139,9 @@ impl Series {
         if bucket < end {
             self.entered.add(counts);
             if bucket + self.shortest < end {
-                self.windows.iter_mut().for_each(|r| r.absorb_late(bucket, counts));
+                self.windows
+                    .iter_mut()
+                    .for_each(|r| r.absorb_late(bucket, counts));
             }
         }
     }
@@ -149,22 +170,27 @@ impl Series {
     /// What its windows need from the store.
     pub(super) fn needs(&self, lead: Bucket) -> impl Iterator<Item = (u64, Need)> + '_ {
         let bound = self.stored_as.is_some();
-        self.windows
-            .iter()
-            .filter(move |_| bound)
-            .filter_map(move |r| r.need(self.phase, self.extent, lead).map(|need| (r.window.secs, need)))
+        self.windows.iter().filter(move |_| bound).filter_map(move |r| {
+            r.need(self.phase, self.extent, lead)
+                .map(|need| (r.window.secs, need))
+        })
     }
 
     /// The store's number for it is known. `past` is what the store holds of it from before: first bucket and lifetime.
     pub(super) fn bind(&mut self, stored_as: SeriesRef, past: Option<(Bucket, Counts)>) {
         self.stored_as = Some(stored_as);
         match past {
-            None => self.windows.iter_mut().for_each(|r| r.reach_back(self.phase, self.extent.first)),
+            None => self
+                .windows
+                .iter_mut()
+                .for_each(|r| r.reach_back(self.phase, self.extent.first)),
             Some((first, lifetime)) => {
                 self.extent.first = self.extent.first.min(first);
                 self.lifetime.add(lifetime);
                 self.entered.add(lifetime);
-                self.windows.iter_mut().for_each(|r| r.bind_past(self.phase, lifetime));
+                self.windows
+                    .iter_mut()
+                    .for_each(|r| r.bind_past(self.phase, lifetime));
             }
         }
     }
@@ -182,14 +208,23 @@ impl Series {
     /// Hands a chunk to a window.
     pub(super) fn supply(&mut self, window_secs: u64, start: Bucket, chunk: Option<&super::Chunk>) -> bool {
         let (blocks, extent, phase) = (&self.blocks, self.extent, self.phase);
-        self.windows.iter_mut().filter(|r| r.window.secs == window_secs).fold(false, |changed, running| {
-            running.supply(start, chunk);
-            running.advance(phase, blocks, extent) || changed
-        })
+        self.windows
+            .iter_mut()
+            .filter(|r| r.window.secs == window_secs)
+            .fold(false, |changed, running| {
+                running.supply(start, chunk);
+                running.advance(phase, blocks, extent) || changed
+            })
     }
 
     /// Hands a window what the store holds from `from` to the ring, which then began at `floor`.
-    pub(super) fn supply_whole(&mut self, window_secs: u64, from: Bucket, floor: Bucket, stored: Counts) -> bool {
+    pub(super) fn supply_whole(
+        &mut self,
+        window_secs: u64,
+        from: Bucket,
+        floor: Bucket,
+        stored: Counts,
+    ) -> bool {
         if floor != self.extent.floor {
             return false;
         }
@@ -213,7 +248,9 @@ impl Series {
 
     /// Gives up blocks that no store took for too long; how many events that were.
     pub(super) fn give_up_unsealed(&mut self) -> u64 {
-        let Some(first) = self.blocks.first_start() else { return 0 };
+        let Some(first) = self.blocks.first_start() else {
+            return 0;
+        };
         let limit = self.phase.end().saturating_sub(MAX_UNSEALED);
         let limit = limit - limit % HOUR;
         if first >= limit || self.extent.sealed >= limit {
@@ -258,6 +295,10 @@ impl Series {
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.blocks.bytes()
-            + self.windows.iter().map(|r| size_of::<Running>() + r.bytes()).sum::<usize>()
+            + self
+                .windows
+                .iter()
+                .map(|r| size_of::<Running>() + r.bytes())
+                .sum::<usize>()
     }
 }

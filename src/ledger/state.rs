@@ -40,7 +40,10 @@ impl SeriesState {
             first: varint::take_u32(rest)?,
             last: varint::take_u32(rest)?,
             sealed: varint::take_u32(rest)?,
-            lifetime: Counts { good: varint::take(rest)?, bad: varint::take(rest)? },
+            lifetime: Counts {
+                good: varint::take(rest)?,
+                bad: varint::take(rest)?,
+            },
         })
     }
 

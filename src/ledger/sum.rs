@@ -42,7 +42,11 @@ impl Ledger {
         let t = t.min(self.now);
         let far = t.minus_secs(window_secs);
         let age_secs = (self.now.0 - far.0).div_ceil(NANOS_PER_SEC);
-        let kept_secs = if series.total { TOTAL_REACH_SECS } else { COHORT_REACH_SECS };
+        let kept_secs = if series.total {
+            TOTAL_REACH_SECS
+        } else {
+            COHORT_REACH_SECS
+        };
         if age_secs > kept_secs {
             return Err(SumError::OutOfReach { from: far, kept_secs });
         }
@@ -55,7 +59,12 @@ impl Ledger {
         }
         let end = self.near_edge(t);
         let counts = sum_between(series, from, end, far_tier, history)?;
-        Ok(WindowSum { window_secs, from: start_of(from), to: start_of(end).min(self.now), counts })
+        Ok(WindowSum {
+            window_secs,
+            from: start_of(from),
+            to: start_of(end).min(self.now),
+            counts,
+        })
     }
 
     /// First bucket after the newest one of a window that ends at `t`.
@@ -79,7 +88,9 @@ fn sum_between(
     let extent = series.extent;
     let mut sum = series.blocks.sum(from.max(extent.floor), end);
     let (from, stored_end) = (from.max(extent.first), extent.floor.min(end));
-    let Some(id) = series.stored_as.filter(|_| from < stored_end) else { return Ok(sum) };
+    let Some(id) = series.stored_as.filter(|_| from < stored_end) else {
+        return Ok(sum);
+    };
     let mut minutes_from = from;
     if far_tier == Tier::Days {
         minutes_from = (stored_end - stored_end % Tier::Days.width()).max(from);

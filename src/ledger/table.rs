@@ -9,8 +9,8 @@ use super::fold::FoldState;
 use super::moment::{Bucket, Phase, bucket_of};
 use super::series::{Advanced, Series};
 use super::{
-    Counts, EvidenceDelta, EvidenceSum, FUTURE_SECS, LATE_SECS, LedgerLimits, SeriesDelta, SeriesRef, SeriesView,
-    WindowPlan,
+    Counts, EvidenceDelta, EvidenceSum, FUTURE_SECS, LATE_SECS, LedgerLimits, SeriesDelta, SeriesRef,
+    SeriesView, WindowPlan,
 };
 use crate::cohort::{CohortId, ObjectiveId};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
@@ -77,7 +77,10 @@ pub struct Ledger {
 impl Ledger {
     /// An empty ledger. A cohort stays at least three hours, so that what returns has nothing left in the ring.
     pub fn new(limits: LedgerLimits, default_plan: WindowPlan, kinds: Arc<dyn Kinds>) -> Self {
-        let limits = LedgerLimits { idle_timeout_secs: limits.idle_timeout_secs.max(10_800), ..limits };
+        let limits = LedgerLimits {
+            idle_timeout_secs: limits.idle_timeout_secs.max(10_800),
+            ..limits
+        };
         Self {
             limits,
             default_plan,
@@ -108,8 +111,14 @@ impl Ledger {
     /// are completed from the store within the next ticks.
     pub fn set_plan(&mut self, objective: ObjectiveId, plan: WindowPlan) {
         for slot in 0..self.series.len() {
-            let Some(series) = self.series[slot].as_mut().filter(|s| s.objective == objective) else { continue };
-            series.set_windows(if series.total { plan.totals() } else { plan.cohorts() });
+            let Some(series) = self.series[slot].as_mut().filter(|s| s.objective == objective) else {
+                continue;
+            };
+            series.set_windows(if series.total {
+                plan.totals()
+            } else {
+                plan.cohorts()
+            });
             let slot = slot_number(slot);
             self.advance(slot);
             self.mark(slot);
@@ -156,17 +165,24 @@ impl Ledger {
     /// Evidence of one cohort over the last `window_secs` (at most 30 min), a row a cell.
     pub fn evidence(&self, objective: ObjectiveId, cohort: CohortId, window_secs: u64) -> Vec<EvidenceSum> {
         let window = super::moment::Window::new(window_secs.min(super::EVIDENCE_SECS));
-        self.cells.sums(objective, cohort, window.edge(self.phase), self.phase.end())
+        self.cells
+            .sums(objective, cohort, window.edge(self.phase), self.phase.end())
     }
 
     /// What it holds.
     pub fn stats(&self) -> LedgerStats {
-        LedgerStats { series: self.index.len(), evidence_cells: self.cells.len(), ..self.stats }
+        LedgerStats {
+            series: self.index.len(),
+            evidence_cells: self.cells.len(),
+            ..self.stats
+        }
     }
 
     /// Memory of one series, in bytes.
     pub fn series_bytes(&self, objective: ObjectiveId, cohort: CohortId) -> Option<usize> {
-        self.series[self.slot(objective, cohort)? as usize].as_ref().map(Series::bytes)
+        self.series[self.slot(objective, cohort)? as usize]
+            .as_ref()
+            .map(Series::bytes)
     }
 
     /// Moves ledger time on. A step back is ignored.
@@ -188,7 +204,10 @@ impl Ledger {
     /// The buckets that may still receive events.
     pub(super) fn allowed(&self) -> (Bucket, Bucket) {
         let now = self.now.secs();
-        (bucket_of(now.saturating_sub(LATE_SECS)), bucket_of(now.saturating_add(FUTURE_SECS)))
+        (
+            bucket_of(now.saturating_sub(LATE_SECS)),
+            bucket_of(now.saturating_add(FUTURE_SECS)),
+        )
     }
 
     /// The bucket that an event counts in: its own, or that of its arrival.
@@ -204,11 +223,15 @@ impl Ledger {
 
     #[inline]
     fn count(&mut self, slot: u32, bucket: Bucket, counts: Counts) {
-        let stands = self.series[slot as usize].as_ref().is_some_and(|s| s.stands_at(self.phase));
+        let stands = self.series[slot as usize]
+            .as_ref()
+            .is_some_and(|s| s.stands_at(self.phase));
         if !stands {
             self.advance(slot);
         }
-        let Some(series) = self.series[slot as usize].as_mut() else { return };
+        let Some(series) = self.series[slot as usize].as_mut() else {
+            return;
+        };
         series.absorb(bucket, counts);
         if !series.marked {
             series.marked = true;
@@ -236,16 +259,11 @@ impl Ledger {
         let windows = if total { plan.totals() } else { plan.cohorts() };
         let (oldest, _) = self.allowed();
         let series = Series::new((objective, cohort), total, windows, self.phase, oldest);
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.series[slot as usize] = Some(series);
-                slot
-            }
-            None => {
-                self.series.push(Some(series));
-                slot_number(self.series.len() - 1)
-            }
-        };
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.series.push(None);
+            slot_number(self.series.len() - 1)
+        });
+        self.series[slot as usize] = Some(series);
         self.index.insert((objective, cohort), slot);
         *self.cohorts.entry(cohort).or_default() += 1;
         self.unbound.push_back(slot);
@@ -273,7 +291,9 @@ impl Ledger {
 
     /// Brings one series to ledger time.
     pub(super) fn advance(&mut self, slot: u32) -> Advanced {
-        let Some(series) = self.series[slot as usize].as_mut() else { return Advanced::default() };
+        let Some(series) = self.series[slot as usize].as_mut() else {
+            return Advanced::default();
+        };
         let advanced = series.advance(self.phase, lead(slot));
         if advanced.needy && !series.needy {
             series.needy = true;

@@ -1,6 +1,7 @@
 //! Numbers as little-endian base-128 varints, as protobuf writes them: most counts take one or two bytes.
 
 /// Appends `value`.
+#[allow(clippy::cast_possible_truncation, reason = "seven bits at a time, on purpose")]
 pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
@@ -41,7 +42,9 @@ mod tests {
         #[test]
         fn what_is_put_is_taken(values in proptest::collection::vec(any::<u64>(), 0..20)) {
             let mut bytes = Vec::new();
-            values.iter().for_each(|&v| put(&mut bytes, v));
+            for &value in &values {
+                put(&mut bytes, value);
+            }
             let mut rest = bytes.as_slice();
             for &v in &values {
                 prop_assert_eq!(take(&mut rest), Some(v));

@@ -51,19 +51,31 @@ impl Want {
 
 /// Answers all of `wants`; many wide ones share one pass over their tier.
 pub fn resolve(wants: Vec<Want>, history: &dyn History) -> Result<Vec<Supply>, HistoryError> {
-    let reads = wants.iter().filter(|w| matches!(w.need, Need::Whole(_))).map(Want::reads).fold(0u32, u32::saturating_add);
-    let (wide, single): (Vec<Want>, Vec<Want>) =
-        wants.into_iter().partition(|w| reads >= SCAN_FROM_READS && matches!(w.need, Need::Whole(_)));
+    let reads = wants
+        .iter()
+        .filter(|w| matches!(w.need, Need::Whole(_)))
+        .map(Want::reads)
+        .fold(0u32, u32::saturating_add);
+    let (wide, single): (Vec<Want>, Vec<Want>) = wants
+        .into_iter()
+        .partition(|w| reads >= SCAN_FROM_READS && matches!(w.need, Need::Whole(_)));
     let mut supplies = Vec::with_capacity(wide.len() + single.len());
     for want in single {
         let answer = match want.need {
             Need::Chunk(start) => Answer::Chunk(history.chunk(want.tier, start_secs(start), want.series)?),
-            Need::Whole(from) => Answer::Whole(stored_sum(history, want.series, want.tier, from, want.floor)?),
+            Need::Whole(from) => {
+                Answer::Whole(stored_sum(history, want.series, want.tier, from, want.floor)?)
+            }
         };
         supplies.push(Supply { want, answer });
     }
     for tier in [Tier::Minutes, Tier::Days] {
-        scan(wide.iter().filter(|w| w.tier == tier).copied().collect(), tier, history, &mut supplies)?;
+        scan(
+            wide.iter().filter(|w| w.tier == tier).copied().collect(),
+            tier,
+            history,
+            &mut supplies,
+        )?;
     }
     Ok(supplies)
 }
@@ -77,19 +89,32 @@ fn scan(
     let from_of = |want: &Want| match want.need {
         Need::Whole(from) | Need::Chunk(from) => from,
     };
-    let Some(from) = wants.iter().map(from_of).min() else { return Ok(()) };
+    let Some(from) = wants.iter().map(from_of).min() else {
+        return Ok(());
+    };
     let to = wants.iter().map(|w| w.floor).max().unwrap_or(from);
     let mut by_series: HashMap<SeriesRef, Vec<(Want, Counts)>> = HashMap::new();
     for want in wants {
-        by_series.entry(want.series).or_default().push((want, Counts::ZERO));
+        by_series
+            .entry(want.series)
+            .or_default()
+            .push((want, Counts::ZERO));
     }
-    history.scan(tier, start_secs(tier.chunk_of(from)), start_secs(to), &mut |at, series, chunk| {
-        for (want, sum) in by_series.get_mut(&series).into_iter().flatten() {
-            sum.add(chunk.sum(tier, start_bucket(at), from_of(want), want.floor));
-        }
-    })?;
+    history.scan(
+        tier,
+        start_secs(tier.chunk_of(from)),
+        start_secs(to),
+        &mut |at, series, chunk| {
+            for (want, sum) in by_series.get_mut(&series).into_iter().flatten() {
+                sum.add(chunk.sum(tier, start_bucket(at), from_of(want), want.floor));
+            }
+        },
+    )?;
     let answered = by_series.into_values().flatten();
-    supplies.extend(answered.map(|(want, sum)| Supply { want, answer: Answer::Whole(sum) }));
+    supplies.extend(answered.map(|(want, sum)| Supply {
+        want,
+        answer: Answer::Whole(sum),
+    }));
     Ok(())
 }
 
@@ -100,13 +125,23 @@ impl Ledger {
         let mut wants = Vec::new();
         for _ in 0..limit {
             let Some(slot) = self.needy.pop_front() else { break };
-            let Some(series) = self.series[slot as usize].as_mut().filter(|s| s.needy) else { continue };
+            let Some(series) = self.series[slot as usize].as_mut().filter(|s| s.needy) else {
+                continue;
+            };
             series.needy = false;
             let (objective, cohort, floor) = (series.objective, series.cohort, series.extent.floor);
             let Some(id) = series.stored_as else { continue };
             wants.extend(series.needs(lead(slot)).map(|(window_secs, need)| {
                 let tier = super::moment::tier_of_age(window_secs);
-                Want { objective, cohort, series: id, window_secs, tier, need, floor }
+                Want {
+                    objective,
+                    cohort,
+                    series: id,
+                    window_secs,
+                    tier,
+                    need,
+                    floor,
+                }
             }));
         }
         wants
@@ -115,9 +150,13 @@ impl Ledger {
     /// Takes answers.
     pub fn supply(&mut self, supplies: Vec<Supply>) {
         for Supply { want, answer } in supplies {
-            let Some(slot) = self.slot(want.objective, want.cohort) else { continue };
+            let Some(slot) = self.slot(want.objective, want.cohort) else {
+                continue;
+            };
             self.advance(slot);
-            let Some(series) = self.series[slot as usize].as_mut() else { continue };
+            let Some(series) = self.series[slot as usize].as_mut() else {
+                continue;
+            };
             let changed = match (answer, want.need) {
                 (Answer::Chunk(chunk), Need::Chunk(start)) => {
                     series.supply(want.window_secs, start, chunk.as_ref())

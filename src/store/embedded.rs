@@ -36,7 +36,9 @@ type OpenDatabase = Box<dyn Fn(&Builder) -> Result<Database, DatabaseError> + Se
 
 impl fmt::Debug for RedbStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedbStore").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("RedbStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -44,14 +46,21 @@ impl RedbStore {
     /// Opens (or makes) the file in `directory`. A damaged file is an error here; [`super::open_embedded`] sets it aside.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE_NAME);
-        let cannot = |reason: std::io::Error| StoreError::Open { path: path.clone(), reason: reason.to_string() };
+        let cannot = |reason: std::io::Error| StoreError::Open {
+            path: path.clone(),
+            reason: reason.to_string(),
+        };
         std::fs::create_dir_all(directory).map_err(cannot)?;
         let file = path.clone();
         Self::with(path, Box::new(move |builder| builder.create(&file)))
     }
 
     pub(super) fn with(path: PathBuf, open: OpenDatabase) -> Result<Self, StoreError> {
-        let store = Self { path, open, database: Mutex::new(None) };
+        let store = Self {
+            path,
+            open,
+            database: Mutex::new(None),
+        };
         store.guarded(|database| store.prepare(database))?;
         Ok(store)
     }
@@ -68,7 +77,11 @@ impl RedbStore {
                 }
                 Some(found) if found > u64::from(FORMAT) => {
                     let found = u32::try_from(found).unwrap_or(u32::MAX);
-                    return Err(StoreError::Newer { path: self.path.clone(), found, supported: FORMAT });
+                    return Err(StoreError::Newer {
+                        path: self.path.clone(),
+                        found,
+                        supported: FORMAT,
+                    });
                 }
                 Some(_) => {}
             }
@@ -89,43 +102,61 @@ impl RedbStore {
             let open = self.opened(&mut database)?;
             work(open)
         }));
-        let outcome = outcome.unwrap_or_else(|panic| Err(StoreError::Corrupt { reason: panic_words(&panic) }));
-        if matches!(outcome, Err(StoreError::Io { .. } | StoreError::DiskFull { .. })) {
-            // Closing may touch the same disk; what goes wrong then is found by the repair of the next opening.
-            let closing = catch_unwind(AssertUnwindSafe(|| drop(database.take())));
-            if closing.is_err() {
-                tracing::warn!(path = %self.path.display(), "closing the store after an error failed");
-            }
+        let outcome = outcome.unwrap_or_else(|panic| {
+            Err(StoreError::Corrupt {
+                reason: panic_words(&panic),
+            })
+        });
+        let broken = matches!(
+            outcome,
+            Err(StoreError::Io { .. } | StoreError::DiskFull { .. } | StoreError::Corrupt { .. })
+        );
+        if broken {
+            close(database.take(), &self.path);
         }
         outcome
     }
 
-    fn opened<'d>(&self, database: &'d mut MutexGuard<'_, Option<Database>>) -> Result<&'d Database, StoreError> {
+    fn opened<'d>(
+        &self,
+        database: &'d mut MutexGuard<'_, Option<Database>>,
+    ) -> Result<&'d Database, StoreError> {
         if database.is_none() {
             let mut builder = Builder::new();
             builder.set_cache_size(CACHE_BYTES);
             **database = Some((self.open)(&builder).map_err(|error| self.not_opened(error))?);
         }
-        database.as_ref().ok_or_else(|| StoreError::Io { reason: "the store is closed".to_owned() })
+        database.as_ref().ok_or_else(|| StoreError::Io {
+            reason: "the store is closed".to_owned(),
+        })
     }
 
     fn not_opened(&self, error: DatabaseError) -> StoreError {
         let path = self.path.clone();
         match error {
-            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => StoreError::InUse { path },
+            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+                StoreError::InUse { path }
+            }
             DatabaseError::Storage(StorageError::Io(error))
                 if error.kind() != std::io::ErrorKind::InvalidData
                     && error.kind() != std::io::ErrorKind::UnexpectedEof =>
             {
                 match failed(StorageError::Io(error)) {
                     full @ StoreError::DiskFull { .. } => full,
-                    other => StoreError::Open { path, reason: other.to_string() },
+                    other => StoreError::Open {
+                        path,
+                        reason: other.to_string(),
+                    },
                 }
             }
-            DatabaseError::UpgradeRequired(found) => {
-                StoreError::Newer { path, found: u32::from(found), supported: FORMAT }
-            }
-            error => StoreError::Corrupt { reason: error.to_string() },
+            DatabaseError::UpgradeRequired(found) => StoreError::Newer {
+                path,
+                found: u32::from(found),
+                supported: FORMAT,
+            },
+            error => StoreError::Corrupt {
+                reason: error.to_string(),
+            },
         }
     }
 
@@ -133,30 +164,54 @@ impl RedbStore {
     pub fn check_integrity(&self) -> Result<bool, StoreError> {
         let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         match database.as_mut() {
-            Some(database) => {
-                database.check_integrity().map_err(|e| StoreError::Corrupt { reason: e.to_string() })
-            }
+            Some(database) => database.check_integrity().map_err(|e| StoreError::Corrupt {
+                reason: e.to_string(),
+            }),
             None => Ok(false),
         }
     }
 }
 
+/// Closing touches the same disk and the same pages; what goes wrong then is found by the next opening.
+fn close(database: Option<Database>, path: &Path) {
+    if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+        tracing::warn!(path = %path.display(), "closing the store failed");
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        let database = self.database.get_mut().unwrap_or_else(PoisonError::into_inner);
+        close(database.take(), &self.path);
+    }
+}
+
 fn panic_words(panic: &Box<dyn std::any::Any + Send>) -> String {
-    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("the storage engine gave up: {}", words.unwrap_or("no reason given"))
+    let words = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    format!(
+        "the storage engine gave up: {}",
+        words.unwrap_or("no reason given")
+    )
 }
 
 /// Any error of redb as ours.
 fn failed(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
-        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-            StoreError::DiskFull { reason: error.to_string() }
-        }
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => StoreError::DiskFull {
+            reason: error.to_string(),
+        },
         redb::Error::Corrupted(reason) => StoreError::Corrupt { reason },
         error @ (redb::Error::TableTypeMismatch { .. } | redb::Error::TypeDefinitionChanged { .. }) => {
-            StoreError::Corrupt { reason: error.to_string() }
+            StoreError::Corrupt {
+                reason: error.to_string(),
+            }
         }
-        error => StoreError::Io { reason: error.to_string() },
+        error => StoreError::Io {
+            reason: error.to_string(),
+        },
     }
 }
 
@@ -169,12 +224,17 @@ fn begin(database: &Database) -> Result<WriteTransaction, StoreError> {
 }
 
 fn decoded(bytes: &[u8]) -> Result<Chunk, StoreError> {
-    Chunk::decode(bytes).ok_or_else(|| StoreError::Corrupt { reason: "a chunk cannot be read".to_owned() })
+    Chunk::decode(bytes).ok_or_else(|| StoreError::Corrupt {
+        reason: "a chunk cannot be read".to_owned(),
+    })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "reads as a conversion in map_err")]
 fn as_history(error: StoreError) -> HistoryError {
-    HistoryError { damaged: error.is_damage(), reason: error.to_string() }
+    HistoryError {
+        damaged: error.is_damage(),
+        reason: error.to_string(),
+    }
 }
 
 impl History for RedbStore {
@@ -238,7 +298,12 @@ impl Journal for RedbStore {
 
 /// Writes one row, dated by the last commit, and keeps the journal below its cap.
 fn put_journal(write: &WriteTransaction, id: &str, value: &[u8]) -> Result<(), StoreError> {
-    let now = write.open_table(META).map_err(failed)?.get("now").map_err(failed)?.map_or(0, |v| v.value());
+    let now = write
+        .open_table(META)
+        .map_err(failed)?
+        .get("now")
+        .map_err(failed)?
+        .map_or(0, |v| v.value());
     let mut journal = write.open_table(JOURNAL).map_err(failed)?;
     journal.insert(id, (now, value)).map_err(failed)?;
     if journal.len().map_err(failed)? > JOURNAL_ROWS as u64 {
@@ -264,7 +329,10 @@ impl Store for RedbStore {
             let meta = read.open_table(META).map_err(failed)?;
             let value = |key: &str| meta.get(key).map_err(failed).map(|v| v.map_or(0, |v| v.value()));
             let next_series = u32::try_from(value("next_series")?).unwrap_or(u32::MAX);
-            Ok(Meta { now: UnixNanos(value("now")?), next_series })
+            Ok(Meta {
+                now: UnixNanos(value("now")?),
+                next_series,
+            })
         })
     }
 
@@ -284,11 +352,20 @@ impl Store for RedbStore {
         self.guarded(|database| {
             let read = database.begin_read().map_err(failed)?;
             let ids = read.open_table(IDS).map_err(failed)?;
-            let Some(id) = ids.get(name).map_err(failed)?.map(|id| id.value()) else { return Ok(None) };
+            let Some(id) = ids.get(name).map_err(failed)?.map(|id| id.value()) else {
+                return Ok(None);
+            };
             let states = read.open_table(STATES).map_err(failed)?;
             let state = states.get(id).map_err(failed)?;
-            let state = state.map(|s| state_of(s.value())).transpose()?.unwrap_or_default();
-            Ok(Some(NameRow { id: SeriesRef(id), name: name.to_vec(), state }))
+            let state = state
+                .map(|s| state_of(s.value()))
+                .transpose()?
+                .unwrap_or_default();
+            Ok(Some(NameRow {
+                id: SeriesRef(id),
+                name: name.to_vec(),
+                state,
+            }))
         })
     }
 
@@ -301,8 +378,15 @@ impl Store for RedbStore {
             for row in names.range(from.0..).map_err(failed)?.take(limit) {
                 let (id, name) = row.map_err(failed)?;
                 let state = states.get(id.value()).map_err(failed)?;
-                let state = state.map(|s| state_of(s.value())).transpose()?.unwrap_or_default();
-                rows.push(NameRow { id: SeriesRef(id.value()), name: name.value().to_vec(), state });
+                let state = state
+                    .map(|s| state_of(s.value()))
+                    .transpose()?
+                    .unwrap_or_default();
+                rows.push(NameRow {
+                    id: SeriesRef(id.value()),
+                    name: name.value().to_vec(),
+                    state,
+                });
             }
             Ok(rows)
         })
@@ -322,15 +406,20 @@ impl Store for RedbStore {
 }
 
 fn state_of(bytes: &[u8]) -> Result<SeriesState, StoreError> {
-    SeriesState::decode(bytes)
-        .ok_or_else(|| StoreError::Corrupt { reason: "a series' state cannot be read".to_owned() })
+    SeriesState::decode(bytes).ok_or_else(|| StoreError::Corrupt {
+        reason: "a series' state cannot be read".to_owned(),
+    })
 }
 
 /// Returns the ledger time of the commit before.
 fn write_meta(write: &WriteTransaction, commit: &Commit) -> Result<UnixNanos, StoreError> {
     let mut meta = write.open_table(META).map_err(failed)?;
-    meta.insert("next_series", u64::from(commit.next_series)).map_err(failed)?;
-    let before = meta.insert("now", commit.now.0).map_err(failed)?.map_or(0, |before| before.value());
+    meta.insert("next_series", u64::from(commit.next_series))
+        .map_err(failed)?;
+    let before = meta
+        .insert("now", commit.now.0)
+        .map_err(failed)?
+        .map_or(0, |before| before.value());
     Ok(UnixNanos(before))
 }
 
@@ -359,7 +448,11 @@ fn write_chunks(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreEr
     for row in &commit.fold.chunks {
         let key = chunk_key(row.tier, row.start_secs, row.series);
         let bytes = if row.tier == Tier::Days {
-            let old = chunks.get(&key).map_err(failed)?.map(|old| decoded(old.value())).transpose()?;
+            let old = chunks
+                .get(&key)
+                .map_err(failed)?
+                .map(|old| decoded(old.value()))
+                .transpose()?;
             let mut day = old.unwrap_or_default();
             day.merge(&row.chunk);
             day.encode()
@@ -369,8 +462,15 @@ fn write_chunks(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreEr
         chunks.insert(&key, bytes.as_slice()).map_err(failed)?;
     }
     for &(tier, before_secs) in &commit.expire {
-        let (from, to) = (chunk_key(tier, 0, SeriesRef(0)), chunk_key(tier, before_secs, SeriesRef(0)));
-        for gone in chunks.extract_from_if::<&[u8; 13], _>(&from..&to, |_, _| true).map_err(failed)?.take(EXPIRE_ROWS) {
+        let (from, to) = (
+            chunk_key(tier, 0, SeriesRef(0)),
+            chunk_key(tier, before_secs, SeriesRef(0)),
+        );
+        for gone in chunks
+            .extract_from_if::<&[u8; 13], _>(&from..&to, |_, _| true)
+            .map_err(failed)?
+            .take(EXPIRE_ROWS)
+        {
             gone.map_err(failed)?;
         }
     }
@@ -382,7 +482,9 @@ fn write_frames(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreEr
     if let Some((number, bytes)) = &commit.frame {
         frames.insert(number, bytes.as_slice()).map_err(failed)?;
     }
-    frames.retain_in(..commit.frames_before, |_, _| false).map_err(failed)
+    frames
+        .retain_in(..commit.frames_before, |_, _| false)
+        .map_err(failed)
 }
 
 fn write_journal(write: &WriteTransaction, commit: &Commit, before: UnixNanos) -> Result<(), StoreError> {

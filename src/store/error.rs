@@ -10,8 +10,14 @@ use thiserror::Error;
 pub enum StoreError {
     #[error("the store {path} is in use by another process; stop it, or set another file_storage.directory")]
     InUse { path: PathBuf },
-    #[error("the store {path} has format {found}, newer than {supported}: run the burngate that wrote it, or a newer one")]
-    Newer { path: PathBuf, found: u32, supported: u32 },
+    #[error(
+        "the store {path} has format {found}, newer than {supported}: run the burngate that wrote it, or a newer one"
+    )]
+    Newer {
+        path: PathBuf,
+        found: u32,
+        supported: u32,
+    },
     #[error("the store {path} cannot be opened: {reason}")]
     Open { path: PathBuf, reason: String },
     #[error("the disk of the store is full ({reason}): free some space; nothing of this write was kept")]
@@ -27,6 +33,9 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the file itself is damaged, so that only setting it aside helps.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Corrupt { .. } | Self::History(HistoryError { damaged: true, .. }))
+        matches!(
+            self,
+            Self::Corrupt { .. } | Self::History(HistoryError { damaged: true, .. })
+        )
     }
 }

@@ -60,7 +60,12 @@ fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
 }
 
 impl Keeper {
-    pub(super) fn new(store: Arc<dyn Store>, names: Arc<dyn Names>, next_series: u32, next_frame: u64) -> Self {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        names: Arc<dyn Names>,
+        next_series: u32,
+        next_frame: u64,
+    ) -> Self {
         Self {
             store,
             names,
@@ -133,15 +138,11 @@ impl Keeper {
 
     fn bind(&mut self, what: Nameless, name: Vec<u8>, ledger: &Mutex<Ledger>) -> Result<(), StoreError> {
         let known = self.store.find(&name)?;
-        let id = match &known {
-            Some(row) => row.id,
-            None => {
-                let id = SeriesRef(self.next_series);
-                self.next_series += 1;
-                self.new_names.push((id, name));
-                id
-            }
-        };
+        let id = known.as_ref().map_or(SeriesRef(self.next_series), |row| row.id);
+        if known.is_none() {
+            self.next_series += 1;
+            self.new_names.push((id, name));
+        }
         self.forget.retain(|&gone| gone != id);
         if let Some(state) = lock(ledger).bind(what, id, known.map(|row| row.state)) {
             self.new_states.push((id, state));
@@ -153,18 +154,21 @@ impl Keeper {
         let mut frame = lock(ledger).begin_frame(now);
         while lock(ledger).drain_frame(&mut frame, SLICE) {}
         let number = self.next_frame;
-        let mut fold = Fold { states: std::mem::take(&mut self.new_states), ..Fold::default() };
+        let frame = (!frame.is_empty()).then(|| (number, frame.finish()));
+        self.next_frame += u64::from(frame.is_some());
+        let mut fold = Fold {
+            states: std::mem::take(&mut self.new_states),
+            ..Fold::default()
+        };
         let mut share = lock(ledger).fold_share();
         while share > 0 && fold.walked.is_none() {
-            lock(ledger).fold(now, number, share.min(SLICE), &mut fold);
+            lock(ledger).fold(now, self.next_frame, share.min(SLICE), &mut fold);
             share = share.saturating_sub(SLICE);
         }
-        if let Some((frame, at)) = fold.walked {
-            self.frames_before = frame + 1;
+        if let Some((frames_before, at)) = fold.walked {
+            self.frames_before = frames_before;
             self.walked_at = at;
         }
-        let frame = (!frame.is_empty()).then(|| (number, frame.finish()));
-        self.next_frame += 1;
         Commit {
             now: lock(ledger).now(),
             next_series: self.next_series,
@@ -198,7 +202,7 @@ impl Keeper {
             || !commit.fold.chunks.is_empty()
             || !commit.fold.states.is_empty()
             || !commit.forget.is_empty()
-            || commit.frames_before > self.committed_frames_before && commit.frames_before % 60 == 0
+            || commit.frames_before > self.committed_frames_before
     }
 
     /// Finds series of which the store holds only the name.
@@ -207,9 +211,10 @@ impl Keeper {
             return Ok(());
         }
         let rows = self.store.names(SeriesRef(self.sweep_from), SWEEP_ROWS)?;
-        match rows.last() {
-            Some(last) => self.sweep_from = last.id.0.saturating_add(1),
-            None => (self.sweep_from, self.sweep_after) = (0, now.plus_secs(SWEEP_EVERY_SECS)),
+        if let Some(last) = rows.last() {
+            self.sweep_from = last.id.0.saturating_add(1);
+        } else {
+            (self.sweep_from, self.sweep_after) = (0, now.plus_secs(SWEEP_EVERY_SECS));
         }
         let gone = |kind: NameKind| match kind {
             NameKind::Total => crate::ledger::TOTAL_REACH_SECS + 2 * Tier::Days.chunk_secs(),

@@ -42,27 +42,40 @@ impl MemStore {
 impl Tables {
     fn row(&self, id: SeriesRef) -> Option<NameRow> {
         let (name, state) = self.names.get(&id)?;
-        Some(NameRow { id, name: name.clone(), state: *state })
+        Some(NameRow {
+            id,
+            name: name.clone(),
+            state: *state,
+        })
     }
 
     fn put_journal(&mut self, id: &str, value: &[u8]) {
-        self.journal.insert(id.to_owned(), (self.meta.now, value.to_vec()));
+        self.journal
+            .insert(id.to_owned(), (self.meta.now, value.to_vec()));
         while self.journal.len() > JOURNAL_ROWS {
-            let oldest = self.journal.iter().min_by_key(|(_, (at, _))| *at).map(|(id, _)| id.clone());
+            let oldest = self
+                .journal
+                .iter()
+                .min_by_key(|(_, (at, _))| *at)
+                .map(|(id, _)| id.clone());
             oldest.map(|id| self.journal.remove(&id));
         }
     }
 }
 
 fn damaged() -> HistoryError {
-    HistoryError { reason: "a chunk cannot be read".to_owned(), damaged: true }
+    HistoryError {
+        reason: "a chunk cannot be read".to_owned(),
+        damaged: true,
+    }
 }
 
 impl History for MemStore {
     fn chunk(&self, tier: Tier, start_secs: u64, series: SeriesRef) -> Result<Option<Chunk>, HistoryError> {
         let tables = self.lock();
         let row = tables.chunks.get(&(tier.code(), start_secs, series));
-        row.map(|bytes| Chunk::decode(bytes).ok_or_else(damaged)).transpose()
+        row.map(|bytes| Chunk::decode(bytes).ok_or_else(damaged))
+            .transpose()
     }
 
     fn scan(
@@ -73,7 +86,8 @@ impl History for MemStore {
         visit: &mut ChunkVisitor<'_>,
     ) -> Result<(), HistoryError> {
         let tables = self.lock();
-        let range = (tier.code(), from_secs, SeriesRef(0))..(tier.code(), to_secs.max(from_secs), SeriesRef(0));
+        let range =
+            (tier.code(), from_secs, SeriesRef(0))..(tier.code(), to_secs.max(from_secs), SeriesRef(0));
         for (&(_, start, series), bytes) in tables.chunks.range(range) {
             visit(start, series, Chunk::decode(bytes).ok_or_else(damaged)?);
         }
@@ -88,7 +102,12 @@ impl Journal for MemStore {
     }
 
     fn all(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        Ok(self.lock().journal.iter().map(|(id, (_, value))| (id.clone(), value.clone())).collect())
+        Ok(self
+            .lock()
+            .journal
+            .iter()
+            .map(|(id, (_, value))| (id.clone(), value.clone()))
+            .collect())
     }
 }
 
@@ -99,7 +118,10 @@ impl Store for MemStore {
 
     fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
         let mut tables = self.lock();
-        tables.meta = Meta { now: commit.now, next_series: commit.next_series };
+        tables.meta = Meta {
+            now: commit.now,
+            next_series: commit.next_series,
+        };
         for (id, name) in &commit.names {
             tables.names.insert(*id, (name.clone(), SeriesState::default()));
             tables.ids.insert(name.clone(), *id);
@@ -122,7 +144,12 @@ impl Store for MemStore {
         tables.frames = tables.frames.split_off(&commit.frames_before);
         for &(tier, before) in &commit.expire {
             let range = (tier.code(), 0, SeriesRef(0))..(tier.code(), before, SeriesRef(0));
-            let gone: Vec<_> = tables.chunks.range(range).map(|(&key, _)| key).take(EXPIRE_ROWS).collect();
+            let gone: Vec<_> = tables
+                .chunks
+                .range(range)
+                .map(|(&key, _)| key)
+                .take(EXPIRE_ROWS)
+                .collect();
             for key in gone {
                 tables.chunks.remove(&key);
             }
@@ -147,11 +174,19 @@ impl Store for MemStore {
 
     fn names(&self, from: SeriesRef, limit: usize) -> Result<Vec<NameRow>, StoreError> {
         let tables = self.lock();
-        Ok(tables.names.range(from..).take(limit).filter_map(|(&id, _)| tables.row(id)).collect())
+        Ok(tables
+            .names
+            .range(from..)
+            .take(limit)
+            .filter_map(|(&id, _)| tables.row(id))
+            .collect())
     }
 
     fn frames(&self, visit: &mut dyn FnMut(u64, &[u8])) -> Result<(), StoreError> {
-        self.lock().frames.iter().for_each(|(&number, bytes)| visit(number, bytes));
+        self.lock()
+            .frames
+            .iter()
+            .for_each(|(&number, bytes)| visit(number, bytes));
         Ok(())
     }
 }

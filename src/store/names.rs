@@ -116,7 +116,12 @@ impl Names for Registry {
             (&PRESENT, source) => self.source_id(std::str::from_utf8(source).ok()?, now),
             _ => SourceId::OVERFLOW,
         };
-        Some(Nameless::Cell(CellKey { objective, cohort, stratum, source }))
+        Some(Nameless::Cell(CellKey {
+            objective,
+            cohort,
+            stratum,
+            source,
+        }))
     }
 }
 

@@ -37,9 +37,19 @@ pub fn open_embedded(
     let attempt = || -> Result<Opened, StoreError> {
         let store = Arc::new(RedbStore::open(directory)?);
         let mut ledger = ledger();
-        let (keeper, restored) =
-            Keeper::restore(Arc::<RedbStore>::clone(&store) as Arc<dyn Store>, Arc::clone(names), &mut ledger, now)?;
-        Ok(Opened { store, keeper, ledger, restored, quarantined: None })
+        let (keeper, restored) = Keeper::restore(
+            Arc::<RedbStore>::clone(&store) as Arc<dyn Store>,
+            Arc::clone(names),
+            &mut ledger,
+            now,
+        )?;
+        Ok(Opened {
+            store,
+            keeper,
+            ledger,
+            restored,
+            quarantined: None,
+        })
     };
     match attempt() {
         Err(error) if error.is_damage() => {
@@ -47,7 +57,10 @@ pub fn open_embedded(
             metrics::counter!("burngate_store_quarantined_total").increment(1);
             tracing::error!(%error, file = %aside.display(), "the store was damaged; it was set aside, counts start empty");
             let opened = attempt()?;
-            Ok(Opened { quarantined: Some(aside), ..opened })
+            Ok(Opened {
+                quarantined: Some(aside),
+                ..opened
+            })
         }
         other => other,
     }
@@ -63,7 +76,10 @@ fn set_aside(directory: &Path, now: UnixNanos) -> Result<PathBuf, StoreError> {
     }
     std::fs::rename(&path, &aside).map_err(|e| StoreError::Open {
         path,
-        reason: format!("it is damaged and could not be set aside as {}: {e}", aside.display()),
+        reason: format!(
+            "it is damaged and could not be set aside as {}: {e}",
+            aside.display()
+        ),
     })?;
     Ok(aside)
 }

@@ -63,7 +63,10 @@ impl Keeper {
             }
             ledger.supply(resolve(wants, &*store)?);
         }
-        Ok((Self::new(store, names, next_series.max(meta.next_series), next_frame), found))
+        Ok((
+            Self::new(store, names, next_series.max(meta.next_series), next_frame),
+            found,
+        ))
     }
 }
 
@@ -85,11 +88,17 @@ fn newest(store: &dyn Store, frames: &[Frame]) -> Result<HashMap<SeriesRef, Newe
         let entry = newest.entry(series.id).or_default();
         entry.lifetime = entry.lifetime.max(series.lifetime);
         entry.last = entry.last.max(series.last);
-        entry.bucket = series.slots.iter().map(|&(bucket, _)| bucket).fold(entry.bucket, u32::max);
+        entry.bucket = series
+            .slots
+            .iter()
+            .map(|&(bucket, _)| bucket)
+            .fold(entry.bucket, u32::max);
     }
     store.scan(Tier::Fine, 0, u64::MAX, &mut |start, id, chunk| {
         let entry = newest.entry(id).or_default();
-        entry.bucket = fine_slots(start, &chunk).map(|(bucket, _)| bucket).fold(entry.bucket, u32::max);
+        entry.bucket = fine_slots(start, &chunk)
+            .map(|(bucket, _)| bucket)
+            .fold(entry.bucket, u32::max);
     })?;
     Ok(newest)
 }
@@ -107,7 +116,9 @@ fn open_live(
     let (mut live, mut from) = (Live::new(), SeriesRef(0));
     loop {
         let page = store.names(from, PAGE)?;
-        let Some(last) = page.last() else { return Ok((live, from.0)) };
+        let Some(last) = page.last() else {
+            return Ok((live, from.0));
+        };
         from = SeriesRef(last.id.0.saturating_add(1));
         for row in page {
             let newest = newest.get(&row.id).copied().unwrap_or_default();
@@ -167,15 +178,22 @@ fn fill(store: &dyn Store, ledger: &mut Ledger, frames: &[Frame], live: &Live) -
     for tier in [Tier::Fine, Tier::Evidence] {
         store.scan(tier, 0, u64::MAX, &mut |start, id, chunk| {
             if let Some(&(what, _)) = live.get(&id) {
-                fine_slots(start, &chunk).for_each(|(at, counts)| ledger.restore_slot(what, at, counts, true));
+                fine_slots(start, &chunk)
+                    .for_each(|(at, counts)| ledger.restore_slot(what, at, counts, true));
             }
         })?;
     }
-    let series = frames.iter().flat_map(|frame| frame.series.iter().map(|s| (s.id, &s.slots)));
-    let cells = frames.iter().flat_map(|frame| frame.cells.iter().map(|(id, slots)| (*id, slots)));
+    let series = frames
+        .iter()
+        .flat_map(|frame| frame.series.iter().map(|s| (s.id, &s.slots)));
+    let cells = frames
+        .iter()
+        .flat_map(|frame| frame.cells.iter().map(|(id, slots)| (*id, slots)));
     for (id, slots) in series.chain(cells) {
         if let Some(&(what, _)) = live.get(&id) {
-            slots.iter().for_each(|&(at, counts)| ledger.restore_slot(what, at, counts, false));
+            for &(at, counts) in slots {
+                ledger.restore_slot(what, at, counts, false);
+            }
         }
     }
     Ok(())

@@ -32,6 +32,8 @@ pub(super) fn chunk_key(tier: Tier, start_secs: u64, series: SeriesRef) -> [u8; 
 
 /// Start and series of a key.
 pub(super) fn chunk_parts(key: &[u8; 13]) -> (u64, SeriesRef) {
-    let [_, a, b, c, d, e, f, g, h, i, j, k, l] = *key;
-    (u64::from_be_bytes([a, b, c, d, e, f, g, h]), SeriesRef(u32::from_be_bytes([i, j, k, l])))
+    let (mut start, mut series) = ([0; 8], [0; 4]);
+    start.copy_from_slice(&key[1..9]);
+    series.copy_from_slice(&key[9..]);
+    (u64::from_be_bytes(start), SeriesRef(u32::from_be_bytes(series)))
 }

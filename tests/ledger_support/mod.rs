@@ -36,11 +36,16 @@ impl Names for Numbers {
     fn encode(&self, what: Nameless) -> Option<Vec<u8>> {
         match what {
             Nameless::Series(o, c) => {
-                let kind = if self.is_total(c) { NameKind::Total } else { NameKind::Cohort };
+                let kind = if self.is_total(c) {
+                    NameKind::Total
+                } else {
+                    NameKind::Cohort
+                };
                 join(kind, &[&o.0.to_le_bytes(), &c.0.to_le_bytes()])
             }
             Nameless::Cell(key) => {
-                let parts = [key.objective.0, key.cohort.0, key.stratum.0, key.source.0].map(u32::to_le_bytes);
+                let parts =
+                    [key.objective.0, key.cohort.0, key.stratum.0, key.source.0].map(u32::to_le_bytes);
                 join(NameKind::Cell, &[&parts[0], &parts[1], &parts[2], &parts[3]])
             }
         }
@@ -85,7 +90,12 @@ impl House {
         let mut ledger = Ledger::new(LedgerLimits::default(), plan.clone(), Arc::new(Numbers));
         let (keeper, restored) =
             Keeper::restore(Arc::clone(&store), Arc::new(Numbers), &mut ledger, now).expect("restore");
-        Self { ledger: Mutex::new(ledger), keeper, restored, store }
+        Self {
+            ledger: Mutex::new(ledger),
+            keeper,
+            restored,
+            store,
+        }
     }
 
     pub fn absorb(&self, now: UnixNanos, cohort: u32, bucket: u64, good: u64, bad: u64) {
