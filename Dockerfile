@@ -12,7 +12,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /burngate /usr/bin/burngate
-COPY --from=build /src/config /etc/burngate
+COPY --from=build /src/config/container.yaml /etc/burngate/gateway.yaml
 COPY --from=build --chown=nonroot:nonroot /data /var/lib/burngate
 ENV BURNGATE_DATA_DIR=/var/lib/burngate
 EXPOSE 4317 4318 8055 9464 13133

@@ -49,7 +49,7 @@ pub(super) fn find(
             }
             continue;
         }
-        match walk(&path) {
+        match walk(base, pattern) {
             Ok(files) if files.is_empty() => {
                 let message = format!("no policy file matches in {}", base.display());
                 warnings.push(Warning {
@@ -82,16 +82,21 @@ fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
-fn walk(pattern: &Path) -> Result<BTreeSet<PathBuf>, String> {
-    let text = pattern.to_string_lossy();
-    let glob = GlobBuilder::new(&text).literal_separator(true).build();
+/// The pattern alone is a glob: the folder that it starts from may be written in any way and hold any character.
+fn walk(base: &Path, pattern: &str) -> Result<BTreeSet<PathBuf>, String> {
+    let literal = |c: &Component<'_>| !is_glob(&c.as_os_str().to_string_lossy());
+    let components = || Path::new(pattern).components();
+    let root = base.join(components().take_while(literal).collect::<PathBuf>());
+    let rest: PathBuf = components().skip_while(literal).collect();
+    let glob = GlobBuilder::new(&rest.to_string_lossy())
+        .literal_separator(true)
+        .build();
     let glob = glob
         .map_err(|e| format!("is no glob: {}", e.kind()))?
         .compile_matcher();
-    let literal = |c: &Component<'_>| !is_glob(&c.as_os_str().to_string_lossy());
-    let root: PathBuf = pattern.components().take_while(literal).collect();
     let mut walk = Walk {
         glob,
+        root: root.clone(),
         files: BTreeSet::new(),
         entries: 0,
     };
@@ -101,6 +106,7 @@ fn walk(pattern: &Path) -> Result<BTreeSet<PathBuf>, String> {
 
 struct Walk {
     glob: GlobMatcher,
+    root: PathBuf,
     files: BTreeSet<PathBuf>,
     entries: usize,
 }
@@ -129,10 +135,61 @@ impl Walk {
                 if depth < DEPTH_MAX {
                     self.folder(&path, depth + 1)?;
                 }
-            } else if self.glob.is_match(&path) && path.is_file() {
+            } else if self.matches(&path) && path.is_file() {
                 self.files.insert(path);
             }
         }
         Ok(())
+    }
+
+    fn matches(&self, path: &Path) -> bool {
+        path.strip_prefix(&self.root)
+            .is_ok_and(|below| self.glob.is_match(below))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(base: &Path, pattern: &str) -> Vec<PathBuf> {
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+        let found = find(&[pattern.to_owned()], base, &mut problems, &mut warnings);
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(warnings.is_empty(), !found.is_empty(), "{warnings:?}");
+        found
+    }
+
+    #[test]
+    fn a_glob_finds_its_files_however_the_folder_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("team [a] {x}");
+        std::fs::create_dir_all(base.join("policies/deep")).unwrap();
+        for name in ["policies/a.yaml", "policies/deep/b.yaml", "policies/c.txt"] {
+            std::fs::write(base.join(name), "").unwrap();
+        }
+        let plain = base.to_str().unwrap();
+        let folders = [
+            plain.to_owned(),
+            plain.replace("/team", "/./team"),
+            plain.replace("/team", "//team"),
+            format!("{plain}/policies/.."),
+            format!("{plain}/"),
+        ];
+        for folder in folders {
+            let base = Path::new(&folder);
+            for (pattern, files) in [
+                ("policies/*.yaml", 1),
+                ("./policies/*.yaml", 1),
+                ("policies//*.yaml", 1),
+                ("policies/./*.yaml", 1),
+                ("policies/**/*.yaml", 2),
+                ("{policies,others}/*.yaml", 1),
+                ("**/[ab].yaml", 2),
+                ("*.yaml", 0),
+            ] {
+                assert_eq!(found(base, pattern).len(), files, "{folder} {pattern}");
+            }
+        }
     }
 }
