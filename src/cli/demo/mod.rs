@@ -218,6 +218,9 @@ impl<'a> Play<'a> {
             if self.at_kill.is_empty() {
                 self.at_kill.clone_from(&self.story.look.flags);
             }
+            let (flag, reason) = (&call.flag, &call.reason);
+            let called = format!("the webhook calls for {flag}, reason {reason}");
+            self.story.tell(call.at, Tone::Plain, called);
             let since = self
                 .stage
                 .shop
