@@ -1,7 +1,7 @@
 //! The JSON side of the API. Errors are JSON as well: `{"error": {"code": 404, "message": "..."}}`.
 
 use super::answers::{ApiState, CohortFilter, DecisionFilter};
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -30,11 +30,32 @@ pub(super) async fn not_found(uri: Uri) -> Response {
     )
 }
 
-async fn budgets(State(api): State<ApiState>) -> Response {
-    Json(api.budgets(None)).into_response()
+/// `/budgets` takes no parameters; one that is given means something that would not happen.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParameters {}
+
+async fn budgets(
+    State(api): State<ApiState>,
+    parameters: Result<Query<NoParameters>, QueryRejection>,
+) -> Response {
+    match parameters {
+        Ok(_) => Json(api.budgets(None)).into_response(),
+        Err(wrong) => {
+            let message = format!(
+                "{}; one service is at /api/v1/budgets/{{service}}",
+                wrong.body_text()
+            );
+            refusal(StatusCode::BAD_REQUEST, &message)
+        }
+    }
 }
 
-async fn budgets_of(State(api): State<ApiState>, Path(service): Path<String>) -> Response {
+async fn budgets_of(State(api): State<ApiState>, service: Result<Path<String>, PathRejection>) -> Response {
+    let service = match service {
+        Ok(Path(service)) => service,
+        Err(wrong) => return refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    };
     let answer = api.budgets(Some(&service));
     if answer.budgets.is_empty() {
         return refusal(
