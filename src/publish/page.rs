@@ -127,7 +127,9 @@ impl BudgetPage {
             }
             return;
         }
-        if status.cohort.level != Level::Total && !self.series.contains_key(&id) {
+        // The overflow says how much a page of cohorts does not: it is never left out, and there is one a service.
+        let always = matches!(status.cohort.level, Level::Total | Level::Overflow);
+        if !always && !self.series.contains_key(&id) {
             if self.cohorts >= self.max_cohorts {
                 self.omitted.insert(id);
                 return;
