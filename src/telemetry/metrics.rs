@@ -1,9 +1,141 @@
 //! The gateway's own metrics, `burngate_*`: one recorder for the process, because the macros of `metrics` speak to one.
+//!
+//! What they mean stands here, so that `/metrics` explains itself; the receivers describe theirs.
 
+use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+
+const COUNTERS: [(&str, &str); 21] = [
+    (
+        "burngate_cohort_overflow_events_total",
+        "Events of which a cohort lay beyond a cap, by cap; the totals have them.",
+    ),
+    (
+        "burngate_cohort_problems_total",
+        "Names of deployments and flags that could not be used as they were, by what was wrong.",
+    ),
+    (
+        "burngate_decisions_total",
+        "States that decisions came to (decided, sending, confirmed ...), by exporter.",
+    ),
+    (
+        "burngate_driver_panics_total",
+        "Deliveries that ended in a defect of ours; they were tried again.",
+    ),
+    (
+        "burngate_journal_failures_total",
+        "Writes of the decision journal that failed; nothing leaves before one holds.",
+    ),
+    (
+        "burngate_journal_unreadable_total",
+        "Rows of the decision journal that could not be read.",
+    ),
+    (
+        "burngate_kill_verdicts_total",
+        "Decisions that kill rules came to, by mode; burngate_decisions_total has what became of them.",
+    ),
+    (
+        "burngate_ledger_clock_steps_back_total",
+        "Times the system's clock went back; counting waited for it.",
+    ),
+    (
+        "burngate_ledger_refused_evidence_events_total",
+        "Events beyond the cap of evidence cells.",
+    ),
+    (
+        "burngate_ledger_refused_series_events_total",
+        "Events beyond the cap of series.",
+    ),
+    (
+        "burngate_publish_otlp_pushes_total",
+        "Pushes of budget metrics, by exporter and outcome.",
+    ),
+    (
+        "burngate_spans_flag_evaluation_total",
+        "Spans that are flag evaluations, not requests.",
+    ),
+    (
+        "burngate_spans_future_total",
+        "Judged spans that end more than a minute from now; counted at arrival.",
+    ),
+    (
+        "burngate_spans_invalid_duration_total",
+        "Judged spans that end before they start; never fast.",
+    ),
+    (
+        "burngate_spans_judged_total",
+        "Spans judged, once for each objective.",
+    ),
+    (
+        "burngate_spans_late_total",
+        "Judged spans that ended more than five minutes ago; counted at arrival.",
+    ),
+    (
+        "burngate_spans_unknown_service_total",
+        "Judged spans whose resource names no service.",
+    ),
+    (
+        "burngate_store_errors_total",
+        "Ticks that could not be written; the next one writes the same again.",
+    ),
+    (
+        "burngate_store_quarantined_total",
+        "Damaged stores that were set aside.",
+    ),
+    (
+        "burngate_tag_failures_total",
+        "Flags that could not be tagged in their service; they were switched all the same.",
+    ),
+    (
+        "burngate_walk_excess_total",
+        "Attributes, events and flags beyond an item's cap: not read, the item counts.",
+    ),
+];
+
+const GAUGES: [(&str, &str); 12] = [
+    ("burngate_build_info", "Always 1; the version is a label."),
+    (
+        "burngate_cohorts_live",
+        "Deployment and flag cohorts that have series.",
+    ),
+    (
+        "burngate_decisions_live",
+        "Decisions that are not carried out yet.",
+    ),
+    (
+        "burngate_decisions_withheld",
+        "Kill rules that burn and do not act; /api/v1/decisions says why.",
+    ),
+    (
+        "burngate_evaluation_changed_series",
+        "Series worked out at the last evaluation.",
+    ),
+    (
+        "burngate_evaluation_last_timestamp_seconds",
+        "When budgets were last evaluated, as Unix time.",
+    ),
+    (
+        "burngate_exporter_breaker_open",
+        "1 while an exporter's service fails so often that it is left alone.",
+    ),
+    (
+        "burngate_exporter_ready",
+        "1 when the exporter's service answered the probe and would act.",
+    ),
+    (
+        "burngate_flag_ready",
+        "1 when the flag of a kill switch is there and can be switched.",
+    ),
+    (
+        "burngate_flag_warning",
+        "1 while the flag of a kill switch has this trouble.",
+    ),
+    ("burngate_ledger_evidence_cells", "Cells of evidence in memory."),
+    ("burngate_ledger_series", "Budget series in memory."),
+];
 
 /// Installs the recorder at the first call; the handle renders what was recorded.
 pub fn metrics_handle() -> PrometheusHandle {
@@ -12,8 +144,66 @@ pub fn metrics_handle() -> PrometheusHandle {
         let handle = recorder.handle();
         // Another recorder is there only in a test that brought its own: what we record then goes to that one.
         let _ = metrics::set_global_recorder(recorder);
+        describe();
         metrics::gauge!("burngate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         handle
     };
     HANDLE.get_or_init(install).clone()
+}
+
+fn describe() {
+    for (name, help) in COUNTERS {
+        describe_counter!(name, help);
+    }
+    for (name, help) in GAUGES {
+        describe_gauge!(name, help);
+    }
+    describe_gauge!(
+        "burngate_publish_cohorts_omitted",
+        "Cohorts beyond max_cohort_series: not on this page."
+    );
+    describe_histogram!(
+        "burngate_decision_seconds",
+        "Seconds from a decision to its confirmation, by exporter."
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    fn sources(folder: &Path, out: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, out);
+            } else {
+                out.push(std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+
+    /// Also those that a quiet gateway never shows, so that no test of a page would miss them.
+    #[test]
+    fn every_metric_of_ours_is_described() {
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+        let name = regex::Regex::new(r#""(burngate_[a-z_]+)""#).unwrap();
+        let mut mentions = std::collections::BTreeMap::<&str, usize>::new();
+        for found in files.iter().flat_map(|text| name.captures_iter(text)) {
+            *mentions.entry(found.get(1).unwrap().as_str()).or_default() += 1;
+        }
+        // Where it is recorded, and where it is described.
+        let once: BTreeSet<&str> = mentions
+            .iter()
+            .filter(|(_, times)| **times < 2)
+            .map(|(name, _)| *name)
+            .collect();
+        assert_eq!(
+            once,
+            BTreeSet::new(),
+            "described and not recorded, or recorded and not described"
+        );
+    }
 }
