@@ -30,7 +30,19 @@ pub(super) fn spawn(
     stopping: &watch::Receiver<Stage>,
 ) -> Result<Tasks, GatewayError> {
     let receivers = receivers(&mut parts, data, stopping)?;
-    let Parts { config, clock, listeners, health, tick, delivery, preflight, page, api, publishers, .. } = parts;
+    let Parts {
+        config,
+        clock,
+        listeners,
+        health,
+        tick,
+        delivery,
+        preflight,
+        page,
+        api,
+        publishers,
+        ..
+    } = parts;
     let own = crate::telemetry::metrics_handle();
     let mut others = Vec::new();
     let mut serve = |listener: Option<TcpListener>, router: Router| -> Result<(), GatewayError> {
@@ -66,7 +78,11 @@ fn receivers(
 ) -> Result<Vec<JoinHandle<()>>, GatewayError> {
     let admission = Admission::new(&parts.config.limits);
     let configured = parts.config.signals;
-    let signals = Signals { traces: configured.traces, metrics: configured.metrics, logs: configured.logs };
+    let signals = Signals {
+        traces: configured.traces,
+        metrics: configured.metrics,
+        logs: configured.logs,
+    };
     let mut tasks = Vec::new();
     if let (Some(config), Some(listener)) = (&parts.config.grpc, parts.listeners.grpc.take()) {
         let listener = tokio_listener(listener, data)?;
@@ -93,7 +109,10 @@ fn tokio_listener(listener: TcpListener, runtime: &Runtime) -> Result<tokio::net
 }
 
 fn system(source: io::Error) -> GatewayError {
-    GatewayError::System { what: "a listener", source }
+    GatewayError::System {
+        what: "a listener",
+        source,
+    }
 }
 
 /// Ticks until nothing comes in any more, and once after that.
@@ -115,7 +134,11 @@ async fn run_ticks(
         let now = clock.now();
         // The tick writes to disk: not on a worker that probes and scrapes wait for.
         let ran = tokio::task::spawn_blocking(move || {
-            tick.run(now);
+            if ending {
+                tick.last(now);
+            } else {
+                tick.run(now);
+            }
             tick
         });
         tick = match ran.await {

@@ -67,8 +67,8 @@ impl Tick {
         }
     }
 
-    /// The last words before the end: everything that was counted is durable when this returns.
-    pub(super) fn persist(&mut self, now: UnixNanos) {
+    /// Everything that was counted is durable when this returns.
+    fn persist(&mut self, now: UnixNanos) {
         match self.keeper.tick(now, &self.ledger) {
             Ok(_) if self.state.store_failing => {
                 self.state.store_failing = false;
@@ -85,7 +85,21 @@ impl Tick {
         }
     }
 
+    /// The last tick: what came in since the one before is durable, and the last push shows it. Nothing is decided any
+    /// more: deliveries have ended, and a decision that cannot leave is made better after the next start.
+    pub(super) fn last(&mut self, now: UnixNanos) {
+        self.persist(now);
+        self.measure(now);
+    }
+
     fn evaluate(&mut self, now: UnixNanos) {
+        self.measure(now);
+        self.decide(now);
+        self.health.ticked(now);
+    }
+
+    /// From counts to what is shown.
+    fn measure(&mut self, now: UnixNanos) {
         self.drain(now);
         let views = std::mem::take(&mut self.state.views);
         let changed = self.evaluator.apply(now, &views, self.registry.as_ref(), &self.policies);
@@ -94,10 +108,9 @@ impl Tick {
         if let Some(page) = &mut self.page {
             page.apply(&changed);
         }
-        self.decide(now);
-        self.health.ticked(now);
         metrics::gauge!("burngate_evaluation_last_timestamp_seconds").set(now.0 as f64 / 1e9);
         metrics::gauge!("burngate_evaluation_changed_series").set(changed.len() as f64);
+        metrics::gauge!("burngate_cohorts_live").set(self.registry.stats().cohorts as f64);
     }
 
     fn drain(&mut self, now: UnixNanos) {
@@ -163,8 +176,6 @@ impl Tick {
     fn retire_idle(&mut self, now: UnixNanos) {
         self.registry.sweep(now);
         let idle = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).idle(now);
-        let stats = self.registry.stats();
-        metrics::gauge!("burngate_cohorts_live").set(stats.cohorts as f64);
         if idle.is_empty() {
             return;
         }
