@@ -113,7 +113,9 @@ impl<K: Hash + Eq + Copy, T: Hash + Eq + Copy> RunMemo<K, T> {
             hasher,
             ..
         } = self;
-        index.insert_unique(hash, number, |at| hasher.hash_one(run(runs, values, *at)));
+        index.insert_unique(hash, number, |at| {
+            run(runs, values, *at).map_or(0, |run| hasher.hash_one(run))
+        });
         self.last = number;
         Some(number)
     }
