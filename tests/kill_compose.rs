@@ -278,6 +278,7 @@ fn assert_answers(offer: &Offer, expr: &str, legend: &str) {
     let selector =
         Regex::new(r"\b((?:slo|burngate|error_budget|burn_rate)_[a-z0-9_]+)(?:\{([^}]*)\})?").unwrap();
     let matcher = Regex::new(r#"([a-z_]+)(=~|!~|!=|=)"([^"]*)""#).unwrap();
+    let shown = Regex::new(r"\{\{([a-z_]+)\}\}").unwrap();
     let grouped = Regex::new(r"by \(([^)]*)\)").unwrap();
     let group: Vec<&str> = grouped.captures(expr).map_or_else(Vec::new, |g| {
         g.get(1).unwrap().as_str().split(',').map(str::trim).collect()
@@ -302,7 +303,6 @@ fn assert_answers(offer: &Offer, expr: &str, legend: &str) {
                 );
             }
         }
-        let shown = Regex::new(r"\{\{([a-z_]+)\}\}").unwrap();
         for name in group
             .iter()
             .copied()
@@ -390,11 +390,14 @@ fn parses(asked: &[(&str, &str)]) {
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rules.yaml");
-    let mut rules = "groups:\n- name: dashboard\n  rules:\n".to_owned();
-    for (index, (expr, _)) in asked.iter().enumerate() {
+    let rules = asked.iter().enumerate().map(|(index, (expr, _))| {
         let expr = expr.replace("$service", ".*").replace("$slo", ".*");
-        rules += &format!("  - record: panel:{index}\n    expr: '{expr}'\n");
-    }
+        format!("  - record: panel:{index}\n    expr: '{expr}'\n")
+    });
+    let rules = format!(
+        "groups:\n- name: dashboard\n  rules:\n{}",
+        rules.collect::<String>()
+    );
     std::fs::write(&path, rules).unwrap();
     let said = Command::new("promtool")
         .args(["check", "rules"])

@@ -110,7 +110,7 @@ fn serve(mut stream: TcpStream, answer: &Answering, seen: &Mutex<Vec<Call>>) {
 }
 
 fn read(stream: &mut TcpStream) -> Option<Call> {
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
     loop {
         if let Some(call) = parse(&bytes) {

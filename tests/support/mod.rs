@@ -92,7 +92,7 @@ pub struct Gateway {
     /// Everything it printed until it was ready.
     pub banner: Vec<String>,
     later: Arc<Mutex<Vec<String>>>,
-    _owned: Option<tempfile::TempDir>,
+    owned: Option<tempfile::TempDir>,
 }
 
 impl Gateway {
@@ -111,7 +111,7 @@ impl Gateway {
         }
         std::fs::write(dir.path().join("gateway.yaml"), setup.yaml()).unwrap();
         let mut gateway = Self::start_in(dir.path(), &["run", "--config", "gateway.yaml"], &[]);
-        gateway._owned = Some(dir);
+        gateway.owned = Some(dir);
         gateway
     }
 
@@ -142,7 +142,7 @@ impl Gateway {
             dir: dir.to_owned(),
             banner: Vec::new(),
             later: Arc::default(),
-            _owned: None,
+            owned: None,
         };
         loop {
             let Some(Ok(line)) = lines.next() else {
@@ -216,7 +216,7 @@ impl Gateway {
     pub fn kill9(mut self) -> Option<tempfile::TempDir> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self._owned.take()
+        self.owned.take()
     }
 
     /// SIGTERM, and how it ended.
