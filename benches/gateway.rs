@@ -159,9 +159,13 @@ async fn send_all(endpoint: String, requests: usize, in_flight: usize, payloads:
 
 /// Sixteen different requests whose spans end now: their counts fall into open buckets.
 fn fresh_requests(spans: usize) -> Vec<Bytes> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     let now = u64::try_from(now.as_nanos()).unwrap();
-    (0..16).map(|seed| common::request(seed, spans as u64, now).into()).collect()
+    (0..16)
+        .map(|seed| common::request(seed, spans as u64, now).into())
+        .collect()
 }
 
 fn accepted(gateway: &support::Gateway) -> f64 {

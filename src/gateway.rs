@@ -1,11 +1,13 @@
 //! Wires everything; owns the clock, the tick and the order of shutdown.
 //!
-//! Two runtimes. Receivers run on one with a worker a core; the tick, the deliveries, `/metrics`, the API and health run on
-//! another, so that a flood of telemetry never delays a kill, a scrape or a probe, and an expensive page never delays a span.
+//! Two runtimes. Receivers run on one with a worker a core; the tick, the deliveries, `/metrics`, the API and
+//! health run on another, so that a flood of telemetry never delays a kill, a scrape or a probe, and an
+//! expensive page never delays a span.
 //!
-//! The order of a start: policies and exporters are checked, every port is bound, the store is read; only then does anything
-//! answer. The order of an end: health says so, receivers stop accepting and finish what they have, one last tick makes it
-//! durable, calls in flight end, the store closes. All within ten seconds of SIGTERM.
+//! The order of a start: policies and exporters are checked, every port is bound, the store is read; only
+//! then does anything answer. The order of an end: health says so, receivers stop accepting and finish what
+//! they have, one last tick makes it durable, calls in flight end, the store closes. All within ten seconds
+//! of SIGTERM.
 
 mod banner;
 mod clock;
@@ -104,7 +106,10 @@ pub enum GatewayError {
 impl GatewayError {
     /// Whether the configuration (or a policy) is to blame, and not the machine.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Policy(_) | Self::Act(_) | Self::Plan { .. } | Self::Sli(_))
+        matches!(
+            self,
+            Self::Policy(_) | Self::Act(_) | Self::Plan { .. } | Self::Sli(_)
+        )
     }
 }
 
@@ -161,7 +166,10 @@ impl Gateway {
                 builder.worker_threads(workers);
             }
             let built = builder.thread_name(name).enable_all().build();
-            built.map_err(|source| GatewayError::System { what: "threads", source })
+            built.map_err(|source| GatewayError::System {
+                what: "threads",
+                source,
+            })
         };
         let data = runtime("burngate-data", None)?;
         let control = runtime("burngate-ctl", Some(2))?;
@@ -172,13 +180,33 @@ impl Gateway {
             let _context = control.enter();
             Parts::build(config, clock)?
         };
-        let Parts { listeners, addresses, banner, board, decisions, health, .. } = &parts;
+        let Parts {
+            listeners,
+            addresses,
+            banner,
+            board,
+            decisions,
+            health,
+            ..
+        } = &parts;
         let (addresses, banner) = (addresses.clone(), banner.clone());
         let (board, decisions, health) = (board.clone(), decisions.clone(), health.clone());
         tracing::debug!(?listeners, "bound");
         let (receivers, others, tick) = servers::spawn(parts, &data, &control, &stopping)?;
         health.serving();
-        Ok(Self { data, control, addresses, banner, board, decisions, health, stop, receivers, others, tick })
+        Ok(Self {
+            data,
+            control,
+            addresses,
+            banner,
+            board,
+            decisions,
+            health,
+            stop,
+            receivers,
+            others,
+            tick,
+        })
     }
 
     /// The lines to print.
@@ -227,7 +255,16 @@ impl Gateway {
 
     /// Ends in order; see the module.
     pub fn shutdown(self) {
-        let Self { data, control, health, stop, receivers, others, tick, .. } = self;
+        let Self {
+            data,
+            control,
+            health,
+            stop,
+            receivers,
+            others,
+            tick,
+            ..
+        } = self;
         health.stopping();
         let in_order = async {
             stop.send_replace(Stage::Draining);
@@ -241,9 +278,12 @@ impl Gateway {
                 let _ = other.await;
             }
         };
-        let in_time = control.block_on(async { tokio::time::timeout(SHUTDOWN_WITHIN, in_order).await.is_ok() });
+        let in_time =
+            control.block_on(async { tokio::time::timeout(SHUTDOWN_WITHIN, in_order).await.is_ok() });
         if !in_time {
-            tracing::warn!("not everything ended in time; what was counted is in the store up to the last tick");
+            tracing::warn!(
+                "not everything ended in time; what was counted is in the store up to the last tick"
+            );
         }
         data.shutdown_timeout(Duration::from_millis(100));
         control.shutdown_timeout(Duration::from_millis(500));

@@ -3,15 +3,16 @@
 //! The way of the data, one line each:
 //!
 //! ```text
-//! receive -> Batch(bytes) -> tap: wire walk -> sli.judge -> ledger::Tally (borrowed, no lock, no allocation per span)
+//! receive -> Batch(bytes) -> tap: wire walk -> sli.judge -> ledger::Tally (borrowed, no lock,
+//!                                                                            no allocation per span)
 //!                                                        -> ledger.absorb (one short lock a batch)
 //! every tick: ledger.changed(now) -> budget -> policy -> decide -> { act, publish, store }
 //! ```
 //!
-//! Two planes, one seam. The **data plane** ([`receive`], [`wire`], [`sli`], [`cohort`], [`ledger`]) is synchronous between
-//! bytes and ledger, allocates nothing per span, and has a limit on everything. The **control plane** ([`budget`],
-//! [`policy`], [`decide`], [`act`], [`publish`], [`store`], [`api`]) runs on the tick and may allocate freely. The seam is
-//! the list of series that changed.
+//! Two planes, one seam. The **data plane** ([`receive`], [`wire`], [`sli`], [`cohort`], [`ledger`]) is
+//! synchronous between bytes and ledger, allocates nothing per span, and has a limit on everything. The
+//! **control plane** ([`budget`], [`policy`], [`decide`], [`act`], [`publish`], [`store`], [`api`]) runs on
+//! the tick and may allocate freely. The seam is the list of series that changed.
 //!
 //! A module stands below whatever imports it; imports never run upwards. From the ground up:
 //!

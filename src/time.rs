@@ -1,8 +1,8 @@
 //! Instants as arguments.
 //!
-//! Every window, state machine and decision takes `now`; nothing below [`crate::gateway`] reads a clock. So 30 days of
-//! incidents run in simulated time, and a clock step is one more input to test. Rejected: a global clock trait with a
-//! mock, because a hidden input is what makes such code hard to reason about.
+//! Every window, state machine and decision takes `now`; nothing below [`crate::gateway`] reads a clock. So
+//! 30 days of incidents run in simulated time, and a clock step is one more input to test. Rejected: a global
+//! clock trait with a mock, because a hidden input is what makes such code hard to reason about.
 
 use std::fmt;
 
@@ -10,7 +10,9 @@ use std::fmt;
 pub const NANOS_PER_SEC: u64 = 1_000_000_000;
 
 /// Unix time in nanoseconds, the unit of OTLP timestamps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct UnixNanos(pub u64);
 
 impl UnixNanos {
@@ -51,8 +53,8 @@ impl fmt::Display for UnixNanos {
     }
 }
 
-/// Where `now` comes from. The gateway has the only implementation that reads the system's clock; tests and the simulator
-/// step their own.
+/// Where `now` comes from. The gateway has the only implementation that reads the system's clock; tests and
+/// the simulator step their own.
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// The current instant.
     fn now(&self) -> UnixNanos;

@@ -1,9 +1,9 @@
 //! Counting allocates for what is new in a batch, and nothing a span.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod cohort_support;
 #[path = "../benches/common/mod.rs"]
 mod common;
-mod cohort_support;
 
 use alloc_tracker::{Allocator, Session};
 use burngate::config::Cohorts;
@@ -23,7 +23,10 @@ fn allocations(tap: &Tap, spans: u64) -> u64 {
     };
     assert!(outcome.stats.judged > spans / 2 && !outcome.evidence.is_empty());
     let report = session.to_report();
-    report.operations().map(|(_, operation)| operation.total_allocations_count()).sum()
+    report
+        .operations()
+        .map(|(_, operation)| operation.total_allocations_count())
+        .sum()
 }
 
 #[test]
@@ -32,5 +35,8 @@ fn eight_thousand_spans_allocate_little_more_than_two_thousand() {
     allocations(&tap, 8_000);
     let (some, many) = (allocations(&tap, 2_000), allocations(&tap, 8_000));
     // What remains is growth of vectors and combinations that the smaller request did not have.
-    assert!(many < some + 600, "{some} and {many}: that is a tenth of an allocation a span or more");
+    assert!(
+        many < some + 600,
+        "{some} and {many}: that is a tenth of an allocation a span or more"
+    );
 }

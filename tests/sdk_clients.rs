@@ -19,13 +19,25 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn args(&self) -> Vec<String> {
-        ["--service", self.service, "--sha", self.sha, "--flags", self.flags]
-            .iter()
-            .map(|s| (*s).to_owned())
-            .chain(["--n".to_owned(), self.n.to_string(), "--error-ratio".to_owned(), self.errors.to_string()])
-            // Within the last seconds: all of it falls into windows that are open.
-            .chain(["--span-seconds".to_owned(), "5".to_owned()])
-            .collect()
+        [
+            "--service",
+            self.service,
+            "--sha",
+            self.sha,
+            "--flags",
+            self.flags,
+        ]
+        .iter()
+        .map(|s| (*s).to_owned())
+        .chain([
+            "--n".to_owned(),
+            self.n.to_string(),
+            "--error-ratio".to_owned(),
+            self.errors.to_string(),
+        ])
+        // Within the last seconds: all of it falls into windows that are open.
+        .chain(["--span-seconds".to_owned(), "5".to_owned()])
+        .collect()
     }
 
     fn bad(&self) -> u64 {
@@ -36,52 +48,88 @@ impl Run<'_> {
 fn emit(mut command: Command) -> Value {
     let output = command.output().expect("the emitter starts");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_str(said.lines().last().expect("a receipt")).expect("a receipt in JSON")
 }
 
 fn counts(list: &Value, pick: impl Fn(&Value) -> bool) -> (u64, u64) {
-    list.as_array().unwrap().iter().filter(|b| pick(b)).fold((0, 0), |(good, bad), b| {
-        (good + b["good_total"].as_u64().unwrap(), bad + b["bad_total"].as_u64().unwrap())
-    })
+    list.as_array()
+        .unwrap()
+        .iter()
+        .filter(|b| pick(b))
+        .fold((0, 0), |(good, bad), b| {
+            (
+                good + b["good_total"].as_u64().unwrap(),
+                bad + b["bad_total"].as_u64().unwrap(),
+            )
+        })
 }
 
 /// Waits for the exact counts, in the total, the deployment and each flag; and then that they stay so.
 fn assert_exact(gateway: &Gateway, run: &Run<'_>) {
     let want = (run.n - run.bad(), run.bad());
     let look = || {
-        let total = counts(&gateway.api("/api/v1/budgets")["budgets"], |b| b["service"] == run.service);
+        let total = counts(&gateway.api("/api/v1/budgets")["budgets"], |b| {
+            b["service"] == run.service
+        });
         let cohorts = gateway.api(&format!("/api/v1/cohorts?service={}", run.service));
         let ours = &cohorts["cohorts"];
         let deployment = counts(ours, |b| b["sha"] == run.sha && b["flag"].is_null());
         let flags: Vec<_> = run
             .flags
             .split(',')
-            .map(|f| counts(ours, |b| b["flag"] == f && b["variant"] == "on" && b["sha"] == run.sha))
+            .map(|f| {
+                counts(ours, |b| {
+                    b["flag"] == f && b["variant"] == "on" && b["sha"] == run.sha
+                })
+            })
             .collect();
         (total, deployment, flags)
     };
     let wanted = (want, want, vec![want; run.flags.split(',').count()]);
-    eventually("exact counts", Duration::from_secs(20), || (look() == wanted).then_some(()));
+    eventually("exact counts", Duration::from_secs(20), || {
+        (look() == wanted).then_some(())
+    });
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(look(), wanted, "nothing arrives twice");
 }
 
 #[test]
 fn python_sdk_counts_arrive_exactly_over_grpc_and_http() {
-    let (Some(python), Some(shared)) = (python(), shared()) else { return };
+    let (Some(python), Some(shared)) = (python(), shared()) else {
+        return;
+    };
     let gateway = Gateway::start(&Setup::default());
     let protocols = [
         ("grpc", gateway.grpc(), vec!["--gzip"]),
         ("grpc", gateway.grpc(), vec!["--flags-as", "csv"]),
         ("http", gateway.http(), vec![]),
-        ("http", gateway.http(), vec!["--gzip", "--signals", "traces,metrics,logs"]),
+        (
+            "http",
+            gateway.http(),
+            vec!["--gzip", "--signals", "traces,metrics,logs"],
+        ),
     ];
     for (index, (protocol, endpoint, more)) in protocols.into_iter().enumerate() {
         let service = format!("py-{index}");
-        let run = Run { service: &service, sha: "9fceb02", flags: "new-checkout,fast", n: 400, errors: 0.05 };
+        let run = Run {
+            service: &service,
+            sha: "9fceb02",
+            flags: "new-checkout,fast",
+            n: 400,
+            errors: 0.05,
+        };
         let mut command = Command::new(&python);
-        command.arg(shared.join("tools/clients/emit_py.py")).args(["--protocol", protocol, "--endpoint", &endpoint]);
+        command.arg(shared.join("tools/clients/emit_py.py")).args([
+            "--protocol",
+            protocol,
+            "--endpoint",
+            &endpoint,
+        ]);
         let receipt = emit({
             command.args(run.args()).args(more);
             command
@@ -102,9 +150,20 @@ fn javascript_sdk_counts_arrive_exactly_over_grpc_protobuf_and_json() {
         ("json", gateway.http(), None),
     ] {
         let service = format!("js-{protocol}");
-        let run = Run { service: &service, sha: "4f2c1e9", flags: "express-pay", n: 300, errors: 0.1 };
+        let run = Run {
+            service: &service,
+            sha: "4f2c1e9",
+            flags: "express-pay",
+            n: 300,
+            errors: 0.1,
+        };
         let mut command = Command::new("node");
-        command.current_dir(&folder).arg("emit_js.mjs").args(["--protocol", protocol, "--endpoint", &endpoint]);
+        command.current_dir(&folder).arg("emit_js.mjs").args([
+            "--protocol",
+            protocol,
+            "--endpoint",
+            &endpoint,
+        ]);
         let receipt = emit({
             command.args(run.args()).args(more);
             command
@@ -116,20 +175,36 @@ fn javascript_sdk_counts_arrive_exactly_over_grpc_protobuf_and_json() {
 
 #[test]
 fn openfeature_span_events_count_each_variant() {
-    let (Some(python), Some(shared)) = (python(), shared()) else { return };
+    let (Some(python), Some(shared)) = (python(), shared()) else {
+        return;
+    };
     let gateway = Gateway::start(&Setup::default());
     let receipt = emit({
         let mut command = Command::new(&python);
         command.arg(shared.join("tools/clients/emit_openfeature_py.py"));
-        command.args(["--endpoint", &gateway.grpc(), "--n", "500", "--service", "of", "--sha", "abc"]);
+        command.args([
+            "--endpoint",
+            &gateway.grpc(),
+            "--n",
+            "500",
+            "--service",
+            "of",
+            "--sha",
+            "abc",
+        ]);
         command
     });
     let arm = |variant: &str| {
         let cohorts = gateway.api("/api/v1/cohorts?service=of&flag=new-checkout");
-        counts(&cohorts["cohorts"], |b| b["variant"] == variant && b["sha"] == "abc")
+        counts(&cohorts["cohorts"], |b| {
+            b["variant"] == variant && b["sha"] == "abc"
+        })
     };
     let want = |arm: &str| {
-        let (all, bad) = (receipt[arm].as_u64().unwrap(), receipt[format!("{arm}_err")].as_u64().unwrap());
+        let (all, bad) = (
+            receipt[arm].as_u64().unwrap(),
+            receipt[format!("{arm}_err")].as_u64().unwrap(),
+        );
         (all - bad, bad)
     };
     eventually("both variants", Duration::from_secs(20), || {
@@ -140,12 +215,21 @@ fn openfeature_span_events_count_each_variant() {
 
 #[test]
 fn all_three_signals_are_accepted_and_counted() {
-    let (Some(python), Some(shared)) = (python(), shared()) else { return };
+    let (Some(python), Some(shared)) = (python(), shared()) else {
+        return;
+    };
     let gateway = Gateway::start(&Setup::default());
     emit({
         let mut command = Command::new(&python);
         command.arg(shared.join("tools/clients/emit_py.py"));
-        command.args(["--endpoint", &gateway.grpc(), "--n", "50", "--signals", "traces,metrics,logs"]);
+        command.args([
+            "--endpoint",
+            &gateway.grpc(),
+            "--n",
+            "50",
+            "--signals",
+            "traces,metrics,logs",
+        ]);
         command
     });
     let page = gateway.metrics();

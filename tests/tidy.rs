@@ -11,10 +11,16 @@ use std::path::{Path, PathBuf};
 const COLUMNS_MAX: usize = 110;
 /// Columns of a line whose text cannot be broken: a literal that a formatter leaves alone.
 const LITERAL_COLUMNS_MAX: usize = 125;
-/// Lines of a file, tests aside.
+/// Lines of code of a file: no tests, no comments, no blank lines.
 const FILE_LINES_MAX: usize = 400;
 /// Lines of a function.
 const FUNCTION_LINES_MAX: usize = 70;
+
+/// Longer files, each with the lines it may have. A file that has become short must leave the list.
+const HALLS: [(&str, usize); 1] = [
+    // One engine: its tables, its transaction and its reads stand together, and each is called from one place.
+    ("src/store/embedded.rs", 460),
+];
 
 /// The rooms, from the ground up: a room may import those before it.
 const ROOMS: [&str; 17] = [
@@ -152,13 +158,25 @@ fn lines_fit_in_110_columns() {
 
 #[test]
 fn files_are_rooms_and_not_halls() {
-    let long = |s: &Source| !s.is_test && s.code_lines > FILE_LINES_MAX;
-    let findings = sources()
-        .iter()
-        .filter(|s| long(s))
-        .map(|s| format!("{}: {} lines", s.path, s.code_lines))
-        .collect();
-    none(findings, "files are longer than 400 lines without their tests");
+    let mut findings = Vec::new();
+    for source in sources() {
+        let is_code = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+        let lines = source.code().filter(|(_, line)| is_code(line)).count();
+        match HALLS.iter().find(|(path, _)| *path == source.path) {
+            None if lines > FILE_LINES_MAX => findings.push(format!("{}: {lines} lines", source.path)),
+            Some(_) if lines <= FILE_LINES_MAX => {
+                findings.push(format!(
+                    "{}: is short now; take it off the list in tests/tidy.rs",
+                    source.path
+                ));
+            }
+            Some((_, max)) if lines > *max => {
+                findings.push(format!("{}: {lines} lines, more than agreed", source.path));
+            }
+            _ => {}
+        }
+    }
+    none(findings, "files are not as long as they may be");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Budgets, cohorts and decisions over HTTP and gRPC; health.
 //!
 //! One port serves both: gRPC is recognised by its content type, everything else is JSON. The messages of
-//! `proto/burngate/v1` are the only model; JSON is the same structs through serde, so that the two cannot drift apart.
+//! `proto/burngate/v1` are the only model; JSON is the same structs through serde, so that the two cannot
+//! drift apart.
 
 mod answers;
 mod grpc;

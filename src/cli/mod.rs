@@ -1,7 +1,8 @@
 //! The command line: one file a subcommand.
 //!
-//! A bare `burngate` is `burngate run`, so that one command after a clone does the job. Exit codes follow sysexits as far as
-//! scripts care: 0 is success, 64 a wrong command line or configuration, 1 anything that failed after that.
+//! A bare `burngate` is `burngate run`, so that one command after a clone does the job. Exit codes follow
+//! sysexits as far as scripts care: 0 is success, 64 a wrong command line or configuration, 1 anything that
+//! failed after that.
 
 pub mod demo;
 mod run;
@@ -42,8 +43,8 @@ Every key of the configuration, with its default: config/gateway.yaml";
 
 /// An OpenTelemetry gateway that stops what is burning the error budget.
 ///
-/// Applications send it their OTLP telemetry. It counts good and bad requests per service, deployment and feature flag,
-/// publishes error budgets and burn rates, and switches off the flag that is to blame.
+/// Applications send it their OTLP telemetry. It counts good and bad requests per service, deployment and
+/// feature flag, publishes error budgets and burn rates, and switches off the flag that is to blame.
 #[derive(Debug, Parser)]
 #[command(version, after_help = TEACH, args_conflicts_with_subcommands = true, max_term_width = 110)]
 pub struct Cli {

@@ -4,10 +4,12 @@ use super::section::Section;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// `connectors.error_budget.cohorts`: where telemetry names its deployment, environment and flags, and how many cohorts may live.
+/// `connectors.error_budget.cohorts`: where telemetry names its deployment, environment and flags, and how
+/// many cohorts may live.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cohorts {
-    /// Deployment attributes; the first present wins, looked for on the item, then the scope, then the resource.
+    /// Deployment attributes; the first present wins, looked for on the item, then the scope, then the
+    /// resource.
     pub deployment_attributes: Vec<String>,
     /// Environment attributes of the resource; the first present wins.
     pub environment_attributes: Vec<String>,

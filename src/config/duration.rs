@@ -20,7 +20,8 @@ const UNITS: [(&str, u128); 10] = [
 /// Longest duration: ten years. Longer is a slip of the pen, and would overflow sums further down.
 const MAX: u128 = 3653 * 86_400_000_000_000;
 
-/// Reads `1h30m`, `1.5s`, `30d`, `0`. A number without a unit, a sign, a fraction finer than a nanosecond are refused.
+/// Reads `1h30m`, `1.5s`, `30d`, `0`. A number without a unit, a sign, a fraction finer than a nanosecond are
+/// refused.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// `connectors.error_budget`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorBudget {
-    /// Policy files: paths and globs, relative to the configuration file (see [`super::Config::policy_base`]).
+    /// Policy files: paths and globs, relative to the configuration file (see
+    /// [`super::Config::policy_base`]).
     pub policies: Vec<String>,
     /// Objective of every service without a policy; `None` turns it off.
     pub default_slo: Option<DefaultSlo>,
@@ -63,7 +64,8 @@ impl ErrorBudget {
         if it.policies.iter().any(|pattern| pattern.trim().is_empty()) {
             section.problem("policies", "an empty path in it; remove it");
         }
-        // Here null says "none", not "the default": there must be a word for a gateway that counts only what a policy names.
+        // Here null says "none", not "the default": there must be a word for a gateway that counts only what
+        // a policy names.
         match section.node("default_slo") {
             Some(node) if node.value == Value::Null => it.default_slo = None,
             Some(_) => it.default_slo = section.section("default_slo").map(DefaultSlo::read),

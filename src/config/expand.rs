@@ -1,8 +1,9 @@
 //! `${env:NAME}`, `${env:NAME:-default}`, `${NAME}`, `${file:path}` and `$$`, as the Collector reads them.
 //!
-//! A value that is one expression and nothing else may be anything (a number, a list, null); inside other text it is text. A
-//! variable that is not set and has no default is empty, which is said aloud, and refused where a value is required. `$NAME`
-//! without braces is plain text. A file's line break at its end is dropped, because that is how secrets are mounted.
+//! A value that is one expression and nothing else may be anything (a number, a list, null); inside other
+//! text it is text. A variable that is not set and has no default is empty, which is said aloud, and refused
+//! where a value is required. `$NAME` without braces is plain text. A file's line break at its end is
+//! dropped, because that is how secrets are mounted.
 
 use super::error::Place;
 use super::section::Report;
@@ -141,7 +142,8 @@ fn structure(text: &str, at: Place) -> Value {
     value
 }
 
-/// Everything that came out of a variable stands where the variable stands, and is as little to be shown as the variable.
+/// Everything that came out of a variable stands where the variable stands, and is as little to be shown as
+/// the variable.
 fn replant(value: &mut Value, at: Place) {
     let plant = |node: &mut Node| {
         node.at = at;

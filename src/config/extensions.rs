@@ -40,7 +40,8 @@ impl Default for HealthCheck {
 /// `extensions.api`: budgets, cohorts and decisions, HTTP and gRPC on one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiExtension {
-    /// Where to listen; loopback by default, because the API names services and flags and asks for no password.
+    /// Where to listen; loopback by default, because the API names services and flags and asks for no
+    /// password.
     pub endpoint: SocketAddr,
 }
 

@@ -16,7 +16,8 @@ pub const EMBEDDED: &str = include_str!("../../config/gateway.yaml");
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 impl Config {
-    /// Loads and checks a configuration; every mistake that can be seen without binding a port is in the error.
+    /// Loads and checks a configuration; every mistake that can be seen without binding a port is in the
+    /// error.
     pub fn load(source: &ConfigSource) -> Result<Self, ConfigError> {
         match source {
             ConfigSource::Embedded => from_text(EMBEDDED, source, &System).map(|(config, _)| config),

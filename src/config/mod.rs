@@ -1,17 +1,20 @@
 //! The YAML file, as types that cannot be wrong.
 //!
-//! One struct a component, every default in one place (its `Default`), unknown keys refused. The file is read, merged with
-//! these defaults and validated before any port is bound, and all its mistakes are told at once.
+//! One struct a component, every default in one place (its `Default`), unknown keys refused. The file is
+//! read, merged with these defaults and validated before any port is bound, and all its mistakes are told at
+//! once.
 //!
-//! The language is the OpenTelemetry Collector's: components by kind and id (`type` or `type/name`), null for "with every
-//! default", `${env:NAME}`, pipelines that name what runs. `config/gateway.yaml` describes every key. The way of a file:
+//! The language is the OpenTelemetry Collector's: components by kind and id (`type` or `type/name`), null for
+//! "with every default", `${env:NAME}`, pipelines that name what runs. `config/gateway.yaml` describes every
+//! key. The way of a file:
 //!
 //! ```text
-//! text -> tree (keeps lines) -> expand (${...}) -> components (typed, one struct each) -> pipelines -> Config
+//! text -> tree (keeps lines) -> expand (${...}) -> components (typed, one struct each) -> pipelines
+//!      -> Config
 //! ```
 //!
-//! Relative paths: policies start from the folder of the configuration file, so that both can move together; the data
-//! directory and `${file:...}` start from the working directory, as the Collector's do.
+//! Relative paths: policies start from the folder of the configuration file, so that both can move together;
+//! the data directory and `${file:...}` start from the working directory, as the Collector's do.
 
 mod cohorts;
 mod components;
@@ -104,8 +107,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The folder that relative policy paths start from: that of the configuration file, or the working directory for the
-    /// embedded one.
+    /// The folder that relative policy paths start from: that of the configuration file, or the working
+    /// directory for the embedded one.
     pub fn policy_base(&self) -> &Path {
         match &self.source {
             ConfigSource::Embedded => Path::new("."),

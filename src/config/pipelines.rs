@@ -1,8 +1,8 @@
 //! `service.pipelines`: who feeds whom.
 //!
-//! `error_budget` is a connector: exporter of the telemetry pipelines, receiver of `metrics` (budgets) and `decisions`. This
-//! version runs exactly that graph; a pipeline that needs more is refused, because telemetry that silently goes nowhere is
-//! the worst answer a gateway can give.
+//! `error_budget` is a connector: exporter of the telemetry pipelines, receiver of `metrics` (budgets) and
+//! `decisions`. This version runs exactly that graph; a pipeline that needs more is refused, because
+//! telemetry that silently goes nowhere is the worst answer a gateway can give.
 
 use super::Signals;
 use super::components::{Components, Defined};

@@ -166,7 +166,8 @@ impl HttpReceiver {
 /// `receivers.otlp.limits`: what one request and all requests together may cost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReceiverLimits {
-    /// Bytes in flight over all requests (before and after decompression); beyond it new requests are told to retry.
+    /// Bytes in flight over all requests (before and after decompression); beyond it new requests are told to
+    /// retry.
     pub max_in_flight_mib: u64,
     /// How long a request waits for room before it is refused, in milliseconds.
     pub admission_wait_ms: u64,

@@ -1,7 +1,8 @@
 //! Typed values out of the tree, one mapping at a time.
 //!
-//! A component reads its keys by name into a struct that already holds the defaults; whatever is left over is unknown. So the
-//! list of known keys cannot differ from the code that reads them, and every mistake is reported, not only the first.
+//! A component reads its keys by name into a struct that already holds the defaults; whatever is left over is
+//! unknown. So the list of known keys cannot differ from the code that reads them, and every mistake is
+//! reported, not only the first.
 
 use super::error::{Place, Problem};
 use super::setting::Setting;

@@ -1,9 +1,10 @@
 //! YAML as a tree that remembers where everything stands.
 //!
-//! Deserialising straight into structs stops at the first mistake and forgets the original text of a scalar, which
-//! `${env:NAME}` needs (`007` is a number for a port and a string for a token). So the file first becomes this tree: scalars
-//! keep their text, every node keeps its line, and [`super::section`] asks for typed values on demand. It is also what a
-//! second file can be merged into. Rejected: serde with spans, because it yields one error a run and no nearest key.
+//! Deserialising straight into structs stops at the first mistake and forgets the original text of a scalar,
+//! which `${env:NAME}` needs (`007` is a number for a port and a string for a token). So the file first
+//! becomes this tree: scalars keep their text, every node keeps its line, and [`super::section`] asks for
+//! typed values on demand. It is also what a second file can be merged into. Rejected: serde with spans,
+//! because it yields one error a run and no nearest key.
 
 use super::error::Place;
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, options};
@@ -85,7 +86,11 @@ impl Node {
 
 /// Reads one document; an empty one is null.
 pub(super) fn parse(text: &str) -> Result<Node, TreeError> {
-    let options = options! { emit_comments: false, flow_nesting_limit: MAX_DEPTH as _, block_nesting_limit: MAX_DEPTH as _ };
+    let options = options! {
+        emit_comments: false,
+        flow_nesting_limit: MAX_DEPTH as _,
+        block_nesting_limit: MAX_DEPTH as _,
+    };
     let mut builder = Builder::default();
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| TreeError::scan(&error))?;

@@ -19,7 +19,10 @@ pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet
         ("otlp/http", "OTLP over HTTP: /v1/traces, /v1/metrics, /v1/logs"),
         ("prometheus", "/metrics"),
         ("health", config.health.as_ref().map_or("/", |h| h.path.as_str())),
-        ("api", "/api/v1/budgets, /cohorts, /decisions, and gRPC burngate.v1.BudgetService"),
+        (
+            "api",
+            "/api/v1/budgets, /cohorts, /decisions, and gRPC burngate.v1.BudgetService",
+        ),
     ] {
         if let Some(address) = addresses.get(name) {
             // Padding stands behind the name, so that "NAME listening on ADDRESS" can be read by a script.
@@ -32,11 +35,19 @@ pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet
     }
     lines.push(objectives(policies));
     let mut ready = "ready".to_owned();
-    let page = addresses.get("prometheus").map(|a| format!("http://{}/metrics", reachable(*a)));
-    let api = addresses.get("api").map(|a| format!("http://{}/api/v1/budgets", reachable(*a)));
+    let page = addresses
+        .get("prometheus")
+        .map(|a| format!("http://{}/metrics", reachable(*a)));
+    let api = addresses
+        .get("api")
+        .map(|a| format!("http://{}/api/v1/budgets", reachable(*a)));
     let places: Vec<String> = page.into_iter().chain(api).collect();
     if !places.is_empty() {
-        let _ = write!(ready, "      send spans; their budgets are at {}", places.join(" and "));
+        let _ = write!(
+            ready,
+            "      send spans; their budgets are at {}",
+            places.join(" and ")
+        );
     }
     lines.push(ready);
     lines
@@ -45,7 +56,11 @@ pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet
 /// An address that a browser on this machine can open: "any" is not one.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        address.set_ip(if address.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
     }
     address
 }
@@ -55,11 +70,19 @@ fn objectives(policies: &PolicySet) -> String {
     let kills = policies.kill_switches().count();
     let mut line = "objectives ".to_owned();
     if count > 0 {
-        let _ = write!(line, "{count} from {} policies, {kills} kill switches; ", policies.policies().len());
+        let _ = write!(
+            line,
+            "{count} from {} policies, {kills} kill switches; ",
+            policies.policies().len()
+        );
     }
     match policies.default_slo() {
         Some(slo) => {
-            let whom = if count == 0 { "every service" } else { "every other service" };
+            let whom = if count == 0 {
+                "every service"
+            } else {
+                "every other service"
+            };
             let _ = write!(
                 line,
                 "{whom} that sends spans gets {} {} % over {}",

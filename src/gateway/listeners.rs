@@ -24,7 +24,11 @@ impl Listeners {
         let mut addresses = Addresses::new();
         let mut bind = |name, endpoint: Option<SocketAddr>| -> Result<Option<TcpListener>, GatewayError> {
             let Some(endpoint) = endpoint else { return Ok(None) };
-            let failed = |source| GatewayError::Bind { name, endpoint, source };
+            let failed = |source| GatewayError::Bind {
+                name,
+                endpoint,
+                source,
+            };
             let listener = TcpListener::bind(endpoint).map_err(failed)?;
             listener.set_nonblocking(true).map_err(failed)?;
             addresses.insert(name, listener.local_addr().map_err(failed)?);

@@ -1,11 +1,11 @@
 //! From a configuration to every part of a gateway, checked and connected, none of them running yet.
 
+use super::GatewayError;
 use super::banner;
 use super::ingest::Ingest;
 use super::listeners::{Addresses, Listeners};
 use super::plans::Plans;
 use super::tick::{State, Tick};
-use super::GatewayError;
 use crate::act::{self, Decisions, Delivery, Exporters, Pacing, Preflight, RuleTarget};
 use crate::api::{ApiState, Health};
 use crate::cohort::{NamedFlags, Registry};
@@ -68,9 +68,18 @@ impl Parts {
         decider.restore(decisions.snapshot(usize::MAX));
         let tap = Arc::new(Tap::new(compiled, registry.clone()));
         Ok(Self {
-            ingest: Arc::new(Ingest::new(tap, ledger.clone(), clock.clone(), walk_limits(&config))),
+            ingest: Arc::new(Ingest::new(
+                tap,
+                ledger.clone(),
+                clock.clone(),
+                walk_limits(&config),
+            )),
             preflight: Preflight::new(exporters, &RuleTarget::in_use(&policies), clock.clone()),
-            api: ApiState { board: board.clone(), decisions: decisions.clone(), withheld: withheld.clone() },
+            api: ApiState {
+                board: board.clone(),
+                decisions: decisions.clone(),
+                withheld: withheld.clone(),
+            },
             page: page.as_ref().map(BudgetPage::handle),
             tick: Tick {
                 ledger,
@@ -105,7 +114,8 @@ impl Parts {
 fn load_policies(config: &Config) -> Result<PolicySet, GatewayError> {
     let policies = policy::load(&config.error_budget.policies, config.policy_base())?;
     policies.check_exporters(&exporter_ids(config))?;
-    // The built-in configuration looks for policies where there need not be any; a file that names some means them.
+    // The built-in configuration looks for policies where there need not be any; a file that names some means
+    // them.
     let quiet = config.source == ConfigSource::Embedded && policies.policies().is_empty();
     for warning in policies.warnings().iter().filter(|_| !quiet) {
         tracing::warn!(%warning, "policy");
@@ -116,13 +126,17 @@ fn load_policies(config: &Config) -> Result<PolicySet, GatewayError> {
 /// The exporters that decisions can go to, by name.
 fn exporter_ids(config: &Config) -> Vec<&str> {
     let unleash = config.unleash.iter().map(|e| e.id.as_str());
-    unleash.chain(config.webhooks.iter().map(|e| e.id.as_str())).collect()
+    unleash
+        .chain(config.webhooks.iter().map(|e| e.id.as_str()))
+        .collect()
 }
 
 fn compile(config: &Config, policies: &PolicySet) -> Result<Compiled, GatewayError> {
     let mut named = NamedFlags::new();
     for flag in policies.named_flags() {
-        named.name(&flag.service, [flag.flag.as_ref()]).map_err(GatewayError::ServicePattern)?;
+        named
+            .name(&flag.service, [flag.flag.as_ref()])
+            .map_err(GatewayError::ServicePattern)?;
     }
     Ok(Compiled::compile(
         &policies.objectives(),
@@ -147,7 +161,13 @@ fn open_store(
         return Ok((store, keeper, ledger));
     };
     let fresh = || plans.empty_ledger();
-    let Opened { store, keeper, ledger, restored, .. } = open_embedded(&storage.directory, &names, &fresh, now)?;
+    let Opened {
+        store,
+        keeper,
+        ledger,
+        restored,
+        ..
+    } = open_embedded(&storage.directory, &names, &fresh, now)?;
     tracing::info!(
         directory = %storage.directory.display(),
         series = restored.series,

@@ -1,7 +1,7 @@
 //! Serving the small listeners: `/metrics`, health, the API.
 //!
-//! The framework's own `serve` waits for a client's headers without end and takes any number of connections; these ports
-//! are often open to a whole cluster.
+//! The framework's own `serve` waits for a client's headers without end and takes any number of connections;
+//! these ports are often open to a whole cluster.
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -26,8 +26,13 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(2);
 /// Serves `router` on `listener` (HTTP/1.1 and HTTP/2) until `shutdown`, and then the requests in flight.
 pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
     let mut http = Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
-    http.http2().timer(TokioTimer::new()).max_concurrent_streams(64).keep_alive_interval(Some(Duration::from_secs(30)));
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(64)
+        .keep_alive_interval(Some(Duration::from_secs(30)));
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = GracefulShutdown::new();
     let mut shutdown = pin!(shutdown);

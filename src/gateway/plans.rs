@@ -1,7 +1,7 @@
 //! Which windows each objective keeps running sums of.
 //!
-//! Objectives of globs and of the default are only known by name once their telemetry is seen; until then they keep the
-//! windows of the default.
+//! Objectives of globs and of the default are only known by name once their telemetry is seen; until then
+//! they keep the windows of the default.
 
 use super::GatewayError;
 use crate::cohort::{ObjectiveId, Registry};
@@ -25,7 +25,9 @@ pub(super) struct Plans {
 
 impl fmt::Debug for Plans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plans").field("default", &self.default).finish_non_exhaustive()
+        f.debug_struct("Plans")
+            .field("default", &self.default)
+            .finish_non_exhaustive()
     }
 }
 
@@ -41,7 +43,11 @@ impl Plans {
         let cohorts = &config.error_budget.cohorts;
         let mut plans = Self {
             policies,
-            shown_secs: shown.into_iter().flatten().map(|window| window.as_secs()).collect(),
+            shown_secs: shown
+                .into_iter()
+                .flatten()
+                .map(|window| window.as_secs())
+                .collect(),
             default: WindowPlan::default(),
             known: Vec::new(),
             limits: LedgerLimits {
@@ -56,7 +62,10 @@ impl Plans {
             slo: name.slo.as_ref().to_owned(),
             source,
         };
-        let unseen = ObjectiveName { service: "(any)".into(), slo: DefaultSlo::NAME.into() };
+        let unseen = ObjectiveName {
+            service: "(any)".into(),
+            slo: DefaultSlo::NAME.into(),
+        };
         plans.default = plans.of(&unseen).map_err(|source| named(source, &unseen))?;
         let mut scratch = Vec::new();
         for spec in plans.policies.objectives() {
@@ -74,12 +83,17 @@ impl Plans {
             let more = self.shown_secs.iter().copied().filter(|&secs| secs <= reach_secs);
             windows.iter().copied().chain(more).collect::<Vec<u64>>()
         };
-        WindowPlan::new(&with(plan.totals(), u64::MAX), &with(plan.cohorts(), COHORT_REACH_SECS))
+        WindowPlan::new(
+            &with(plan.totals(), u64::MAX),
+            &with(plan.cohorts(), COHORT_REACH_SECS),
+        )
     }
 
-    /// The windows of an objective that was seen for the first time; `None` when they are the default's, which it has.
+    /// The windows of an objective that was seen for the first time; `None` when they are the default's,
+    /// which it has.
     pub(super) fn of_new(&self, name: &ObjectiveName) -> Result<Option<WindowPlan>, PlanError> {
-        self.of(name).map(|plan| Some(plan).filter(|plan| *plan != self.default))
+        self.of(name)
+            .map(|plan| Some(plan).filter(|plan| *plan != self.default))
     }
 
     /// A ledger without counts.

@@ -1,8 +1,9 @@
 //! One evaluation: from the series that changed to budgets, alerts, decisions and what is published of them.
 //!
-//! The gateway evaluates at its own pace and not in reaction to spans, so that a flood of telemetry costs the control plane
-//! nothing. The order is the argument: what was counted is durable before anything is decided on it; a decision is in the
-//! journal before it leaves (the delivery sees to that); and everything that is shown was worked out from the same counts.
+//! The gateway evaluates at its own pace and not in reaction to spans, so that a flood of telemetry costs the
+//! control plane nothing. The order is the argument: what was counted is durable before anything is decided
+//! on it; a decision is in the journal before it leaves (the delivery sees to that); and everything that is
+//! shown was worked out from the same counts.
 
 use super::plans::Plans;
 use crate::act::Decisions;
@@ -85,8 +86,9 @@ impl Tick {
         }
     }
 
-    /// The last tick: what came in since the one before is durable, and the last push shows it. Nothing is decided any
-    /// more: deliveries have ended, and a decision that cannot leave is made better after the next start.
+    /// The last tick: what came in since the one before is durable, and the last push shows it. Nothing is
+    /// decided any more: deliveries have ended, and a decision that cannot leave is made better after the
+    /// next start.
     pub(super) fn last(&mut self, now: UnixNanos) {
         self.persist(now);
         self.measure(now);
@@ -102,7 +104,9 @@ impl Tick {
     fn measure(&mut self, now: UnixNanos) {
         self.drain(now);
         let views = std::mem::take(&mut self.state.views);
-        let changed = self.evaluator.apply(now, &views, self.registry.as_ref(), &self.policies);
+        let changed = self
+            .evaluator
+            .apply(now, &views, self.registry.as_ref(), &self.policies);
         self.plan_new(&views);
         self.state.views = views;
         if let Some(page) = &mut self.page {
@@ -122,7 +126,8 @@ impl Tick {
                 drop(ledger);
                 metrics::gauge!("burngate_ledger_series").set(stats.series as f64);
                 metrics::gauge!("burngate_ledger_evidence_cells").set(stats.evidence_cells as f64);
-                metrics::counter!("burngate_ledger_refused_series_events_total").absolute(stats.refused_series_events);
+                metrics::counter!("burngate_ledger_refused_series_events_total")
+                    .absolute(stats.refused_series_events);
                 metrics::counter!("burngate_ledger_refused_evidence_events_total")
                     .absolute(stats.refused_evidence_events);
                 metrics::counter!("burngate_ledger_clock_steps_back_total").absolute(stats.clock_steps_back);
@@ -131,19 +136,27 @@ impl Tick {
         }
     }
 
-    /// Gives an objective that was never seen before the windows that its policy needs; until now it had the default's.
+    /// Gives an objective that was never seen before the windows that its policy needs; until now it had the
+    /// default's.
     fn plan_new(&mut self, views: &[SeriesView]) {
         for view in views {
             if !self.state.planned.insert(view.objective) {
                 continue;
             }
-            let Some(name) = self.registry.objective(view.objective) else { continue };
+            let Some(name) = self.registry.objective(view.objective) else {
+                continue;
+            };
             match self.plans.of_new(&name) {
                 Ok(None) => {}
                 Ok(Some(plan)) => {
-                    self.ledger.lock().unwrap_or_else(PoisonError::into_inner).set_plan(view.objective, plan);
+                    self.ledger
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .set_plan(view.objective, plan);
                 }
-                Err(error) => tracing::error!(service = %name.service, slo = %name.slo, %error, "windows refused"),
+                Err(error) => {
+                    tracing::error!(service = %name.service, slo = %name.slo, %error, "windows refused")
+                }
             }
         }
     }
@@ -175,7 +188,11 @@ impl Tick {
 
     fn retire_idle(&mut self, now: UnixNanos) {
         self.registry.sweep(now);
-        let idle = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).idle(now);
+        let idle = self
+            .ledger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .idle(now);
         if idle.is_empty() {
             return;
         }
@@ -191,6 +208,9 @@ impl Tick {
         if let Some(page) = &mut self.page {
             page.rebuild(self.evaluator.board());
         }
-        tracing::info!(cohorts = idle.len(), "idle cohorts have left; their past stays in the totals");
+        tracing::info!(
+            cohorts = idle.len(),
+            "idle cohorts have left; their past stays in the totals"
+        );
     }
 }

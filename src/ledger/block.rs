@@ -1,14 +1,16 @@
 //! The ring's memory: five minutes of 10 s slots a block, made only where events fall.
 //!
-//! Slots are as wide as their counts need: 16 bits serve 6,500 events a second, and a block that outgrows its width is
-//! rewritten at the next one. So counts stay exact at any rate, an idle series holds no block at all, and a busy one stays
-//! below 8 KiB. Rejected: a fixed array of 64-bit pairs (12 KB a series), and saturating 32-bit pairs (not exact).
+//! Slots are as wide as their counts need: 16 bits serve 6,500 events a second, and a block that outgrows its
+//! width is rewritten at the next one. So counts stay exact at any rate, an idle series holds no block at
+//! all, and a busy one stays below 8 KiB. Rejected: a fixed array of 64-bit pairs (12 KB a series), and
+//! saturating 32-bit pairs (not exact).
 
 use super::Counts;
 use super::moment::{Bucket, FIVE_MINUTES};
 
 const SLOTS: usize = FIVE_MINUTES as usize;
-/// The slots that changed since the last frame; bit 31 of a block's marks says that it changed since the last fold.
+/// The slots that changed since the last frame; bit 31 of a block's marks says that it changed since the last
+/// fold.
 const SLOT_MARKS: u32 = (1 << FIVE_MINUTES) - 1;
 const UNFOLDED: u32 = 1 << 31;
 

@@ -5,13 +5,14 @@ use super::{Ledger, SeriesView};
 use crate::cohort::CohortId;
 use crate::time::UnixNanos;
 
-/// Series looked at for each one that may be returned: advancing one that did not change costs a tenth of a view.
+/// Series looked at for each one that may be returned: advancing one that did not change costs a tenth of a
+/// view.
 const LOOKS: usize = 4;
 
 impl Ledger {
-    /// Advances to `now` and drains at most `limit` series whose sums changed into `out`; true when more remain. A bucket
-    /// that enters or leaves a window counts as a change. Series that change again meanwhile come with the next pass, so
-    /// that `while ledger.lock().changed(..) {}` ends under any load.
+    /// Advances to `now` and drains at most `limit` series whose sums changed into `out`; true when more
+    /// remain. A bucket that enters or leaves a window counts as a change. Series that change again meanwhile
+    /// come with the next pass, so that `while ledger.lock().changed(..) {}` ends under any load.
     pub fn changed(&mut self, now: UnixNanos, limit: usize, out: &mut Vec<SeriesView>) -> bool {
         self.reach(now);
         let mut owed = self.pass.take().unwrap_or(self.marked.len());
@@ -50,9 +51,9 @@ impl Ledger {
         true
     }
 
-    /// Drops series that have been silent for the limit (a total: for its longest window too) and whose counts are all in
-    /// the store. Returns the cohorts of which nothing is left, so that the registry can retire them. Looks at a sixtieth
-    /// of the series a call.
+    /// Drops series that have been silent for the limit (a total: for its longest window too) and whose
+    /// counts are all in the store. Returns the cohorts of which nothing is left, so that the registry can
+    /// retire them. Looks at a sixtieth of the series a call.
     pub fn idle(&mut self, now: UnixNanos) -> Vec<CohortId> {
         self.reach(now);
         let mut gone = Vec::new();

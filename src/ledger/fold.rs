@@ -1,9 +1,10 @@
 //! What goes to the store: a frame a tick, and, series by series, the chunks that the frames amount to.
 //!
-//! Folding walks all series once in about thirty ticks. A visit writes the ten-second chunks that changed, seals the hours
-//! that no late event can reach any more as minutes (and, for totals, as five-minute buckets of their day), and lets go of
-//! blocks that every window of the ring has passed. When a whole walk has been committed, the frames from before it began are
-//! needed no longer. Rejected: folding everything every 30 s, which holds the lock and the disk for a burst.
+//! Folding walks all series once in about thirty ticks. A visit writes the ten-second chunks that changed,
+//! seals the hours that no late event can reach any more as minutes (and, for totals, as five-minute buckets
+//! of their day), and lets go of blocks that every window of the ring has passed. When a whole walk has been
+//! committed, the frames from before it began are needed no longer. Rejected: folding everything every 30 s,
+//! which holds the lock and the disk for a burst.
 
 use super::frame::FrameBuilder;
 use super::history::{Chunk, Tier};
@@ -17,7 +18,8 @@ use crate::time::UnixNanos;
 const WALK_TICKS: usize = 30;
 /// Series visited a tick at least.
 const MIN_SHARE: usize = 64;
-/// Time from the start of one walk to that of the next, in seconds, at least: a small installation folds no more often.
+/// Time from the start of one walk to that of the next, in seconds, at least: a small installation folds no
+/// more often.
 const WALK_EVERY_SECS: u64 = 30;
 
 /// A chunk to write. Chunks hold absolute counts.
@@ -29,7 +31,8 @@ pub struct ChunkRow {
     pub start_secs: u64,
     /// The series or cell.
     pub series: SeriesRef,
-    /// Its buckets. Of [`Tier::Days`] these are merged into what the store has of that day; others replace it.
+    /// Its buckets. Of [`Tier::Days`] these are merged into what the store has of that day; others replace
+    /// it.
     pub chunk: Chunk,
 }
 
@@ -40,7 +43,8 @@ pub struct Fold {
     pub chunks: Vec<ChunkRow>,
     /// States of series to write.
     pub states: Vec<(SeriesRef, SeriesState)>,
-    /// Set when a walk over all series has ended. Frames below the number are folded; the time is that of its start.
+    /// Set when a walk over all series has ended. Frames below the number are folded; the time is that of its
+    /// start.
     pub walked: Option<(u64, UnixNanos)>,
 }
 
@@ -65,7 +69,8 @@ impl Ledger {
         FrameBuilder::new(self.now)
     }
 
-    /// Writes at most `limit` series and cells into the frame; true when more remain of those that it began with.
+    /// Writes at most `limit` series and cells into the frame; true when more remain of those that it began
+    /// with.
     pub fn drain_frame(&mut self, frame: &mut FrameBuilder, limit: usize) -> bool {
         for _ in 0..limit {
             if let Some(slot) = self.fold.frame_series.pop() {
@@ -112,8 +117,8 @@ impl Ledger {
             .max(MIN_SHARE)
     }
 
-    /// Visits at most `limit` series and cells on the walk. Frames below `frames_before` have been drained, this tick's
-    /// included. A walk ends with a visit; the next one begins with a later call.
+    /// Visits at most `limit` series and cells on the walk. Frames below `frames_before` have been drained,
+    /// this tick's included. A walk ends with a visit; the next one begins with a later call.
     pub fn fold(&mut self, now: UnixNanos, frames_before: u64, limit: usize, out: &mut Fold) {
         self.reach(now);
         let began = match self.fold.began {

@@ -1,14 +1,14 @@
 //! A frame: everything that changed since the last one, as one row of the store.
 //!
-//! It holds *absolute* counts of the slots that changed, not differences. Counts of a slot only grow, so that the larger of
-//! two values is the newer: frames and folded chunks may be read in any order, twice, or with one frame missing, and the
-//! newest value that survived wins. Rejected: differences, where a frame that is read twice or lost makes every later
-//! count wrong.
+//! It holds *absolute* counts of the slots that changed, not differences. Counts of a slot only grow, so that
+//! the larger of two values is the newer: frames and folded chunks may be read in any order, twice, or with
+//! one frame missing, and the newest value that survived wins. Rejected: differences, where a frame that is
+//! read twice or lost makes every later count wrong.
 //!
-//! Layout: version, ledger time in nanoseconds, number of series, the series, number of cells, the cells, CRC-32 of all that
-//! (little endian). A series: number, lifetime good and bad, last bucket, number of slots, each slot. A cell: number, number
-//! of slots, each slot. A slot: bucket, good, bad. All numbers are varints; a bucket is written as its distance back from the
-//! frame's newest possible bucket.
+//! Layout: version, ledger time in nanoseconds, number of series, the series, number of cells, the cells,
+//! CRC-32 of all that (little endian). A series: number, lifetime good and bad, last bucket, number of slots,
+//! each slot. A cell: number, number of slots, each slot. A slot: bucket, good, bad. All numbers are varints;
+//! a bucket is written as its distance back from the frame's newest possible bucket.
 
 use super::moment::{Bucket, bucket_of};
 use super::{Counts, FUTURE_SECS, SeriesRef, varint};

@@ -1,7 +1,7 @@
 //! What the ledger asks of the store: one series' chunk of one tier, and how such a chunk is written.
 //!
-//! A chunk is sparse: offset, good, bad, as varints, a version byte before them. It holds absolute counts, so that writing
-//! one twice is harmless.
+//! A chunk is sparse: offset, good, bad, as varints, a version byte before them. It holds absolute counts, so
+//! that writing one twice is harmless.
 
 use super::moment::{Bucket, bucket_of, start_secs};
 use super::{Counts, varint};

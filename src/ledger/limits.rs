@@ -1,7 +1,7 @@
 //! What a ledger may hold, and how far from `now` an event may lie.
 
-/// How late an event may reach the ledger, in seconds: the five minutes of the event-time rule and one minute for the batch's own
-/// way from judgement to here. Older buckets count at arrival, and a counter says so.
+/// How late an event may reach the ledger, in seconds: the five minutes of the event-time rule and one minute
+/// for the batch's own way from judgement to here. Older buckets count at arrival, and a counter says so.
 pub const LATE_SECS: u64 = 360;
 
 /// How far ahead of ledger time a bucket may start, in seconds.

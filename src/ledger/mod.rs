@@ -1,8 +1,9 @@
 //! Counts: one batch's tally, budget series and evidence cells: the 10 s ring and the running window sums.
 //!
-//! Two tables. *Budget series* count (good, bad) per (objective, cohort) in 10 s buckets for two hours, with running sums of
-//! the windows in use; coarser tiers live in the store. *Evidence cells* count per (objective, cohort, stratum, source) in
-//! 10 s blocks for 30 minutes. Counts are integers; ratios exist only at the edge.
+//! Two tables. *Budget series* count (good, bad) per (objective, cohort) in 10 s buckets for two hours, with
+//! running sums of the windows in use; coarser tiers live in the store. *Evidence cells* count per
+//! (objective, cohort, stratum, source) in 10 s blocks for 30 minutes. Counts are integers; ratios exist only
+//! at the edge.
 
 mod block;
 mod changed;
@@ -109,8 +110,8 @@ pub struct SeriesView {
     pub cohort: CohortId,
     /// The windows of its plan, in the plan's order.
     pub windows: Vec<WindowSum>,
-    /// Every event since the series was first seen, also before restarts. Of a cohort that returns after it left memory,
-    /// from the next tick of the store on.
+    /// Every event since the series was first seen, also before restarts. Of a cohort that returns after it
+    /// left memory, from the next tick of the store on.
     pub lifetime: Counts,
     /// Start of the newest bucket that holds an event; the epoch when there is none.
     pub last_event: UnixNanos,

@@ -1,8 +1,9 @@
 //! Ledger time in whole buckets: which bucket is the newest of a window, and where its far edge lies.
 //!
-//! Windows are (t - w, t] over whole buckets [a, b) that are stamped b. So the newest bucket of a window at `t` is the last
-//! one that *starts* before `t`, and the far edge is `t - w` rounded down. The two do not step together: at a multiple of
-//! ten seconds the far edge moves, just after it the newest bucket does. A [`Phase`] numbers both kinds of step.
+//! Windows are (t - w, t] over whole buckets [a, b) that are stamped b. So the newest bucket of a window at
+//! `t` is the last one that *starts* before `t`, and the far edge is `t - w` rounded down. The two do not
+//! step together: at a multiple of ten seconds the far edge moves, just after it the newest bucket does. A
+//! [`Phase`] numbers both kinds of step.
 
 use super::history::Tier;
 use super::{BUCKET_SECS, Counts};

@@ -30,7 +30,8 @@ impl WindowPlan {
     /// Windows most plans hold are below a dozen; a plan is a limit too.
     pub const MAX_WINDOWS: usize = 32;
 
-    /// A plan of windows in seconds, for totals and for cohorts. Duplicates are dropped, the order is ascending.
+    /// A plan of windows in seconds, for totals and for cohorts. Duplicates are dropped, the order is
+    /// ascending.
     pub fn new(totals: &[u64], cohorts: &[u64]) -> Result<Self, PlanError> {
         Ok(Self {
             totals: checked(totals, TOTAL_REACH_SECS)?,

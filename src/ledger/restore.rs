@@ -18,8 +18,8 @@ pub enum Nameless {
 }
 
 impl Ledger {
-    /// At most `limit` series and cells that have no number yet. Each is returned once; answer with [`Self::bind`] or
-    /// [`Self::unbind`].
+    /// At most `limit` series and cells that have no number yet. Each is returned once; answer with
+    /// [`Self::bind`] or [`Self::unbind`].
     pub fn nameless(&mut self, limit: usize) -> Vec<Nameless> {
         let mut out = Vec::new();
         while out.len() < limit {
@@ -40,7 +40,8 @@ impl Ledger {
         out
     }
 
-    /// Gives a series or cell its number; `past` is what the store has of it. Returns the state to write, of a series.
+    /// Gives a series or cell its number; `past` is what the store has of it. Returns the state to write, of
+    /// a series.
     pub fn bind(&mut self, what: Nameless, id: SeriesRef, past: Option<SeriesState>) -> Option<SeriesState> {
         match what {
             Nameless::Series(objective, cohort) => {
@@ -66,7 +67,8 @@ impl Ledger {
         }
     }
 
-    /// Forgets a series or cell whose name is gone: it can neither be stored nor shown. How many events it held.
+    /// Forgets a series or cell whose name is gone: it can neither be stored nor shown. How many events it
+    /// held.
     pub fn unbind(&mut self, what: Nameless) -> Counts {
         match what {
             Nameless::Series(objective, cohort) => {

@@ -1,10 +1,11 @@
 //! The running sum of one window of one series.
 //!
-//! A series knows how much ever entered it; a window knows how much of that has left it again. Their difference is the sum,
-//! so that an event costs one addition however many windows are in use, and nothing is ever rounded. What leaves a window of
-//! at most two hours lies in the ring. What leaves a longer one lies in the store: the chunk that the far edge is in is held
-//! here, encoded, and the next one is asked for ahead of time. Where it has not come yet the far edge waits: the sum then
-//! covers a little more than its window, says so, and is exact for what it says.
+//! A series knows how much ever entered it; a window knows how much of that has left it again. Their
+//! difference is the sum, so that an event costs one addition however many windows are in use, and nothing is
+//! ever rounded. What leaves a window of at most two hours lies in the ring. What leaves a longer one lies in
+//! the store: the chunk that the far edge is in is held here, encoded, and the next one is asked for ahead of
+//! time. Where it has not come yet the far edge waits: the sum then covers a little more than its window,
+//! says so, and is exact for what it says.
 
 use super::Counts;
 use super::block::Blocks;
@@ -132,7 +133,8 @@ impl Running {
         self.whole = true;
     }
 
-    /// The store has `lifetime` of the series from before: it has left, until the store says how much of it has not.
+    /// The store has `lifetime` of the series from before: it has left, until the store says how much of it
+    /// has not.
     pub(super) fn bind_past(&mut self, phase: Phase, lifetime: Counts) {
         self.left.add(lifetime);
         self.whole = self.edge > self.window.edge(phase);
@@ -146,7 +148,8 @@ impl Running {
         }
     }
 
-    /// Moves the far edge to where it belongs at `phase`, as far as the counts that leave are at hand. True when any left.
+    /// Moves the far edge to where it belongs at `phase`, as far as the counts that leave are at hand. True
+    /// when any left.
     pub(super) fn advance(&mut self, phase: Phase, blocks: &Blocks, extent: Extent) -> bool {
         let target = self.window.edge(phase);
         let mut left = Counts::ZERO;

@@ -88,8 +88,8 @@ impl Series {
         series
     }
 
-    /// Sets the windows in use. Sums that are kept already stay; new ones start where the ring does and are completed from
-    /// the store.
+    /// Sets the windows in use. Sums that are kept already stay; new ones start where the ring does and are
+    /// completed from the store.
     pub(super) fn set_windows(&mut self, windows: &[u64]) {
         let mut old = std::mem::take(&mut self.windows).into_vec();
         let fresh = |secs: u64| {
@@ -176,7 +176,8 @@ impl Series {
         })
     }
 
-    /// The store's number for it is known. `past` is what the store holds of it from before: first bucket and lifetime.
+    /// The store's number for it is known. `past` is what the store holds of it from before: first bucket and
+    /// lifetime.
     pub(super) fn bind(&mut self, stored_as: SeriesRef, past: Option<(Bucket, Counts)>) {
         self.stored_as = Some(stored_as);
         match past {

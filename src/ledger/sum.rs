@@ -23,9 +23,9 @@ pub enum SumError {
 }
 
 impl Ledger {
-    /// The sum over (t - w, t], exact for the interval it states. The far edge is rounded down and the near one up to the
-    /// tier that holds them; a `t` ahead of ledger time is ledger time. Reads up to one chunk a day (or an hour, within
-    /// three days) of the window from `history`.
+    /// The sum over (t - w, t], exact for the interval it states. The far edge is rounded down and the near
+    /// one up to the tier that holds them; a `t` ahead of ledger time is ledger time. Reads up to one chunk a
+    /// day (or an hour, within three days) of the window from `history`.
     pub fn sum(
         &self,
         objective: ObjectiveId,

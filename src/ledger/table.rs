@@ -1,8 +1,8 @@
 //! The ledger: every live series and evidence cell, by handle.
 //!
-//! Absorbing is the data plane's only shared step: a hash, an addition, two flags. Everything that walks over series
-//! (advancing, folding, forgetting) does so in slices whose size the caller sets, so that no hold of the lock grows with
-//! the number of cohorts.
+//! Absorbing is the data plane's only shared step: a hash, an addition, two flags. Everything that walks over
+//! series (advancing, folding, forgetting) does so in slices whose size the caller sets, so that no hold of
+//! the lock grows with the number of cohorts.
 
 use super::evidence::Cells;
 use super::fold::FoldState;
@@ -75,7 +75,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An empty ledger. A cohort stays at least three hours, so that what returns has nothing left in the ring.
+    /// An empty ledger. A cohort stays at least three hours, so that what returns has nothing left in the
+    /// ring.
     pub fn new(limits: LedgerLimits, default_plan: WindowPlan, kinds: Arc<dyn Kinds>) -> Self {
         let limits = LedgerLimits {
             idle_timeout_secs: limits.idle_timeout_secs.max(10_800),
@@ -107,8 +108,8 @@ impl Ledger {
         }
     }
 
-    /// Sets the windows of one objective. Sums of windows that stay are kept; new ones begin where memory does, say so, and
-    /// are completed from the store within the next ticks.
+    /// Sets the windows of one objective. Sums of windows that stay are kept; new ones begin where memory
+    /// does, say so, and are completed from the store within the next ticks.
     pub fn set_plan(&mut self, objective: ObjectiveId, plan: WindowPlan) {
         for slot in 0..self.series.len() {
             let Some(series) = self.series[slot].as_mut().filter(|s| s.objective == objective) else {
@@ -315,7 +316,8 @@ impl Ledger {
     }
 }
 
-/// How long before its need a chunk is asked for, in buckets: 10 to 50 minutes, so that the reads of an hour's turn spread.
+/// How long before its need a chunk is asked for, in buckets: 10 to 50 minutes, so that the reads of an
+/// hour's turn spread.
 pub(super) fn lead(slot: u32) -> Bucket {
     60 + slot.wrapping_mul(37) % 240
 }

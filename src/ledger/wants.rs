@@ -1,7 +1,7 @@
 //! What the ledger asks of the store, and how it is answered without holding the ledger's lock.
 //!
-//! `wanted` (short lock), `resolve` (no lock, reads), `supply` (short lock). Until a want is answered its window states the
-//! wider interval that it covers.
+//! `wanted` (short lock), `resolve` (no lock, reads), `supply` (short lock). Until a want is answered its
+//! window states the wider interval that it covers.
 
 use super::history::{Chunk, HistoryError, Tier, start_bucket, stored_sum};
 use super::moment::{Bucket, start_secs};
@@ -119,8 +119,8 @@ fn scan(
 }
 
 impl Ledger {
-    /// What windows need from the store, of at most `limit` series. Ask after the last fold has been committed, and answer
-    /// before the next.
+    /// What windows need from the store, of at most `limit` series. Ask after the last fold has been
+    /// committed, and answer before the next.
     pub fn wanted(&mut self, limit: usize) -> Vec<Want> {
         let mut wants = Vec::new();
         for _ in 0..limit {

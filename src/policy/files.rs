@@ -82,7 +82,8 @@ fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
-/// The pattern alone is a glob: the folder that it starts from may be written in any way and hold any character.
+/// The pattern alone is a glob: the folder that it starts from may be written in any way and hold any
+/// character.
 fn walk(base: &Path, pattern: &str) -> Result<BTreeSet<PathBuf>, String> {
     let literal = |c: &Component<'_>| !is_glob(&c.as_os_str().to_string_lossy());
     let components = || Path::new(pattern).components();

@@ -1,7 +1,8 @@
 //! Exporters of budget metrics: Prometheus, OTLP.
 //!
-//! What is published is worked out once, as [`samples`]; an exporter only carries it. Names are the field's (SRE Workbook),
-//! labels are positional parts of a cohort: a part that a cohort does not have is a label that its series do not have.
+//! What is published is worked out once, as [`samples`]; an exporter only carries it. Names are the field's
+//! (SRE Workbook), labels are positional parts of a cohort: a part that a cohort does not have is a label
+//! that its series do not have.
 
 mod otlp;
 mod page;

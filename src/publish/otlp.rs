@@ -1,8 +1,9 @@
 //! Budget metrics pushed to any OTLP endpoint, through the OpenTelemetry SDK.
 //!
-//! The SDK folds what is beyond its cardinality limit (2,000 unless told otherwise) into one overflow series, in silence;
-//! every instrument here gets the configured limit instead. Collecting is ours (a manual reader on our own timer) and not
-//! the SDK's periodic thread: so a failed push is counted and logged by us, and shutdown makes one last push within its time.
+//! The SDK folds what is beyond its cardinality limit (2,000 unless told otherwise) into one overflow series,
+//! in silence; every instrument here gets the configured limit instead. Collecting is ours (a manual reader
+//! on our own timer) and not the SDK's periodic thread: so a failed push is counted and logged by us, and
+//! shutdown makes one last push within its time.
 
 use super::samples::{self, Kind, Metric, Value};
 use crate::config::{OtlpMetricsExporter, OtlpProtocol};

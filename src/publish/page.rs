@@ -1,8 +1,9 @@
 //! The budget half of `/metrics`: series by series, through metrics-exporter-prometheus.
 //!
-//! A recorder of its own, apart from the gateway's own metrics: series of cohorts come and go, and the library can only drop
-//! a series by wall-clock idleness. So when cohorts leave, the page is built anew from the board, at most once a tick; time
-//! stays an argument. Gauges are set through handles that are looked up once a series, not once a tick.
+//! A recorder of its own, apart from the gateway's own metrics: series of cohorts come and go, and the
+//! library can only drop a series by wall-clock idleness. So when cohorts leave, the page is built anew from
+//! the board, at most once a tick; time stays an argument. Gauges are set through handles that are looked up
+//! once a series, not once a tick.
 
 use super::samples::{self, DashboardNames, Kind, Sample, Value};
 use crate::cohort::{CohortId, Level, ObjectiveId};
@@ -127,7 +128,8 @@ impl BudgetPage {
             }
             return;
         }
-        // The overflow says how much a page of cohorts does not: it is never left out, and there is one a service.
+        // The overflow says how much a page of cohorts does not: it is never left out, and there is one a
+        // service.
         let always = matches!(status.cohort.level, Level::Total | Level::Overflow);
         if !always && !self.series.contains_key(&id) {
             if self.cohorts >= self.max_cohorts {

@@ -1,4 +1,5 @@
-//! What one status says as samples: the names, meanings and units of every published metric stand here and nowhere else.
+//! What one status says as samples: the names, meanings and units of every published metric stand here and
+//! nowhere else.
 
 use crate::cohort::{CohortKey, Level};
 use crate::policy::{AlertState, BudgetStatus};
@@ -17,7 +18,8 @@ pub(super) enum Kind {
 pub(super) struct Metric {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
-    /// UCUM, for OTLP. Empty where Prometheus' translation of OTLP names would put a second suffix behind the name.
+    /// UCUM, for OTLP. Empty where Prometheus' translation of OTLP names would put a second suffix behind the
+    /// name.
     pub(super) unit: &'static str,
     pub(super) kind: Kind,
 }
@@ -241,8 +243,8 @@ fn state_value(state: AlertState) -> f64 {
     f64::from(state.code())
 }
 
-/// `5m`, `1h`, `24h`, `3d`: minutes below an hour, hours up to a day and a half, days beyond; seconds where nothing else is
-/// whole. One day is `24h`, as in the SRE Workbook's pairs.
+/// `5m`, `1h`, `24h`, `3d`: minutes below an hour, hours up to a day and a half, days beyond; seconds where
+/// nothing else is whole. One day is `24h`, as in the SRE Workbook's pairs.
 pub(crate) fn window_name(secs: u64) -> String {
     match secs {
         s if s > 86_400 && s % 86_400 == 0 => format!("{}d", s / 86_400),

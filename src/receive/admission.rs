@@ -1,9 +1,10 @@
 //! Bytes in flight: how much all requests together may hold.
 //!
-//! Problem: the only bound on memory that HTTP/2 offers is messages x streams x connections, which is far more than a
-//! machine has. Property wanted: a byte of a request's body, compressed or decompressed, is charged before it is stored, and
-//! given back when the request is answered, whatever way it ends. A request waits a moment for room and is then told to come
-//! back later; it is never queued without end. Rejected: a limit on requests, because a request is 20 bytes or 16 MiB.
+//! Problem: the only bound on memory that HTTP/2 offers is messages x streams x connections, which is far
+//! more than a machine has. Property wanted: a byte of a request's body, compressed or decompressed, is
+//! charged before it is stored, and given back when the request is answered, whatever way it ends. A request
+//! waits a moment for room and is then told to come back later; it is never queued without end. Rejected: a
+//! limit on requests, because a request is 20 bytes or 16 MiB.
 
 use super::failure::Failure;
 use crate::config::ReceiverLimits;
@@ -81,7 +82,8 @@ impl Admission {
         }
     }
 
-    /// When a refused client should come back: grows with the refusals in a row, jittered so that clients part.
+    /// When a refused client should come back: grows with the refusals in a row, jittered so that clients
+    /// part.
     pub(super) fn retry_after(&self) -> Duration {
         let doublings = (self.refusals.load(Ordering::Relaxed) / REFUSALS_PER_DOUBLING).min(5);
         let base = Duration::from_secs(self.limits.retry_after_secs.max(1));
@@ -128,7 +130,8 @@ impl Ticket {
             return Ok(());
         }
         if u64::from(more) + self.charged > u64::from(self.admission.capacity) {
-            // Would never fit: a limit on one request above the limit on all. Waiting would only block the others.
+            // Would never fit: a limit on one request above the limit on all. Waiting would only block the
+            // others.
             return Err(self.admission.refuse());
         }
         let permit = match Arc::clone(&self.admission.room).try_acquire_many_owned(more) {

@@ -1,7 +1,7 @@
 //! Reading a request's body at a decent pace.
 //!
-//! Property wanted: a client that stops, or trickles, loses its place (and its share of the bytes in flight) after seconds,
-//! not when the request's whole deadline ends.
+//! Property wanted: a client that stops, or trickles, loses its place (and its share of the bytes in flight)
+//! after seconds, not when the request's whole deadline ends.
 
 use super::failure::Failure;
 use bytes::Bytes;
@@ -71,8 +71,8 @@ where
         Ok(())
     }
 
-    /// Reads and forgets what is left, up to `most` bytes and for a short while, so that an HTTP/1.1 client that is still
-    /// writing gets to read its refusal instead of a connection reset.
+    /// Reads and forgets what is left, up to `most` bytes and for a short while, so that an HTTP/1.1 client
+    /// that is still writing gets to read its refusal instead of a connection reset.
     pub(super) async fn discard(mut self, most: u64, within: Duration) {
         let end = self.bytes.saturating_add(most);
         let drained = async { while self.bytes < end && matches!(self.next().await, Ok(Some(_))) {} };

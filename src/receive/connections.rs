@@ -1,9 +1,10 @@
 //! Accepting connections, and the life of each.
 //!
-//! Problem: the transport library's own server stops an aged connection by cutting it, without a GOAWAY, once a grace is set;
-//! its HTTP detection waits for a first byte without end; it does not cap connections. Properties wanted: a cap on connections
-//! (the rest waits in the kernel's queue), errors of `accept` never end the server, an aged connection is asked to leave and
-//! finishes what it has, a connection that says nothing is closed, and shutdown waits for requests in flight, but not for ever.
+//! Problem: the transport library's own server stops an aged connection by cutting it, without a GOAWAY, once
+//! a grace is set; its HTTP detection waits for a first byte without end; it does not cap connections.
+//! Properties wanted: a cap on connections (the rest waits in the kernel's queue), errors of `accept` never
+//! end the server, an aged connection is asked to leave and finishes what it has, a connection that says
+//! nothing is closed, and shutdown waits for requests in flight, but not for ever.
 
 use super::intake::Intake;
 use super::io::Counted;
@@ -37,7 +38,8 @@ pub(super) struct Rules {
     pub(super) max_connections: usize,
     /// Time for the first bytes.
     pub(super) first_bytes_within: Duration,
-    /// Age at which a connection is asked to leave; jittered by a tenth, so that clients do not come back together.
+    /// Age at which a connection is asked to leave; jittered by a tenth, so that clients do not come back
+    /// together.
     pub(super) max_age: Duration,
     /// Time it has then.
     pub(super) age_grace: Duration,

@@ -1,8 +1,9 @@
 //! gzip and zstd, with every byte of output charged before it is stored.
 //!
-//! Problem: ten kilobytes may unfold to ten gigabytes. Property wanted: memory stays within the request's limit and the
-//! common budget, and the work within the ratio, for any input; a worker is never held for longer than a step. Rejected: the
-//! transport library's own decompression, which caps the output but neither the ratio nor zstd's window, and charges nothing.
+//! Problem: ten kilobytes may unfold to ten gigabytes. Property wanted: memory stays within the request's
+//! limit and the common budget, and the work within the ratio, for any input; a worker is never held for
+//! longer than a step. Rejected: the transport library's own decompression, which caps the output but neither
+//! the ratio nor zstd's window, and charges nothing.
 
 use super::admission::Ticket;
 use super::failure::Failure;
@@ -179,7 +180,8 @@ impl Output {
         }
     }
 
-    /// Makes the buffer `to` bytes long, charged first. One byte above the ceiling, so that an excess is seen.
+    /// Makes the buffer `to` bytes long, charged first. One byte above the ceiling, so that an excess is
+    /// seen.
     async fn grow(&mut self, to: usize, ticket: &mut Ticket) -> Result<(), Failure> {
         let to = to.clamp(self.filled + 1, self.ceiling + 1);
         if to > self.buf.len() {

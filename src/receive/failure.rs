@@ -1,6 +1,7 @@
 //! Every way in which a request can fail, and what each transport says to it.
 //!
-//! One table for gRPC and HTTP (rows G3, G8, G9, H5-H10), so that the two never disagree on whether a client should retry.
+//! One table for gRPC and HTTP (rows G3, G8, G9, H5-H10), so that the two never disagree on whether a client
+//! should retry.
 
 use super::Refusal;
 use std::borrow::Cow;
@@ -105,8 +106,8 @@ impl Failure {
         }
     }
 
-    /// The HTTP status: the Collector's mapping of codes (row H10), but an oversize body is 413 (H6) and a content coding
-    /// that is not spoken is 400 (H11).
+    /// The HTTP status: the Collector's mapping of codes (row H10), but an oversize body is 413 (H6) and a
+    /// content coding that is not spoken is 400 (H11).
     pub(super) const fn http_status(&self) -> http::StatusCode {
         match self {
             Self::TooLarge(_) => http::StatusCode::PAYLOAD_TOO_LARGE,

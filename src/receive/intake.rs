@@ -1,4 +1,5 @@
-//! The common way of a request, whatever transport it came by: is there room, hand it over, count what became of it.
+//! The common way of a request, whatever transport it came by: is there room, hand it over, count what became
+//! of it.
 
 use super::admission::{Admission, Ticket};
 use super::failure::Failure;
@@ -111,7 +112,8 @@ impl LogLimit {
         }
     }
 
-    /// `Some(swallowed before)` when the event may be logged. Two threads at the edge of a second may let one more pass.
+    /// `Some(swallowed before)` when the event may be logged. Two threads at the edge of a second may let one
+    /// more pass.
     fn allow(&self) -> Option<u64> {
         let second = self.start.elapsed().as_secs();
         if self.second.swap(second, Ordering::Relaxed) != second {

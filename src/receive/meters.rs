@@ -83,7 +83,11 @@ impl Meters {
 
 impl Lane {
     fn new(t: &'static str, signal: &'static str) -> Self {
-        let requests = |outcome: &'static str| counter!("burngate_receiver_requests_total", "transport" => t, "signal" => signal, "outcome" => outcome);
+        let requests = |outcome: &'static str| {
+            counter!(
+                "burngate_receiver_requests_total", "transport" => t, "signal" => signal, "outcome" => outcome
+            )
+        };
         Self {
             accepted_requests: requests("accepted"),
             partial_requests: requests("partial"),

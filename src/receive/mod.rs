@@ -1,8 +1,8 @@
 //! gRPC and HTTP in, admission, decompression, the answers that OTLP owes its clients.
 //!
-//! Both receivers end in one [`Consume`]: whatever transport, compression and encoding a request came in, its protobuf bytes
-//! come out, once, as one [`Batch`]. What each failure means to a client stands in one table (`failure`), so that gRPC and
-//! HTTP never disagree on whether to retry.
+//! Both receivers end in one [`Consume`]: whatever transport, compression and encoding a request came in, its
+//! protobuf bytes come out, once, as one [`Batch`]. What each failure means to a client stands in one table
+//! (`failure`), so that gRPC and HTTP never disagree on whether to retry.
 
 mod admission;
 mod body;

@@ -12,7 +12,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// Longest message in an answer (row G4); the rest would only fill the client's log.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
-/// `Export*ServiceResponse`; all three signals number their fields alike. Full success is the empty message (row G6).
+/// `Export*ServiceResponse`; all three signals number their fields alike. Full success is the empty message
+/// (row G6).
 pub(super) fn success_protobuf(accepted: &Accepted) -> Bytes {
     if is_full(accepted) {
         return Bytes::new();
@@ -57,7 +58,8 @@ pub(super) fn success_json(signal: Signal, accepted: &Accepted) -> Bytes {
     json!({ "partialSuccess": partial }).to_string().into()
 }
 
-/// The gRPC status of a failure, with its details: RetryInfo when the client should come back, BadRequest for bad bytes.
+/// The gRPC status of a failure, with its details: RetryInfo when the client should come back, BadRequest for
+/// bad bytes.
 pub(super) fn status(failure: &Failure) -> Status {
     build(failure.code(), failure)
 }
@@ -110,7 +112,8 @@ fn build(code: Code, failure: &Failure) -> Status {
     Status::with_error_details(code, message, details)
 }
 
-/// The code in an HTTP answer's body. A coding that is not spoken is the client's mistake there (400), not a missing method.
+/// The code in an HTTP answer's body. A coding that is not spoken is the client's mistake there (400), not a
+/// missing method.
 const fn http_code(failure: &Failure) -> Code {
     match failure {
         Failure::UnknownEncoding(_) => Code::InvalidArgument,

@@ -1,4 +1,5 @@
-//! The header of a zstd frame (RFC 8878, section 3.1.1): how much memory the frame asks for, before it is given any.
+//! The header of a zstd frame (RFC 8878, section 3.1.1): how much memory the frame asks for, before it is
+//! given any.
 
 /// What starts here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! The embedded store: redb, one file, one transaction a tick.
 //!
-//! Two-phase commit and quick repair make a crash at any time cost nothing but the transaction under way, and reopening a
-//! matter of milliseconds. redb may panic on a file that the disk has damaged, so every call is guarded: a panic becomes an
-//! error, and the caller sets the file aside. After an I/O error redb refuses further work; the file is then opened anew
-//! with the next call, so that freeing a full disk is all that an operator must do.
+//! Two-phase commit and quick repair make a crash at any time cost nothing but the transaction under way, and
+//! reopening a matter of milliseconds. redb may panic on a file that the disk has damaged, so every call is
+//! guarded: a panic becomes an error, and the caller sets the file aside. After an I/O error redb refuses
+//! further work; the file is then opened anew with the next call, so that freeing a full disk is all that an
+//! operator must do.
 
 use super::tables::{CHUNKS, FORMAT, FRAMES, IDS, JOURNAL, META, NAMES, STATES, chunk_key, chunk_parts};
 use super::{Commit, EXPIRE_ROWS, JOURNAL_ROWS, JOURNAL_SECS, Journal, Meta, NameRow, Store, StoreError};
@@ -43,7 +44,8 @@ impl fmt::Debug for RedbStore {
 }
 
 impl RedbStore {
-    /// Opens (or makes) the file in `directory`. A damaged file is an error here; [`super::open_embedded`] sets it aside.
+    /// Opens (or makes) the file in `directory`. A damaged file is an error here; [`super::open_embedded`]
+    /// sets it aside.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE_NAME);
         let cannot = |reason: std::io::Error| StoreError::Open {

@@ -1,9 +1,10 @@
 //! The tick's way to the store and back.
 //!
-//! The order of steps is what makes counts durable and sums exact, so it lives here and nowhere else: names first, then the
-//! frame, then the folding (which must see at least what the frame saw), then one commit, and only then the reads (which may
-//! need what was just committed). The ledger's lock is held for slices of a thousand series, and never over a read or a
-//! write of the store. A commit that fails is kept and tried again before anything else is taken from the ledger.
+//! The order of steps is what makes counts durable and sums exact, so it lives here and nowhere else: names
+//! first, then the frame, then the folding (which must see at least what the frame saw), then one commit, and
+//! only then the reads (which may need what was just committed). The ledger's lock is held for slices of a
+//! thousand series, and never over a read or a write of the store. A commit that fails is kept and tried
+//! again before anything else is taken from the ledger.
 
 use super::{Commit, NameKind, Names, Store, StoreError};
 use crate::ledger::{Fold, Ledger, Nameless, SeriesRef, SeriesState, Tier, resolve};
@@ -28,7 +29,8 @@ pub struct TickReport {
     pub chunk_rows: usize,
     /// Windows that got something from the store.
     pub supplied: usize,
-    /// Events of series whose cohort was retired while they were counted: they are in the totals, and nowhere else.
+    /// Events of series whose cohort was retired while they were counted: they are in the totals, and nowhere
+    /// else.
     pub orphaned_events: u64,
 }
 
@@ -89,8 +91,9 @@ impl Keeper {
         &self.store
     }
 
-    /// One durable write of everything that changed since the last, then whatever the ledger wants to read. Call it once a
-    /// tick, before [`Ledger::changed`]. After an error nothing is lost: the next call writes the same again.
+    /// One durable write of everything that changed since the last, then whatever the ledger wants to read.
+    /// Call it once a tick, before [`Ledger::changed`]. After an error nothing is lost: the next call writes
+    /// the same again.
     pub fn tick(&mut self, now: UnixNanos, ledger: &Mutex<Ledger>) -> Result<TickReport, StoreError> {
         self.retry()?;
         let mut report = TickReport::default();
@@ -182,7 +185,8 @@ impl Keeper {
         }
     }
 
-    /// What each tier may let go of. Ten-second chunks go by the last walk that ended: until then they may not be sealed.
+    /// What each tier may let go of. Ten-second chunks go by the last walk that ended: until then they may
+    /// not be sealed.
     fn expire(&self, now: UnixNanos) -> Vec<(Tier, u64)> {
         let before = |tier: Tier, at: UnixNanos, kept_secs: u64| {
             (tier, at.secs().saturating_sub(kept_secs + tier.chunk_secs()))

@@ -1,10 +1,10 @@
 //! What survives a restart: a small trait, and two engines behind it.
 //!
-//! The problem: counts of a second must be durable within a second, at 10 k series a tick, and a `kill -9` at any time must
-//! lose at most the last tick and no decision. One transaction a tick carries the frame of what changed, a slice of the
-//! folding, and the dictionary's new rows; [`Keeper`] puts it together and knows the order of steps. Rejected: a row a series
-//! and tick (five times the work of a frame), and a log of our own (a log needs transactions as soon as decisions live
-//! beside it).
+//! The problem: counts of a second must be durable within a second, at 10 k series a tick, and a `kill -9` at
+//! any time must lose at most the last tick and no decision. One transaction a tick carries the frame of what
+//! changed, a slice of the folding, and the dictionary's new rows; [`Keeper`] puts it together and knows the
+//! order of steps. Rejected: a row a series and tick (five times the work of a frame), and a log of our own
+//! (a log needs transactions as soon as decisions live beside it).
 
 mod commit;
 mod embedded;
@@ -40,7 +40,8 @@ pub trait Journal: Send + Sync {
 pub trait Store: History + Journal + Send + Sync + fmt::Debug {
     /// What it remembers of itself.
     fn meta(&self) -> Result<Meta, StoreError>;
-    /// Writes one tick, durable when this returns; after an error nothing of it is kept, and it can be tried again.
+    /// Writes one tick, durable when this returns; after an error nothing of it is kept, and it can be tried
+    /// again.
     fn commit(&self, commit: &Commit) -> Result<(), StoreError>;
     /// The dictionary's row of a name.
     fn find(&self, name: &[u8]) -> Result<Option<NameRow>, StoreError>;

@@ -1,9 +1,9 @@
 //! Opening the embedded store, come what may.
 //!
-//! A gateway that does not start because yesterday's power cut damaged a file is worse than one that starts with empty
-//! budgets and says so. So a damaged file is set aside under a name of its own, never deleted, and an empty one takes its
-//! place. A file that is in use, of a newer format, or not readable for lack of rights is an error: those an operator
-//! must decide.
+//! A gateway that does not start because yesterday's power cut damaged a file is worse than one that starts
+//! with empty budgets and says so. So a damaged file is set aside under a name of its own, never deleted, and
+//! an empty one takes its place. A file that is in use, of a newer format, or not readable for lack of rights
+//! is an error: those an operator must decide.
 
 use super::embedded::FILE_NAME;
 use super::{Keeper, Names, RedbStore, Restored, Store, StoreError};
@@ -27,7 +27,8 @@ pub struct Opened {
     pub quarantined: Option<PathBuf>,
 }
 
-/// Opens the store in `directory` and restores a ledger from it. `ledger` makes an empty one with its plans set.
+/// Opens the store in `directory` and restores a ledger from it. `ledger` makes an empty one with its plans
+/// set.
 pub fn open_embedded(
     directory: &Path,
     names: &Arc<dyn Names>,

@@ -1,8 +1,8 @@
 //! From the rows of a store back to a ledger.
 //!
-//! Chunks and frames hold absolute counts that only grow, so they are laid over each other in any order and the larger value
-//! stands. A frame whose checksum does not hold is left out; what it held is in a later frame or chunk, unless it was the
-//! last.
+//! Chunks and frames hold absolute counts that only grow, so they are laid over each other in any order and
+//! the larger value stands. A frame whose checksum does not hold is left out; what it held is in a later
+//! frame or chunk, unless it was the last.
 
 use super::{Keeper, NameKind, Names, Store, StoreError};
 use crate::ledger::{Counts, Frame, Ledger, Nameless, SeriesRef, SeriesState, Tier, fine_slots, resolve};

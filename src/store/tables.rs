@@ -1,4 +1,5 @@
-//! The tables of the embedded store. Chunk keys begin with tier and time: writes append, and what expires is one range.
+//! The tables of the embedded store. Chunk keys begin with tier and time: writes append, and what expires is
+//! one range.
 
 use crate::ledger::{SeriesRef, Tier};
 use redb::TableDefinition;

@@ -1,4 +1,5 @@
-//! What a person at the terminal should read whatever the log level is: one line a listener, and where to look first.
+//! What a person at the terminal should read whatever the log level is: one line a listener, and where to
+//! look first.
 //!
 //! On stdout, while logs go to stderr, so that either can be had without the other.
 

@@ -22,8 +22,8 @@ pub fn init_logs(config: &LogsConfig) {
     };
 }
 
-/// The libraries below us speak from `warn` on; at their `debug` a busy gateway would write more than it receives, and
-/// HTTP clients write headers, tokens among them.
+/// The libraries below us speak from `warn` on; at their `debug` a busy gateway would write more than it
+/// receives, and HTTP clients write headers, tokens among them.
 fn filter(level: LogLevel, rust_log: Option<&str>) -> EnvFilter {
     let configured = match level {
         LogLevel::Debug => "warn,burngate=debug",

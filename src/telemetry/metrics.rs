@@ -1,4 +1,5 @@
-//! The gateway's own metrics, `burngate_*`: one recorder for the process, because the macros of `metrics` speak to one.
+//! The gateway's own metrics, `burngate_*`: one recorder for the process, because the macros of `metrics`
+//! speak to one.
 //!
 //! What they mean stands here, so that `/metrics` explains itself; the receivers describe theirs.
 
@@ -142,7 +143,8 @@ pub fn metrics_handle() -> PrometheusHandle {
     let install = || {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
-        // Another recorder is there only in a test that brought its own: what we record then goes to that one.
+        // Another recorder is there only in a test that brought its own: what we record then goes to that
+        // one.
         let _ = metrics::set_global_recorder(recorder);
         describe();
         metrics::gauge!("burngate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

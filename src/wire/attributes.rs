@@ -107,7 +107,8 @@ impl<'a> Attributes<'a> {
 
     #[inline(always)]
     fn keep(&mut self, key: &'a [u8], value: AnyValue<'a>, keys: &KeyTable, limits: &WalkLimits) {
-        // A key may be asked for by name (a policy matches on it) and by prefix (it is also a flag): both get it.
+        // A key may be asked for by name (a policy matches on it) and by prefix (it is also a flag): both get
+        // it.
         let kept = keys.find(key).is_none_or(|slot| self.set(slot, value, limits));
         if kept && keys.may_have_prefix(key) {
             self.push_prefixed(key, value, keys, limits);

@@ -221,10 +221,7 @@ impl<'t> Settling<'t, '_, '_> {
             let rest = self
                 .registry
                 .intern(&at(LevelRef::Overflow), self.now, &mut self.scratch);
-            cohorts.refused = match home.total {
-                Interned::Overflow(_, cap) => Some(cap),
-                Interned::Live(_) => Some(Cap::Batch),
-            };
+            cohorts.refused = refused(home.total).or(Some(Cap::Batch));
             cohorts.ids.push((rest.id(), false));
             return cohorts;
         }
@@ -237,12 +234,9 @@ impl<'t> Settling<'t, '_, '_> {
             flags,
             ..
         } = self;
-        let deployment = deployments.get_mut(key.deployment as usize).map(|slot| {
-            &*slot.get_or_insert_with(|| {
-                let raw = tally.groups.deployments.get(key.deployment);
-                Deployment::read(raw.copied().flatten())
-            })
-        });
+        let deployment = deployments
+            .get_mut(key.deployment as usize)
+            .map(|slot| &*slot.get_or_insert_with(|| read_deployment(tally, key.deployment)));
         let flags = flags
             .get_mut(key.flags as usize)
             .map(|slot| &*slot.get_or_insert_with(|| read_flags(tally, source, key.flags)));
@@ -280,6 +274,19 @@ impl<'t> Settling<'t, '_, '_> {
     }
 }
 
+/// The cap that a place was refused for.
+fn refused(place: Interned) -> Option<Cap> {
+    match place {
+        Interned::Overflow(_, cap) => Some(cap),
+        Interned::Live(_) => None,
+    }
+}
+
+fn read_deployment(tally: &Tally<'_, '_>, number: u32) -> Deployment {
+    let raw = tally.groups.deployments.get(number);
+    Deployment::read(raw.copied().flatten())
+}
+
 fn read_flags(tally: &Tally<'_, '_>, source: &Source<'_, '_>, number: u32) -> FlagSet {
     let Some((context, item)) = tally.groups.flags.get(number) else {
         return FlagSet::default();
@@ -303,9 +310,7 @@ fn read_flags(tally: &Tally<'_, '_>, source: &Source<'_, '_>, number: u32) -> Fl
 
 /// Counts what went wrong for the `spans` of a group.
 fn count_trouble(out: &mut Settled, home: &Home<'_>, cohorts: &Cohorts, spans: u64) {
-    if let Some(cap) = cohorts.refused {
-        *out.overflow.entry(cap.as_str()).or_default() += spans;
-    } else if let Interned::Overflow(_, cap) = home.total {
+    if let Some(cap) = cohorts.refused.or(refused(home.total)) {
         *out.overflow.entry(cap.as_str()).or_default() += spans;
     }
     let Problems {

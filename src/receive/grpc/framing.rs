@@ -18,8 +18,8 @@ pub(super) struct Message {
     pub(super) bytes: Bytes,
 }
 
-/// Reads the one message of `body`. Its length is checked and charged before any of it is stored; a message that came in one
-/// piece is not copied.
+/// Reads the one message of `body`. Its length is checked and charged before any of it is stored; a message
+/// that came in one piece is not copied.
 pub(super) async fn gather<B>(
     body: &mut Paced<B>,
     limit: usize,

@@ -1,9 +1,10 @@
 //! OTLP/gRPC: `{Trace,Metrics,Logs}Service/Export` on raw bytes.
 //!
-//! Problem: a gRPC library decodes a message into structs before anybody may look at its size, and reads it into memory before
-//! anybody may refuse it. Property wanted: the length prefix is checked and admitted before a byte of the message is stored,
-//! the message arrives as one buffer, and no prost type is ever built. Rejected: the library's codec (it owns the buffer, and
-//! decompresses with limits of its own) and its transport server (see [`super::connections`]); its status types are used.
+//! Problem: a gRPC library decodes a message into structs before anybody may look at its size, and reads it
+//! into memory before anybody may refuse it. Property wanted: the length prefix is checked and admitted
+//! before a byte of the message is stored, the message arrives as one buffer, and no prost type is ever
+//! built. Rejected: the library's codec (it owns the buffer, and decompresses with limits of its own) and its
+//! transport server (see [`super::connections`]); its status types are used.
 
 mod answer;
 mod framing;
@@ -38,8 +39,8 @@ const MAX_HEADER_LIST_BYTES: u32 = 16 << 10;
 /// Time for HTTP/2's preface.
 const PREFACE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Serves OTLP/gRPC on `listener` until `shutdown` completes and requests in flight have finished (or their time is up).
-/// Signals that are off are not there: UNIMPLEMENTED.
+/// Serves OTLP/gRPC on `listener` until `shutdown` completes and requests in flight have finished (or their
+/// time is up). Signals that are off are not there: UNIMPLEMENTED.
 pub async fn serve_grpc(
     listener: TcpListener,
     config: &GrpcReceiver,

@@ -80,7 +80,8 @@ pub(super) fn coding(headers: &HeaderMap) -> Result<Coding, Failure> {
     }
 }
 
-/// Reads the body: a length above the limit is refused before a byte is read, and bytes are charged as they come.
+/// Reads the body: a length above the limit is refused before a byte is read, and bytes are charged as they
+/// come.
 pub(super) async fn read<B>(
     body: &mut Paced<B>,
     headers: &HeaderMap,

@@ -1,7 +1,8 @@
 //! OTLP/HTTP: `POST /v1/{traces,metrics,logs}`, protobuf and JSON, over HTTP/1.1 and HTTP/2 on one port.
 //!
-//! Property wanted: every answer that is not a success has a `google.rpc.Status` body in the request's encoding, whatever went
-//! wrong (row H5). Rejected: a router, because three exact paths need none and its own 404 and 405 would be plain text.
+//! Property wanted: every answer that is not a success has a `google.rpc.Status` body in the request's
+//! encoding, whatever went wrong (row H5). Rejected: a router, because three exact paths need none and its
+//! own 404 and 405 would be plain text.
 
 mod answer;
 mod content;
@@ -48,8 +49,8 @@ const DISCARD_WITHIN: Duration = Duration::from_secs(2);
 /// JSON bodies above this are decoded off the workers that move bytes.
 const JSON_INLINE_BYTES: usize = 256 << 10;
 
-/// Serves OTLP/HTTP on `listener` until `shutdown` completes and requests in flight have finished (or their time is up).
-/// Signals that are off are not there: 404.
+/// Serves OTLP/HTTP on `listener` until `shutdown` completes and requests in flight have finished (or their
+/// time is up). Signals that are off are not there: 404.
 pub async fn serve_http(
     listener: TcpListener,
     config: &HttpReceiver,
@@ -196,8 +197,8 @@ impl Service {
         })
     }
 
-    /// JSON to protobuf. The output is charged as large as the input before, and what it has more (small numbers in packed
-    /// lists grow) after.
+    /// JSON to protobuf. The output is charged as large as the input before, and what it has more (small
+    /// numbers in packed lists grow) after.
     async fn translate(&self, signal: Signal, text: Bytes, ticket: &mut Ticket) -> Result<Bytes, Failure> {
         let charged = text.len();
         ticket.charge(charged).await?;
@@ -217,7 +218,8 @@ impl Service {
     }
 }
 
-/// Whether the client may be blocked in writing its body: not over HTTP/2, and not while it waits for `100 Continue`.
+/// Whether the client may be blocked in writing its body: not over HTTP/2, and not while it waits for `100
+/// Continue`.
 fn must_discard(head: &Parts) -> bool {
     head.version < Version::HTTP_2 && !head.headers.contains_key(header::EXPECT)
 }

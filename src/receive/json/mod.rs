@@ -1,18 +1,24 @@
 //! OTLP/JSON to protobuf bytes, in one pass.
 //!
-//! Problem: the derive of the official structs refuses much of what real clients send (enum names, numbers as strings, null,
-//! duplicate members), and builds a tree that is then encoded again. Property wanted: what the Collector's reader takes is
-//! taken, with equal values; what is refused is refused with the path and the byte; text becomes wire bytes directly, driven
-//! by a table of fields. Rejected: a general JSON library as tokenizer, because it reports lines instead of bytes, rounds
-//! doubles unless asked, and its visitors hide where a value began.
+//! Problem: the derive of the official structs refuses much of what real clients send (enum names, numbers as
+//! strings, null, duplicate members), and builds a tree that is then encoded again. Property wanted: what the
+//! Collector's reader takes is taken, with equal values; what is refused is refused with the path and the
+//! byte; text becomes wire bytes directly, driven by a table of fields. Rejected: a general JSON library as
+//! tokenizer, because it reports lines instead of bytes, rounds doubles unless asked, and its visitors hide
+//! where a value began.
 //!
-//! The rules, beyond RFC 8259 (which holds strictly: no comments, no trailing commas, nothing after the message):
+//! The rules, beyond RFC 8259 (which holds strictly: no comments, no trailing commas, nothing after the
+//! message):
 //! * Names are lowerCamelCase; others, snake_case among them, are unknown members and hopped over (J4, J5).
-//! * Trace and span ids are hex of either case, empty for none; other bytes are base64, standard or URL-safe, padding optional.
-//! * Integers are numbers or strings, also `1e3` or `1.0`; out of range is an error, never a wrap. Enums are names or integers.
+//! * Trace and span ids are hex of either case, empty for none; other bytes are base64, standard or URL-safe,
+//!   padding optional.
+//! * Integers are numbers or strings, also `1e3` or `1.0`; out of range is an error, never a wrap. Enums are
+//!   names or integers.
 //! * Doubles are numbers or strings, with `NaN`, `Infinity` and `-Infinity`.
-//! * A null member is an absent one; a null in a list of messages is an empty message, as the Collector reads it.
-//! * Of duplicate members the last scalar wins, messages merge and lists append: protobuf's own rule, and the Collector's.
+//! * A null member is an absent one; a null in a list of messages is an empty message, as the Collector reads
+//!   it.
+//! * Of duplicate members the last scalar wins, messages merge and lists append: protobuf's own rule, and the
+//!   Collector's.
 
 mod error;
 mod number;

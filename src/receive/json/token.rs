@@ -1,11 +1,12 @@
-//! A strict JSON cursor over text that is known to be UTF-8. Values are read in place; only strings with escapes are copied.
+//! A strict JSON cursor over text that is known to be UTF-8. Values are read in place; only strings with
+//! escapes are copied.
 
 use super::error::{Error, ErrorKind};
 use super::number;
 use std::borrow::Cow;
 
-/// Levels of objects and lists. OTLP's own nesting is two levels for one of protobuf's, so what passes here stays under the
-/// 100 levels at which common protobuf libraries give up.
+/// Levels of objects and lists. OTLP's own nesting is two levels for one of protobuf's, so what passes here
+/// stays under the 100 levels at which common protobuf libraries give up.
 pub(super) const MAX_DEPTH: usize = 128;
 
 /// The cursor.
@@ -241,8 +242,8 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Hops over a value of any type, checking it on the way; `depth` levels are open around it. Not recursive: a member that
-    /// nobody knows may be as deep as its sender likes.
+    /// Hops over a value of any type, checking it on the way; `depth` levels are open around it. Not
+    /// recursive: a member that nobody knows may be as deep as its sender likes.
     pub(super) fn skip(&mut self, depth: usize) -> Result<(), Error> {
         let mut open = Vec::new();
         loop {

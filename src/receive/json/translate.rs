@@ -143,7 +143,8 @@ impl<'a> Translator<'a> {
         self.check_size()
     }
 
-    /// A scalar, always written, also when it is zero: it may have to override an earlier one, and presence counts in a oneof.
+    /// A scalar, always written, also when it is zero: it may have to override an earlier one, and presence
+    /// counts in a oneof.
     fn scalar(&mut self, kind: Kind, number: Option<u32>) -> Result<(), Error> {
         match kind {
             Kind::Text | Kind::Bytes | Kind::Id => return self.bytes(kind, number.unwrap_or_default()),
@@ -229,7 +230,8 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// An id of any even length; that it is 16 or 8 bytes is for the walker to say, which rejects one item, not the request.
+    /// An id of any even length; that it is 16 or 8 bytes is for the walker to say, which rejects one item,
+    /// not the request.
     fn id(&mut self, number: u32, text: &str) -> Result<(), ErrorKind> {
         let mut id = [0; 32];
         let len = text.len() / 2;

@@ -57,8 +57,8 @@ impl Writer {
         Open(self.0.len())
     }
 
-    /// Ends it: writes the length, and moves the content aside if the length needs more than its byte. Each level moves a byte
-    /// at most once, which costs less than a buffer a level.
+    /// Ends it: writes the length, and moves the content aside if the length needs more than its byte. Each
+    /// level moves a byte at most once, which costs less than a buffer a level.
     pub(super) fn close(&mut self, Open(start): Open) {
         let end = self.0.len();
         let mut len = end - start;
