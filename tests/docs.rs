@@ -163,6 +163,7 @@ fn the_readme_has_a_policy_of_ten_lines_with_a_kill_switch() {
 
 #[test]
 fn every_exporter_on_a_page_is_a_configuration_that_holds() {
+    let secret = Regex::new(r"\$\{env:[A-Z_]+\}").unwrap();
     let mut counted = 0;
     for (name, text) in pages() {
         for block in blocks(&text, "yaml exporters") {
@@ -175,10 +176,7 @@ fn every_exporter_on_a_page_is_a_configuration_that_holds() {
                  pipelines:\n    traces: {{ receivers: [otlp], exporters: [error_budget] }}\n    decisions: {{ \
                  receivers: [error_budget], exporters: [{kind}] }}\n"
             );
-            let filled = Regex::new(r"\$\{env:[A-Z_]+\}")
-                .unwrap()
-                .replace_all(&block, "t0ken")
-                .into_owned();
+            let filled = secret.replace_all(&block, "t0ken").into_owned();
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("gateway.yaml");
             fs::write(&file, filled + &rest).unwrap();

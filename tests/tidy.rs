@@ -113,7 +113,7 @@ fn sources() -> Vec<Source> {
 }
 
 /// Fails with every finding at once.
-fn none(findings: Vec<String>, what: &str) {
+fn none(findings: &[String], what: &str) {
     assert!(
         findings.is_empty(),
         "{} {what}:\n{}",
@@ -153,7 +153,7 @@ fn lines_fit_in_110_columns() {
             }
         }
     }
-    none(findings, "lines are too long");
+    none(&findings, "lines are too long");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn files_are_rooms_and_not_halls() {
             _ => {}
         }
     }
-    none(findings, "files are not as long as they may be");
+    none(&findings, "files are not as long as they may be");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn functions_fit_on_a_page() {
             }
         }
     }
-    none(findings, "functions are longer than 70 lines");
+    none(&findings, "functions are longer than 70 lines");
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn nothing_is_left_for_later() {
             findings.push(format!("{}:{at}: {}", source.path, line.trim()));
         }
     }
-    none(findings, "things are left for later");
+    none(&findings, "things are left for later");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn sources_are_ascii() {
             findings.push(format!("{}:{at}: {}", source.path, line.trim()));
         }
     }
-    none(findings, "lines are not ASCII; write \\u{..}");
+    none(&findings, "lines are not ASCII; write \\u{..}");
 }
 
 #[test]
@@ -276,5 +276,5 @@ fn imports_never_run_upwards() {
             }
         }
     }
-    none(findings, "imports run upwards");
+    none(&findings, "imports run upwards");
 }
