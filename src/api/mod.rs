@@ -11,6 +11,8 @@ mod http;
 pub(crate) mod json;
 pub mod proto;
 mod view;
+#[cfg(test)]
+mod tests;
 
 pub use answers::ApiState;
 pub use health::{Health, health_router};

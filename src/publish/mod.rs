@@ -8,6 +8,8 @@ mod otlp;
 mod page;
 mod samples;
 mod server;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use otlp::{OtlpPublishError, OtlpPublisher};
 pub use page::{BudgetPage, PageHandle};

@@ -181,3 +181,7 @@ fn new_recorder() -> PrometheusRecorder {
     }
     recorder
 }
+
+#[cfg(test)]
+#[path = "page_tests.rs"]
+mod tests;
