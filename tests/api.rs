@@ -1,5 +1,13 @@
 //! The API from outside: every route and every refusal as JSON, the same answers over gRPC from a generated client, reflection.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
+
 mod proof_support;
 mod support;
 

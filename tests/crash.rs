@@ -4,6 +4,13 @@
 //! Six kills in the everyday run, thirty with `BURNGATE_LONG=1`.
 
 #![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
+#![allow(
     clippy::disallowed_methods,
     reason = "what was acknowledged when is the subject of these tests"
 )]
@@ -16,6 +23,7 @@ use proof_support::{Group, await_totals, group, request, send, totals, write};
 use prost::Message;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
@@ -267,13 +275,15 @@ impl FlagService {
 
 /// A gateway with one kill switch for each cycle, on a service of its own.
 fn prepare(dir: &Path, cycles: usize, flag_service: &FlagService) {
-    let switches: String = (0..cycles)
-        .map(|i| {
-            format!(
-                "  - {{ flag: flag-{i}, exporter: webhook, mode: auto, when: {{ burn_above: 7, window: 1m, for: 0s }} }}\n"
-            )
-        })
-        .collect();
+    let mut switches = String::new();
+    for i in 0..cycles {
+        let when = "when: { burn_above: 7, window: 1m, for: 0s }";
+        writeln!(
+            switches,
+            "  - {{ flag: flag-{i}, exporter: webhook, mode: auto, {when} }}"
+        )
+        .unwrap();
+    }
     let policy = format!(
         "service: pay\nenvironment: production\nslos: [ {{ name: availability, target: 99.9% }} ]\nkill_switches:\n{switches}"
     );
@@ -339,7 +349,7 @@ fn kill_9_loses_at_most_the_last_second_and_no_decision() {
         }
         let killed = Instant::now();
         gateway.kill9();
-        let (safe, sent) = load.end(killed - LOST_AT_MOST);
+        let (safe, sent) = load.end(killed.checked_sub(LOST_AT_MOST).unwrap());
         (least, most) = (plus(&found, &safe), plus(&found, &sent));
     }
     let gateway = start(dir.path());

@@ -1,10 +1,23 @@
 //! The first minute with burngate: in an empty folder with nothing but the binary, and with the two example configurations.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "how long the first budget takes is the subject"
+)]
+
 mod proof_support;
 mod support;
 
 use proof_support::now_nanos;
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
@@ -123,13 +136,13 @@ fn example(name: &str, dir: &Path) {
         match port {
             Some(_) => {
                 let (key, _) = line.split_once("endpoint:").unwrap();
-                out.push_str(&format!("{key}endpoint: 127.0.0.1:0\n"));
+                writeln!(out, "{key}endpoint: 127.0.0.1:0").unwrap();
             }
             // With its default endpoint, which is a fixed port too.
             None if line == "  health_check:" && name == "central-gateway" => {
                 out.push_str("  health_check:\n    endpoint: 127.0.0.1:0\n");
             }
-            None => out.push_str(&format!("{line}\n")),
+            None => writeln!(out, "{line}").unwrap(),
         }
     }
     proof_support::write(dir, "gateway.yaml", &out);

@@ -1,5 +1,13 @@
 //! What a hostile or clumsy sender can cost: a cardinality bomb, bad spans; and what the gateway weighs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
+
 mod proof_support;
 mod support;
 

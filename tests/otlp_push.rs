@@ -1,6 +1,13 @@
 //! Budget metrics pushed by OTLP, over gRPC and over HTTP: the same names, attributes and values as `/metrics`, none folded away;
 //! an endpoint that is down costs nothing but a count, and gets everything once it is back.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
 #![allow(clippy::disallowed_methods, reason = "the receiving end here is prost's")]
 
 mod proof_support;
@@ -24,9 +31,12 @@ use std::time::Duration;
 use support::{Gateway, Setup, eventually, sample};
 use tokio::runtime::Runtime;
 
-/// The newest push, and the headers that it came with.
+/// A push, and the key that it came with.
+type Push = (ExportMetricsServiceRequest, Option<String>);
+
+/// The newest push.
 #[derive(Clone, Debug, Default)]
-struct Latest(Arc<Mutex<Option<(ExportMetricsServiceRequest, Option<String>)>>>);
+struct Latest(Arc<Mutex<Option<Push>>>);
 
 #[tonic::async_trait]
 impl MetricsService for Latest {
@@ -269,7 +279,8 @@ fn more_series_than_the_sdks_default_are_not_folded() {
 #[test]
 fn an_endpoint_that_is_down_is_counted_and_gets_everything_once_it_is_back() {
     type Start = fn(&str) -> Sink;
-    let kinds: [(&str, Start, fn(SocketAddr) -> String); 2] = [
+    type Exporter = fn(SocketAddr) -> String;
+    let kinds: [(&str, Start, Exporter); 2] = [
         ("otlp_grpc", Sink::grpc, over_grpc),
         ("otlp_http", Sink::http, over_http),
     ];

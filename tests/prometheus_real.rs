@@ -1,6 +1,14 @@
 //! A real Prometheus scrapes `/metrics` every second while two services send, and what PromQL answers is what the API says and
 //! what the sent counts come to, to 1e-9.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
+
 mod proof_support;
 mod support;
 

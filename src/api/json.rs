@@ -5,6 +5,7 @@ use crate::time::{NANOS_PER_SEC, UnixNanos};
 use serde::Serializer;
 
 /// An instant as RFC 3339 in UTC, or null.
+#[expect(clippy::ref_option, reason = "serde hands over a reference")]
 pub(super) fn timestamp<S: Serializer>(
     at: &Option<prost_types::Timestamp>,
     out: S,

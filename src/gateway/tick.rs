@@ -114,7 +114,7 @@ impl Tick {
         }
         metrics::gauge!("burngate_evaluation_last_timestamp_seconds").set(now.0 as f64 / 1e9);
         metrics::gauge!("burngate_evaluation_changed_series").set(changed.len() as f64);
-        metrics::gauge!("burngate_cohorts_live").set(self.registry.stats().cohorts as f64);
+        metrics::gauge!("burngate_cohorts_live").set(f64::from(self.registry.stats().cohorts));
     }
 
     fn drain(&mut self, now: UnixNanos) {

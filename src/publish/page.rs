@@ -71,7 +71,7 @@ impl BudgetPage {
         let recorder = new_recorder();
         let handle = PageHandle(Arc::new(RwLock::new(recorder.handle())));
         Self {
-            dashboard: config.dashboard_names.then(|| DashboardNames {
+            dashboard: config.dashboard_names.then_some(DashboardNames {
                 fast_secs: config.burn_rate_fast.as_secs(),
                 slow_secs: config.burn_rate_slow.as_secs(),
                 critical_secs: config.burn_rate_critical.as_secs(),

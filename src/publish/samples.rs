@@ -129,6 +129,7 @@ pub(super) static ALL: [&Metric; 14] = [
 
 /// Names of published dashboards, and the windows behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "units stand last")]
 pub(super) struct DashboardNames {
     pub(super) fast_secs: u64,
     pub(super) slow_secs: u64,

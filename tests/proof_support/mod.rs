@@ -6,7 +6,13 @@
     clippy::disallowed_methods,
     reason = "spans carry the time of now, answers are decoded with prost"
 )]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::float_cmp,
+    missing_docs,
+    unreachable_pub
+)]
 
 use crate::support::{Gateway, block_on, client, eventually, get};
 use opentelemetry_proto::tonic::collector::trace::v1::{
@@ -237,7 +243,7 @@ impl Prometheus {
             _dir: dir,
         };
         let ready = format!("{}/-/ready", prometheus.url);
-        eventually("Prometheus is ready", Duration::from_secs(60), || {
+        eventually("Prometheus is ready", Duration::from_mins(1), || {
             let answer = block_on(async { client().get(&ready).send().await });
             answer.is_ok_and(|a| a.status().is_success()).then_some(())
         });
