@@ -120,7 +120,9 @@ fn tick(c: &mut Criterion) {
                 // Every step moves head or edge: all series advance, and all of them changed.
                 now = UnixNanos(now.0 + 10 * NANOS_PER_SEC);
                 let mut rows = all.clone();
-                rows.iter_mut().for_each(|row| row.bucket = now.secs() / 10);
+                for row in &mut rows {
+                    row.bucket = now.secs() / 10;
+                }
                 ledger.absorb(now, &rows, &[]);
                 views.clear();
                 while ledger.changed(now, 1_000, &mut views) {}
@@ -133,7 +135,9 @@ fn tick(c: &mut Criterion) {
         b.iter(|| {
             now = UnixNanos(now.0 + NANOS_PER_SEC);
             let mut rows = all.clone();
-            rows.iter_mut().for_each(|row| row.bucket = now.secs() / 10);
+            for row in &mut rows {
+                row.bucket = now.secs() / 10;
+            }
             ledger.absorb(now, &rows, &[]);
             let mut frame = ledger.begin_frame(now);
             while ledger.drain_frame(&mut frame, 1_000) {}
@@ -172,7 +176,7 @@ fn month(c: &mut Criterion) {
         });
     });
     c.bench_function("view of 8 windows", |b| {
-        b.iter(|| ledger.view(OBJECTIVE, CohortId(0)))
+        b.iter(|| ledger.view(OBJECTIVE, CohortId(0)));
     });
 }
 

@@ -3,7 +3,7 @@
 #
 #   tests/all.sh          install what is missing (apt, pip, npm), then: fmt, clippy, docs, cargo test with every
 #                         black-box suite (official SDKs, a real Prometheus, a real Unleash)
-#   tests/all.sh --long   the same, and the long proofs: a million walker cases, 30 kills with -9, the demo, benches once
+#   tests/all.sh --long   the same, and the long proofs in release: a million walker cases, 30 kills with -9, benches once
 #   tests/all.sh --fast   no installs, no black-box suites: what plain `cargo test` can do on this machine
 #
 # The black-box suites use the clients, data and servers in ../shared. Where that folder is missing they are skipped, out
@@ -81,7 +81,6 @@ if [ $FAST = 0 ]; then
   if [ -d "$SHARED/tools" ]; then export BURNGATE_NO_SKIP=1; fi
 fi
 export BURNGATE_TOOLS=$TOOLS
-if [ $LONG = 1 ]; then export BURNGATE_LONG=1; fi
 
 step "format"
 cargo fmt --check
@@ -95,11 +94,12 @@ step "tests"
 cargo test --locked
 
 if [ $LONG = 1 ]; then
-  step "long proofs in release"
-  cargo test --locked --release --test wire_differential --test ledger_model -- --nocapture
-  step "benches, once each"
-  cargo bench --locked -- --test
-  step "the demo"
+  step "long proofs, in release: a million walker cases, the ledger against its model, 30 days of minutes, kill -9"
+  BURNGATE_LONG=1 cargo test --locked --release --test wire_fuzz --test ledger_property --test ledger_month \
+    --test store_crash --test crash -- --nocapture
+  step "benches, one quick round each"
+  cargo bench --locked --bench walk --bench tally --bench ledger --bench gateway -- --test
+  step "the demo, in release"
   cargo run --locked --release -- demo --plain
 fi
 step "all passed"

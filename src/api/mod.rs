@@ -10,9 +10,9 @@ mod health;
 mod http;
 pub(crate) mod json;
 pub mod proto;
-mod view;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use answers::ApiState;
 pub use health::{Health, health_router};

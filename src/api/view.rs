@@ -3,7 +3,7 @@
 use super::proto;
 use crate::budget::burn_rate;
 use crate::cohort::Level;
-use crate::decide::{Decision, DecisionState, FailureReason, Withheld, WithheldReason};
+use crate::decide::{Decision, DecisionState, FailureReason, Withheld};
 use crate::ledger::WindowSum;
 use crate::policy::{AlertState, AlertStatus, BudgetStatus, WindowBurn};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
@@ -147,7 +147,7 @@ pub(super) fn withheld(withheld: &Withheld) -> proto::Withheld {
         sha: withheld.sha.clone(),
         flag: withheld.flag.clone(),
         variant: withheld.variant.clone(),
-        reason: withheld_reason(&withheld.reason),
+        reason: withheld.reason.to_string(),
         since: Some(timestamp(withheld.since)),
     }
 }
@@ -163,27 +163,6 @@ fn failure_name(reason: FailureReason) -> &'static str {
         FailureReason::NotEffective => "not_effective",
         FailureReason::Expired => "expired",
     }
-}
-
-/// The reason in words, with its figures, led by its kind: `contrast: ...`.
-fn withheld_reason(reason: &WithheldReason) -> String {
-    let words = match reason {
-        WithheldReason::NoControl => {
-            "no traffic of the flag's other variants on the same service, environment and sha".to_owned()
-        }
-        WithheldReason::Contrast { ratio, needed } => {
-            format!("its bad share is {ratio:.2} times that of the other variants, {needed} is needed")
-        }
-        WithheldReason::TooFewBad { bad, needed } => format!("{bad} bad events, {needed} are needed"),
-        WithheldReason::UnderWay { decision } => format!("decision {decision} is being carried out"),
-        WithheldReason::Cooldown { decision, until } => {
-            format!("decision {decision} was made; until {until}")
-        }
-        WithheldReason::NotRearmed { decision } => {
-            format!("decision {decision} dealt with the flag, and it has burned ever since")
-        }
-    };
-    format!("{}: {words}", reason.as_str())
 }
 
 fn timestamp(at: UnixNanos) -> prost_types::Timestamp {

@@ -237,7 +237,7 @@ impl KillDecider {
                 environment = %due.switch.environment,
                 sha,
                 burn = due.burn,
-                reason = ?reason,
+                %reason,
                 "kill rule is above its threshold, decision withheld"
             );
         }

@@ -3,6 +3,7 @@
 use crate::ledger::Counts;
 use crate::time::UnixNanos;
 use serde::Serialize;
+use std::fmt;
 
 /// How many withheld verdicts are kept for the API; more are counted, not kept.
 pub const WITHHELD_LIMIT: usize = 1000;
@@ -93,6 +94,33 @@ impl WithheldReason {
             Self::UnderWay { .. } => "under_way",
             Self::Cooldown { .. } => "cooldown",
             Self::NotRearmed { .. } => "not_rearmed",
+        }
+    }
+}
+
+impl fmt::Display for WithheldReason {
+    /// The kind, and the figures in words: `contrast: its bad share is 1.00 times ...`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.as_str())?;
+        match self {
+            Self::NoControl => f.write_str(
+                "no traffic of the flag's other variants on the same service, environment and sha",
+            ),
+            Self::Contrast { ratio, needed } => {
+                write!(
+                    f,
+                    "its bad share is {ratio:.2} times that of the other variants, {needed} is needed"
+                )
+            }
+            Self::TooFewBad { bad, needed } => write!(f, "{bad} bad events, {needed} are needed"),
+            Self::UnderWay { decision } => write!(f, "decision {decision} is being carried out"),
+            Self::Cooldown { decision, until } => write!(f, "decision {decision} was made; until {until}"),
+            Self::NotRearmed { decision } => {
+                write!(
+                    f,
+                    "decision {decision} dealt with the flag, and it has burned ever since"
+                )
+            }
         }
     }
 }

@@ -70,10 +70,14 @@ fn objectives(policies: &PolicySet) -> String {
     let kills = policies.kill_switches().count();
     let mut line = "objectives ".to_owned();
     if count > 0 {
+        let of = |number: usize, one: &str, many: &str| {
+            format!("{number} {}", if number == 1 { one } else { many })
+        };
+        let files = of(policies.policies().len(), "policy", "policies");
         let _ = write!(
             line,
-            "{count} from {} policies, {kills} kill switches; ",
-            policies.policies().len()
+            "{count} from {files}, {}; ",
+            of(kills, "kill switch", "kill switches")
         );
     }
     match policies.default_slo() {

@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Series drained at one hold of the ledger's lock: a batch never waits longer than that takes.
 const DRAIN_MAX: usize = 1000;
-/// How often idle cohorts are looked for, in seconds.
-const IDLE_SCAN_SECS: u64 = 60;
+/// How often what has left is swept off the board and the page, in seconds.
+const SWEEP_SECS: u64 = 60;
 
 /// Everything that one evaluation touches.
 #[derive(Debug)]
@@ -48,7 +48,8 @@ pub(super) struct State {
     views: Vec<SeriesView>,
     decisions_seen: u64,
     evaluated_at: UnixNanos,
-    idle_scanned_at: UnixNanos,
+    retired: HashSet<CohortId>,
+    swept_at: UnixNanos,
     store_failing: bool,
 }
 
@@ -62,9 +63,10 @@ impl Tick {
             self.state.evaluated_at = now;
             self.evaluate(now);
         }
-        if now.secs_since(self.state.idle_scanned_at) >= IDLE_SCAN_SECS {
-            self.state.idle_scanned_at = now;
-            self.retire_idle(now);
+        self.retire_idle(now);
+        if now.secs_since(self.state.swept_at) >= SWEEP_SECS {
+            self.state.swept_at = now;
+            self.sweep(now);
         }
     }
 
@@ -155,7 +157,7 @@ impl Tick {
                         .set_plan(view.objective, plan);
                 }
                 Err(error) => {
-                    tracing::error!(service = %name.service, slo = %name.slo, %error, "windows refused")
+                    tracing::error!(service = %name.service, slo = %name.slo, %error, "windows refused");
                 }
             }
         }
@@ -186,30 +188,36 @@ impl Tick {
         *self.withheld.write().unwrap_or_else(PoisonError::into_inner) = withheld;
     }
 
+    /// Lets go of cohorts that have been idle for long; the ledger looks at a share of its series a tick.
     fn retire_idle(&mut self, now: UnixNanos) {
-        self.registry.sweep(now);
         let idle = self
             .ledger
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .idle(now);
-        if idle.is_empty() {
-            return;
-        }
-        let idle: HashSet<CohortId> = idle.into_iter().collect();
-        for status in self.evaluator.board().snapshot() {
-            if idle.contains(&status.cohort_id) {
-                self.evaluator.forget(status.objective_id, status.cohort_id);
-            }
-        }
         for &cohort in &idle {
             self.registry.retire(cohort);
+        }
+        self.state.retired.extend(idle);
+    }
+
+    /// Takes the retired cohorts off the board and the page: both are walked as a whole, so once a minute.
+    fn sweep(&mut self, now: UnixNanos) {
+        self.registry.sweep(now);
+        let retired = std::mem::take(&mut self.state.retired);
+        if retired.is_empty() {
+            return;
+        }
+        for status in self.evaluator.board().snapshot() {
+            if retired.contains(&status.cohort_id) {
+                self.evaluator.forget(status.objective_id, status.cohort_id);
+            }
         }
         if let Some(page) = &mut self.page {
             page.rebuild(self.evaluator.board());
         }
         tracing::info!(
-            cohorts = idle.len(),
+            cohorts = retired.len(),
             "idle cohorts have left; their past stays in the totals"
         );
     }
