@@ -78,6 +78,13 @@ struct GroupKey {
     endpoint: u32,
 }
 
+impl GroupKey {
+    /// All that decides which budget series the group adds to.
+    fn without_endpoint(&self) -> (u32, u32, u32, u64) {
+        (self.origin, self.deployment, self.flags, self.bucket)
+    }
+}
+
 /// Good and bad events of one objective in one group.
 #[derive(Clone, Copy, Debug, Default)]
 struct GroupCounts {

@@ -5,7 +5,7 @@
 //! sorting.
 
 use super::rows::Rows;
-use super::{BEYOND, GroupKey, Source, Tally, TallyStats};
+use super::{BEYOND, GroupCounts, GroupKey, Source, Tally, TallyStats};
 use crate::cohort::flags::{FlagSet, Problems};
 use crate::cohort::{
     Cap, CohortId, CohortRef, Deployment, Evidence, Interned, LevelRef, OVERFLOW_SERVICE, ObjectiveId,
@@ -13,8 +13,11 @@ use crate::cohort::{
 };
 use crate::ledger::{Counts, EvidenceDelta, SeriesDelta};
 use crate::time::UnixNanos;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+/// What names an evidence cell and its block.
+type CellKey = (ObjectiveId, CohortId, StratumId, SourceId, u64);
 
 /// What a batch adds.
 #[derive(Debug, Default)]
@@ -57,6 +60,10 @@ struct Settling<'t, 'a, 'c> {
     homes: Vec<Option<Home<'t>>>,
     deployments: Vec<Option<Deployment>>,
     flags: Vec<Option<FlagSet>>,
+    /// Of the groups that are being settled.
+    cohorts: Cohorts,
+    /// By origin and endpoint: an endpoint comes back in many groups.
+    strata: HashMap<(u32, u32), StratumId, foldhash::fast::RandomState>,
     out: Settled,
 }
 
@@ -81,6 +88,8 @@ impl Tally<'_, '_> {
             homes: (0..self.sources.len()).map(|_| None).collect(),
             deployments: vec![None; self.groups.deployments.len()],
             flags: vec![None; self.groups.flags.len()],
+            cohorts: Cohorts::default(),
+            strata: HashMap::default(),
             out: Settled {
                 stats: self.stats,
                 ..Settled::default()
@@ -95,48 +104,47 @@ impl<'t> Settling<'t, '_, '_> {
     fn run(&mut self, order: &[(GroupKey, u32)]) {
         let mut series = Rows::default();
         let mut evidence = Rows::default();
-        let mut cohorts = Cohorts::default();
+        let mut sums: Vec<Counts> = Vec::new();
         let tally = self.tally;
-        for (key, number) in order {
+        // Groups that differ in the endpoint alone make the same rows: they are added up first.
+        for alike in order.chunk_by(|(a, _), (b, _)| a.without_endpoint() == b.without_endpoint()) {
+            let Some((key, _)) = alike.first() else { continue };
             let origin = key.origin as usize;
             let Some(source) = tally.sources.get(origin) else {
                 continue;
             };
             self.settle_home(origin, source);
-            let of = (key.origin, key.deployment, key.flags);
-            if cohorts.of != Some(of) {
-                cohorts = self.cohorts(source, key);
+            if self.cohorts.of != Some((key.origin, key.deployment, key.flags)) {
+                self.cohorts = self.cohorts(source, key);
+            }
+            let has_cells = self.cohorts.ids.iter().any(|(_, cells)| *cells);
+            sums.clear();
+            sums.resize(source.candidates.len(), Counts::default());
+            for (key, number) in alike {
+                let Some((begin, spans)) = tally.groups.spans.get(*number as usize) else {
+                    continue;
+                };
+                let counts = tally.groups.counts.get(*begin..).unwrap_or_default();
+                for (sum, counts) in sums.iter_mut().zip(counts) {
+                    sum.good += u64::from(counts.good);
+                    sum.bad += u64::from(counts.bad);
+                }
+                if has_cells {
+                    self.add_cells(source, key, counts, &mut evidence);
+                }
+                let Some(Some(home)) = self.homes.get(origin) else {
+                    continue;
+                };
+                count_trouble(&mut self.out, home, &self.cohorts, u64::from(*spans));
             }
             let Some(Some(home)) = self.homes.get(origin) else {
                 continue;
             };
-            let Some((begin, spans)) = tally.groups.spans.get(*number as usize) else {
-                continue;
-            };
-            count_trouble(&mut self.out, home, &cohorts, u64::from(*spans));
-            let has_cells = cohorts.ids.iter().any(|(_, cells)| *cells);
-            let stratum = if has_cells {
-                self.stratum(source, key.endpoint)
-            } else {
-                StratumId::OVERFLOW
-            };
-            let Some(Some(home)) = self.homes.get(origin) else {
-                continue;
-            };
-            let counts = tally.groups.counts.iter().skip(*begin);
-            for (objective, counts) in home.objectives.iter().zip(counts) {
-                let counts = Counts {
-                    good: counts.good.into(),
-                    bad: counts.bad.into(),
-                };
-                if counts == Counts::default() {
-                    continue;
-                }
-                series.add((*objective, home.total.id(), key.bucket), counts);
-                for (cohort, cells) in &cohorts.ids {
-                    series.add((*objective, *cohort, key.bucket), counts);
-                    if *cells {
-                        evidence.add((*objective, *cohort, stratum, home.source, key.bucket), counts);
+            for (objective, sum) in home.objectives.iter().zip(&sums) {
+                if *sum != Counts::default() {
+                    series.add((*objective, home.total.id(), key.bucket), *sum);
+                    for (cohort, _) in &self.cohorts.ids {
+                        series.add((*objective, *cohort, key.bucket), *sum);
                     }
                 }
             }
@@ -157,6 +165,32 @@ impl<'t> Settling<'t, '_, '_> {
             counts,
         };
         self.out.evidence = evidence.merged().map(cell).collect();
+    }
+
+    /// Adds one group to the evidence cells of its cohorts.
+    fn add_cells(
+        &mut self,
+        source: &Source<'_, '_>,
+        key: &GroupKey,
+        counts: &[GroupCounts],
+        evidence: &mut Rows<CellKey>,
+    ) {
+        let stratum = self.stratum(source, key);
+        let Some(Some(home)) = self.homes.get(key.origin as usize) else {
+            return;
+        };
+        for (objective, counts) in home.objectives.iter().zip(counts) {
+            let counts = Counts {
+                good: counts.good.into(),
+                bad: counts.bad.into(),
+            };
+            if counts == Counts::default() {
+                continue;
+            }
+            for (cohort, _) in self.cohorts.ids.iter().filter(|(_, cells)| *cells) {
+                evidence.add((*objective, *cohort, stratum, home.source, key.bucket), counts);
+            }
+        }
     }
 
     /// Looks up total and objectives of an origin, once.
@@ -193,13 +227,20 @@ impl<'t> Settling<'t, '_, '_> {
         }
     }
 
-    fn stratum(&mut self, source: &Source<'_, '_>, endpoint: u32) -> StratumId {
-        let Some(endpoint) = self.tally.groups.endpoints.get(endpoint) else {
+    fn stratum(&mut self, source: &Source<'_, '_>, key: &GroupKey) -> StratumId {
+        if let Some(known) = self.strata.get(&(key.origin, key.endpoint)) {
+            return *known;
+        }
+        let Some(endpoint) = self.tally.groups.endpoints.get(key.endpoint) else {
             return StratumId::OVERFLOW;
         };
         let endpoint = label_text(endpoint).unwrap_or_default();
-        self.registry
-            .stratum_id(&endpoint, source.region.as_deref(), self.now, &mut self.scratch)
+        let region = source.region.as_deref();
+        let stratum = self
+            .registry
+            .stratum_id(&endpoint, region, self.now, &mut self.scratch);
+        self.strata.insert((key.origin, key.endpoint), stratum);
+        stratum
     }
 
     /// The cohorts below the total.
