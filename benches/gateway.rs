@@ -10,6 +10,15 @@
 //! sitting; counts are then not checked.
 
 #![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::enum_variant_names,
+    clippy::type_complexity,
+    clippy::too_many_lines,
+    clippy::float_cmp,
+    reason = "tables and generators of tests: small whole numbers, long lists"
+)]
+#![allow(
     clippy::print_stdout,
     clippy::expect_used,
     clippy::unwrap_used,

@@ -28,6 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
+        // Sorted, so that the same answer reads the same each time.
+        .btree_map(".burngate.v1")
         .message_attribute(".burngate.v1", "#[derive(serde::Serialize)]");
     for field in TIMESTAMPS {
         config = config.field_attribute(

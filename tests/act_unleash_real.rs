@@ -41,13 +41,18 @@ fn free_port() -> u16 {
         .port()
 }
 
+/// The folder that every test of a real Unleash shares: its packages are installed once. Test files run one after another.
+fn home() -> PathBuf {
+    let tools = std::env::var_os("BURNGATE_TOOLS").map(PathBuf::from);
+    tools
+        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tools"))
+        .join("unleash")
+}
+
 fn unleash_up(script: &PathBuf, ports: [u16; 2], args: &[&str]) -> Output {
     Command::new(script)
         .args(args)
-        .env(
-            "UNLEASH_HOME",
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("unleash"),
-        )
+        .env("UNLEASH_HOME", home())
         .env("UNLEASH_PORT", ports[0].to_string())
         .env("UNLEASH_PG_PORT", ports[1].to_string())
         .output()

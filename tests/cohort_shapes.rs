@@ -1,6 +1,15 @@
 //! Every shape in which telemetry names its deployment and its flags, through the tap, against what it must
 //! count as.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::enum_variant_names,
+    clippy::type_complexity,
+    clippy::too_many_lines,
+    clippy::float_cmp,
+    reason = "tables and generators of tests: small whole numbers, long lists"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod cohort_support;

@@ -1,5 +1,14 @@
 //! Thirty days of minutes in simulated time, with restarts: exact to the last event, and the time it took.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::enum_variant_names,
+    clippy::type_complexity,
+    clippy::too_many_lines,
+    clippy::float_cmp,
+    reason = "tables and generators of tests: small whole numbers, long lists"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
 #![allow(
     clippy::disallowed_methods,

@@ -1,5 +1,14 @@
 //! Burn rates against a real Prometheus, on real and generated minutes replayed in simulated time.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::enum_variant_names,
+    clippy::type_complexity,
+    clippy::too_many_lines,
+    clippy::float_cmp,
+    reason = "tables and generators of tests: small whole numbers, long lists"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
 
 mod ledger_support;
@@ -52,9 +61,9 @@ fn oracle(csv: &Path, options: &[&str], at: &[u64]) -> serde_json::Value {
         .arg(csv)
         .args(["--mode", "exact"])
         .args(options);
-    at.iter().for_each(|t| {
+    for t in at {
         command.args(["--at", &t.to_string()]);
-    });
+    }
     let out = command.output().expect("python3");
     assert!(
         out.status.success(),

@@ -1,5 +1,14 @@
 //! The ledger against a list of events: whatever happens, the running sums, the sums on demand and the list agree.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::enum_variant_names,
+    clippy::type_complexity,
+    clippy::too_many_lines,
+    clippy::float_cmp,
+    reason = "tables and generators of tests: small whole numbers, long lists"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
 
 mod ledger_support;
@@ -234,10 +243,10 @@ impl Run {
                 continue;
             };
             let mut lifetime = Counts::default();
-            events.iter().for_each(|(_, c)| {
+            for (_, c) in events {
                 lifetime.good += c.good;
                 lifetime.bad += c.bad;
-            });
+            }
             let gap = events
                 .windows(2)
                 .any(|pair| pair[1].0.saturating_sub(pair[0].0) > 25_920);
@@ -311,7 +320,9 @@ fn run(
         now,
         reopen,
     };
-    steps.iter().for_each(|step| run.step(step));
+    for step in steps {
+        run.step(step);
+    }
     run.tick();
     run.check_views(true);
 }

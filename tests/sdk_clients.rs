@@ -1,6 +1,14 @@
 //! The official OpenTelemetry SDKs send, and every request arrives exactly once: in its service's total, its deployment and its
 //! flag variants. Python and JavaScript, gRPC, HTTP/protobuf and HTTP/JSON, plain and gzip.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    reason = "counts that are whole numbers well below 2^53"
+)]
+
 mod support;
 
 use serde_json::Value;

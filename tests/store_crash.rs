@@ -4,6 +4,15 @@
 //! parent kills it, opens the store, and compares with what the child said.
 
 #![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::enum_variant_names,
+    clippy::type_complexity,
+    clippy::too_many_lines,
+    clippy::float_cmp,
+    reason = "tables and generators of tests: small whole numbers, long lists"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
@@ -29,7 +38,7 @@ const SERIES: u32 = 200;
 fn added(n: u64) -> Counts {
     Counts {
         good: n % 7 + 1,
-        bad: u64::from(n % 5 == 0),
+        bad: u64::from(n.is_multiple_of(5)),
     }
 }
 

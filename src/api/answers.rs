@@ -4,7 +4,7 @@ use super::proto;
 use super::view;
 use crate::act::Decisions;
 use crate::decide::Withheld;
-use crate::policy::{Board, Filter};
+use crate::policy::{Board, BudgetStatus, Filter, PolicySet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Cohorts in one answer unless the caller says otherwise, and at most.
@@ -23,6 +23,8 @@ pub struct ApiState {
     pub decisions: Decisions,
     /// Rules that burn and do not act.
     pub withheld: Arc<RwLock<Vec<Withheld>>>,
+    /// Whom to ask about a service.
+    pub policies: Arc<PolicySet>,
 }
 
 /// Which cohorts are asked for; empty strings and zero mean "not said".
@@ -52,8 +54,19 @@ impl ApiState {
             ..Filter::default()
         });
         proto::ListBudgetsResponse {
-            budgets: found.iter().map(|s| view::budget(s)).collect(),
+            budgets: found.iter().map(|s| self.owned(s)).collect(),
         }
+    }
+
+    /// A total, with what its policy says of whom to ask.
+    fn owned(&self, status: &BudgetStatus) -> proto::Budget {
+        let mut budget = view::budget(status);
+        let environment = status.cohort.environment.as_deref();
+        if let Some((Some(policy), _)) = self.policies.find(&status.objective, environment) {
+            budget.tier = policy.tier.map(u32::from);
+            budget.owner.clone_from(&policy.owner);
+        }
+        budget
     }
 
     /// Deployments and flag variants, most recently evaluated first.

@@ -20,6 +20,7 @@ fn state(world: &World) -> ApiState {
         board: world.board().clone(),
         decisions: Decisions::new(10, Duration::from_mins(1)),
         withheld: Arc::new(RwLock::new(Vec::new())),
+        policies: world.policies.clone(),
     }
 }
 
@@ -69,6 +70,7 @@ fn totals_are_budgets_and_the_rest_are_cohorts() {
     let budgets = api.budgets(None).budgets;
     assert_eq!(budgets.len(), 1);
     let total = &budgets[0];
+    assert_eq!((total.tier, total.owner["team"].as_str()), (Some(1), "payments"));
     assert_eq!(
         (total.sha.as_deref(), total.flag.as_deref(), total.overflow),
         (None, None, false)

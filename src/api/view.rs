@@ -38,6 +38,8 @@ pub(super) fn budget(status: &BudgetStatus) -> proto::Budget {
         bad_total: status.lifetime.bad,
         state: state(status.overall).into(),
         alerts: status.alerts.iter().map(alert).collect(),
+        tier: None,
+        owner: std::collections::BTreeMap::new(),
         period: status
             .period
             .as_ref()

@@ -76,6 +76,7 @@ impl Parts {
             )),
             preflight: Preflight::new(exporters, &RuleTarget::in_use(&policies), clock.clone()),
             api: ApiState {
+                policies: policies.clone(),
                 board: board.clone(),
                 decisions: decisions.clone(),
                 withheld: withheld.clone(),

@@ -18,7 +18,7 @@ pub(crate) struct World {
     ledger: Mutex<Ledger>,
     keeper: Keeper,
     registry: Arc<Registry>,
-    policies: PolicySet,
+    pub(crate) policies: Arc<PolicySet>,
     pub(crate) evaluator: Evaluator,
 }
 
@@ -26,9 +26,9 @@ impl World {
     pub(crate) fn new() -> Self {
         let policies = from_text(
             "p.yaml",
-            "service: svc\nslos: [{ name: availability, target: 99.9% }]\n",
+            "service: svc\ntier: 1\nowner: { team: payments }\nslos: [{ name: availability, target: 99.9% }]\n",
         );
-        let policies = policies.unwrap();
+        let policies = Arc::new(policies.unwrap());
         let name = ObjectiveName {
             service: "svc".into(),
             slo: "availability".into(),
