@@ -91,7 +91,7 @@ RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
 step "shell scripts parse"
 for script in tests/*.sh .ci/run; do bash -n "$script"; done
 step "tests"
-cargo test --locked
+cargo test --locked --no-fail-fast
 
 if [ $LONG = 1 ]; then
   step "long proofs, in release: a million walker cases, the ledger against its model, 30 days of minutes, kill -9"

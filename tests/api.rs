@@ -326,6 +326,7 @@ fn as_json(budget: &Budget) -> Value {
         "budget_minutes": budget.budget_minutes, "good_total": budget.good_total, "bad_total": budget.bad_total,
         "state": state(budget.state()), "alerts": budget.alerts.iter().map(alert).collect::<Vec<_>>(),
         "period": budget.period.as_ref().map(window),
+        "tier": budget.tier, "owner": budget.owner,
     })
 }
 

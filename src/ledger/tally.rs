@@ -175,14 +175,16 @@ impl TallyStats {
     #[inline]
     fn judge(&mut self, by: &ObjectiveSet, span: &SpanContext<'_, '_>, all: &[ObjectiveIndex]) -> (u64, u64) {
         let (mut good, mut bad, mut invalid) = (0u64, 0u64, false);
-        for (bit, objective) in (0..u64::BITS).zip(all) {
-            match by.judge(*objective, span) {
-                Judgement::Good => good |= 1 << bit,
-                Judgement::Bad => bad |= 1 << bit,
+        let mut bit = 1u64;
+        by.judge_all(&all[..all.len().min(64)], span, |judgement| {
+            match judgement {
+                Judgement::Good => good |= bit,
+                Judgement::Bad => bad |= bit,
                 Judgement::Invalid => invalid = true,
                 Judgement::NotOurs => {}
             }
-        }
+            bit = bit.wrapping_shl(1);
+        });
         let backwards = span.span.end_time_unix_nano < span.span.start_time_unix_nano;
         self.invalid_durations += u64::from(invalid || (backwards && good | bad != 0));
         (good, bad)

@@ -12,7 +12,7 @@
 //! budget. A status code that is none (0, a text, out of range) is passed over, so that a connection that
 //! died without an answer is judged by the span's status.
 
-use super::{SpanContext, expr::KINDS};
+use super::SpanContext;
 use crate::wire::{AnyValue, Attributes, KeyTableBuilder, Slot, Value};
 
 /// A gRPC (or Connect) status code, 0 to 16.
@@ -133,11 +133,14 @@ impl Conventions {
 
 /// `STATUS_CODE_ERROR`.
 const STATUS_ERROR: i32 = 2;
+/// `SPAN_KIND_CLIENT`.
+const CLIENT: i32 = 3;
+/// `SPAN_KIND_PRODUCER`.
+const PRODUCER: i32 = 4;
 
 /// Client and producer spans see their callee's failures as theirs.
 fn is_caller(kind: i32) -> bool {
-    let name = usize::try_from(kind).ok().and_then(|kind| KINDS.get(kind));
-    matches!(name, Some(&("client" | "producer")))
+    kind == CLIENT || kind == PRODUCER
 }
 
 fn http_status(value: AnyValue<'_>) -> Option<u16> {

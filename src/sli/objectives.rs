@@ -165,8 +165,33 @@ impl ObjectiveSet {
 
     /// Judges one span by one objective. Allocates nothing; an index of another set is not ours.
     pub fn judge(&self, objective: ObjectiveIndex, context: &SpanContext<'_, '_>) -> Judgement {
+        self.judge_one(objective, context, &mut None)
+    }
+
+    /// Judges one span by every objective in `all`, in order. Allocates nothing.
+    pub fn judge_all(
+        &self,
+        all: &[ObjectiveIndex],
+        context: &SpanContext<'_, '_>,
+        mut each: impl FnMut(Judgement),
+    ) {
+        let mut by_convention = None;
+        for &objective in all {
+            each(self.judge_one(objective, context, &mut by_convention));
+        }
+    }
+
+    #[inline]
+    fn judge_one(
+        &self,
+        objective: ObjectiveIndex,
+        context: &SpanContext<'_, '_>,
+        by_convention: &mut Option<bool>,
+    ) -> Judgement {
         let objective = self.objectives.get(usize::from(objective.0));
-        objective.map_or(Judgement::NotOurs, |objective| objective.judge.judge(context))
+        objective.map_or(Judgement::NotOurs, |objective| {
+            objective.judge.judge(context, by_convention)
+        })
     }
 }
 

@@ -1,59 +1,74 @@
-//! Rows that are merged by sorting.
+//! Rows of a batch: added up by hash while groups are walked, merged by sorting at the end.
+//!
+//! A batch has many more groups than rows. Sorting what every group adds cost more than the walk over the
+//! bytes; one hash for all objectives of a group costs a tenth of that, and leaves little to sort.
 
+use super::memo::Memo;
 use crate::ledger::Counts;
+use std::hash::Hash;
 
-/// Rows kept before they are merged the first time.
-const MERGE_FIRST: usize = 1 << 16;
-
-/// Counts by key. Appending is cheaper than hashing a row at a time; what a batch full of flags appends is
-/// merged on the way, so that memory follows the distinct keys and not the spans.
+/// Counts of several objectives side by side, by key. All counts of one key have the same number of lanes.
 #[derive(Debug)]
-pub(super) struct Rows<K> {
-    rows: Vec<(K, Counts)>,
-    merge_at: usize,
+pub(super) struct Lanes<K> {
+    keys: Memo<K>,
+    /// Where each key's lanes begin.
+    begins: Vec<usize>,
+    counts: Vec<Counts>,
 }
 
-impl<K> Default for Rows<K> {
+impl<K> Default for Lanes<K> {
     fn default() -> Self {
         Self {
-            rows: Vec::new(),
-            merge_at: MERGE_FIRST,
+            keys: Memo::default(),
+            begins: Vec::new(),
+            counts: Vec::new(),
         }
     }
 }
 
-impl<K: Ord + Copy> Rows<K> {
-    pub(super) fn add(&mut self, key: K, counts: Counts) {
-        // Groups that differ only in what this row leaves out come one after the other.
-        if let Some((last, sum)) = self.rows.last_mut()
-            && *last == key
-        {
-            add(sum, counts);
+impl<K: Hash + Eq + Copy> Lanes<K> {
+    /// Adds `counts`, one a lane.
+    pub(super) fn add(&mut self, key: K, counts: impl ExactSizeIterator<Item = Counts>) {
+        let Some(number) = self.keys.number(key, true) else {
+            return;
+        };
+        let number = number as usize;
+        if number == self.begins.len() {
+            self.begins.push(self.counts.len());
+            self.counts.extend(counts);
             return;
         }
-        if self.rows.len() >= self.merge_at {
-            self.merge();
-            self.merge_at = MERGE_FIRST.max(self.rows.len().saturating_mul(2));
+        let begin = self.begins.get(number).copied().unwrap_or(usize::MAX);
+        for (sum, counts) in self.counts.iter_mut().skip(begin).zip(counts) {
+            add(sum, counts);
         }
-        self.rows.push((key, counts));
     }
 
-    fn merge(&mut self) {
-        self.rows.sort_unstable_by_key(|(key, _)| *key);
-        self.rows.dedup_by(|(later, counts), (kept, sum)| {
-            let same = later == kept;
-            if same {
-                add(sum, *counts);
-            }
-            same
-        });
+    /// Each key with its lanes, in the order of their first counts.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (K, &[Counts])> {
+        let ends = self.begins.iter().skip(1).copied().chain([self.counts.len()]);
+        (0u32..)
+            .zip(self.begins.iter().zip(ends))
+            .filter_map(|(number, (&begin, end))| {
+                Some((*self.keys.get(number)?, self.counts.get(begin..end)?))
+            })
     }
+}
 
-    /// Each key once, in order.
-    pub(super) fn merged(mut self) -> impl Iterator<Item = (K, Counts)> {
-        self.merge();
-        self.rows.into_iter()
-    }
+/// Each key once, in order; rows without a count are left out.
+pub(super) fn merged<K: Ord + Copy>(
+    rows: impl Iterator<Item = (K, Counts)>,
+) -> impl Iterator<Item = (K, Counts)> {
+    let mut rows: Vec<(K, Counts)> = rows.filter(|(_, counts)| *counts != Counts::default()).collect();
+    rows.sort_unstable_by_key(|(key, _)| *key);
+    rows.dedup_by(|(later, counts), (kept, sum)| {
+        let same = later == kept;
+        if same {
+            add(sum, *counts);
+        }
+        same
+    });
+    rows.into_iter()
 }
 
 fn add(sum: &mut Counts, counts: Counts) {
@@ -66,22 +81,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn merging_on_the_way_loses_nothing() {
-        let mut rows = Rows {
-            rows: Vec::new(),
-            merge_at: 4,
-        };
+    fn lanes_and_merging_lose_nothing() {
+        let mut lanes = Lanes::default();
         for n in 0..1000u64 {
-            rows.add(n % 7, Counts { good: 1, bad: n });
+            let one = |bad| Counts { good: 1, bad };
+            lanes.add(n % 7, [one(n), one(0)].into_iter());
         }
-        let merged: Vec<_> = rows.merged().collect();
-        assert_eq!(merged.len(), 7);
+        let rows: Vec<_> = lanes
+            .iter()
+            .flat_map(|(key, counts)| {
+                [
+                    (key % 2, counts[0]),
+                    (10 + key % 2, counts[1]),
+                    (99, Counts::default()),
+                ]
+            })
+            .collect();
+        let merged: Vec<_> = merged(rows.into_iter()).collect();
+        let sums: Vec<_> = merged.iter().map(|(key, c)| (*key, c.good, c.bad)).collect();
         assert_eq!(
-            merged
-                .iter()
-                .map(|(_, c)| (c.good, c.bad))
-                .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),
-            (1000, 499_500)
+            sums.iter().map(|s| s.0).collect::<Vec<_>>(),
+            [0, 1, 10, 11],
+            "each once, in order, none empty"
         );
+        let total = sums.iter().fold((0, 0), |(good, bad), s| (good + s.1, bad + s.2));
+        assert_eq!(total, (2000, 499_500));
     }
 }

@@ -1,10 +1,10 @@
 //! From the groups of a batch to rows of cohorts.
 //!
 //! Groups are taken in the order of their keys, so that all of one origin, deployment and flags come
-//! together: each cohort is looked up once for them. Rows of equal (objective, cohort, bucket) are merged by
-//! sorting.
+//! together: each cohort is looked up once for them. What they add is summed up by origin and cohort, and
+//! becomes rows, merged, at the end.
 
-use super::rows::Rows;
+use super::rows::{Lanes, merged};
 use super::{BEYOND, GroupCounts, GroupKey, Source, Tally, TallyStats};
 use crate::cohort::flags::{FlagSet, Problems};
 use crate::cohort::{
@@ -16,8 +16,8 @@ use crate::time::UnixNanos;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// What names an evidence cell and its block.
-type CellKey = (ObjectiveId, CohortId, StratumId, SourceId, u64);
+/// An evidence cell and its block, under an origin (whose objectives are the lanes).
+type CellKey = (u32, CohortId, StratumId, SourceId, u64);
 
 /// What a batch adds.
 #[derive(Debug, Default)]
@@ -102,8 +102,8 @@ impl Tally<'_, '_> {
 
 impl<'t> Settling<'t, '_, '_> {
     fn run(&mut self, order: &[(GroupKey, u32)]) {
-        let mut series = Rows::default();
-        let mut evidence = Rows::default();
+        let mut series: Lanes<(u32, CohortId, u64)> = Lanes::default();
+        let mut evidence: Lanes<CellKey> = Lanes::default();
         let mut sums: Vec<Counts> = Vec::new();
         let tally = self.tally;
         // Groups that differ in the endpoint alone make the same rows: they are added up first.
@@ -140,22 +140,31 @@ impl<'t> Settling<'t, '_, '_> {
             let Some(Some(home)) = self.homes.get(origin) else {
                 continue;
             };
-            for (objective, sum) in home.objectives.iter().zip(&sums) {
-                if *sum != Counts::default() {
-                    series.add((*objective, home.total.id(), key.bucket), *sum);
-                    for (cohort, _) in &self.cohorts.ids {
-                        series.add((*objective, *cohort, key.bucket), *sum);
-                    }
-                }
+            series.add((key.origin, home.total.id(), key.bucket), sums.iter().copied());
+            for (cohort, _) in &self.cohorts.ids {
+                series.add((key.origin, *cohort, key.bucket), sums.iter().copied());
             }
         }
+        let objectives = |origin: u32| {
+            let home = self.homes.get(origin as usize).and_then(Option::as_ref);
+            home.map_or(&[][..], |home| &home.objectives).iter().copied()
+        };
+        let rows = series.iter().flat_map(|((origin, cohort, bucket), counts)| {
+            let key = move |objective| (objective, cohort, bucket);
+            objectives(origin).map(key).zip(counts.iter().copied())
+        });
+        let cells = evidence
+            .iter()
+            .flat_map(|((origin, cohort, stratum, source, bucket), counts)| {
+                let key = move |objective| (objective, cohort, stratum, source, bucket);
+                objectives(origin).map(key).zip(counts.iter().copied())
+            });
         let row = |((objective, cohort, bucket), counts)| SeriesDelta {
             objective,
             cohort,
             bucket,
             counts,
         };
-        self.out.series = series.merged().map(row).collect();
         let cell = |((objective, cohort, stratum, source, bucket), counts)| EvidenceDelta {
             objective,
             cohort,
@@ -164,7 +173,9 @@ impl<'t> Settling<'t, '_, '_> {
             bucket,
             counts,
         };
-        self.out.evidence = evidence.merged().map(cell).collect();
+        let (series, evidence) = (merged(rows).map(row).collect(), merged(cells).map(cell).collect());
+        self.out.series = series;
+        self.out.evidence = evidence;
     }
 
     /// Adds one group to the evidence cells of its cohorts.
@@ -173,23 +184,21 @@ impl<'t> Settling<'t, '_, '_> {
         source: &Source<'_, '_>,
         key: &GroupKey,
         counts: &[GroupCounts],
-        evidence: &mut Rows<CellKey>,
+        evidence: &mut Lanes<CellKey>,
     ) {
         let stratum = self.stratum(source, key);
         let Some(Some(home)) = self.homes.get(key.origin as usize) else {
             return;
         };
-        for (objective, counts) in home.objectives.iter().zip(counts) {
-            let counts = Counts {
-                good: counts.good.into(),
-                bad: counts.bad.into(),
-            };
-            if counts == Counts::default() {
-                continue;
-            }
-            for (cohort, _) in self.cohorts.ids.iter().filter(|(_, cells)| *cells) {
-                evidence.add((*objective, *cohort, stratum, home.source, key.bucket), counts);
-            }
+        let lanes = counts.iter().take(home.objectives.len()).map(|counts| Counts {
+            good: counts.good.into(),
+            bad: counts.bad.into(),
+        });
+        for (cohort, _) in self.cohorts.ids.iter().filter(|(_, cells)| *cells) {
+            evidence.add(
+                (key.origin, *cohort, stratum, home.source, key.bucket),
+                lanes.clone(),
+            );
         }
     }
 
