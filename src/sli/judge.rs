@@ -49,16 +49,16 @@ impl Judge {
         })
     }
 
-    /// Judges one span, cheapest tests first. `by_convention` remembers whether the span failed by convention:
+    /// Judges one span, cheapest tests first. `convention` remembers whether the span failed by convention:
     /// most objectives of a service ask the same.
-    pub(super) fn judge(&self, context: &SpanContext<'_, '_>, by_convention: &mut Option<bool>) -> Judgement {
+    pub(super) fn judge(&self, context: &SpanContext<'_, '_>, convention: &mut Option<bool>) -> Judgement {
         if !self.kinds.contains(context.span.kind) || !self.conditions.iter().all(|c| c.holds(context)) {
             return Judgement::NotOurs;
         }
         if self.failure_reads_duration && duration_nanos(context.span).is_none() {
             return Judgement::Invalid;
         }
-        match (self.failure.is_failed(context, by_convention), self.latency) {
+        match (self.failure.is_failed(context, convention), self.latency) {
             (
                 true,
                 Some(Latency {
@@ -78,11 +78,9 @@ impl Judge {
 }
 
 impl Failure {
-    fn is_failed(&self, context: &SpanContext<'_, '_>, by_convention: &mut Option<bool>) -> bool {
+    fn is_failed(&self, context: &SpanContext<'_, '_>, convention: &mut Option<bool>) -> bool {
         match self {
-            Self::Conventions(conventions) => {
-                *by_convention.get_or_insert_with(|| conventions.failed(context))
-            }
+            Self::Conventions(conventions) => *convention.get_or_insert_with(|| conventions.failed(context)),
             Self::Bad(bad) => bad.holds(context),
             Self::Good(good) => !good.holds(context),
             Self::Unlisted(codes, conventions) => {

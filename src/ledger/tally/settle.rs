@@ -16,6 +16,8 @@ use crate::time::UnixNanos;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+/// A cohort and a bucket, under an origin (whose objectives are the lanes).
+type SeriesKey = (u32, CohortId, u64);
 /// An evidence cell and its block, under an origin (whose objectives are the lanes).
 type CellKey = (u32, CohortId, StratumId, SourceId, u64);
 
@@ -102,7 +104,7 @@ impl Tally<'_, '_> {
 
 impl<'t> Settling<'t, '_, '_> {
     fn run(&mut self, order: &[(GroupKey, u32)]) {
-        let mut series: Lanes<(u32, CohortId, u64)> = Lanes::default();
+        let mut series: Lanes<SeriesKey> = Lanes::default();
         let mut evidence: Lanes<CellKey> = Lanes::default();
         let mut sums: Vec<Counts> = Vec::new();
         let tally = self.tally;
@@ -145,6 +147,11 @@ impl<'t> Settling<'t, '_, '_> {
                 series.add((key.origin, *cohort, key.bucket), sums.iter().copied());
             }
         }
+        self.emit(&series, &evidence);
+    }
+
+    /// From sums by origin and cohort to rows, each once, in order.
+    fn emit(&mut self, series: &Lanes<SeriesKey>, evidence: &Lanes<CellKey>) {
         let objectives = |origin: u32| {
             let home = self.homes.get(origin as usize).and_then(Option::as_ref);
             home.map_or(&[][..], |home| &home.objectives).iter().copied()
