@@ -6,11 +6,15 @@ mod common;
 use burngate::cohort::{NamedFlags, Registry};
 use burngate::config::{Cohorts, ReceiverLimits};
 use burngate::ledger::{Compiled, Tap};
-use burngate::sli::{ObjectiveName, ObjectiveSpec, SliSpec};
+use burngate::sli::{DefaultObjective, ObjectiveName, ObjectiveSpec, SliSpec};
 use burngate::time::UnixNanos;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::Arc;
+
+/// As in the binary: what a batch allocates is given back, and the next batch takes the same pages.
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const NOW: UnixNanos = UnixNanos::from_secs(1_790_000_000);
 
@@ -39,11 +43,31 @@ fn tap() -> Option<Tap> {
     Some(Tap::new(compiled, Arc::new(Registry::new(&cohorts))))
 }
 
+/// The embedded default: availability by convention for every service, no policy.
+fn default_tap() -> Option<Tap> {
+    let default = DefaultObjective {
+        slo: "availability".into(),
+        sli: SliSpec::default(),
+    };
+    let (cohorts, limits) = (Cohorts::default(), ReceiverLimits::default());
+    let compiled = Compiled::compile(&[], Some(&default), NamedFlags::new(), &cohorts, &limits).ok()?;
+    Some(Tap::new(compiled, Arc::new(Registry::new(&cohorts))))
+}
+
 fn count(c: &mut Criterion) {
-    let Some(tap) = tap() else { return };
+    for (name, tap) in [
+        ("default objective", default_tap()),
+        ("three objectives, a named flag", tap()),
+    ] {
+        let Some(tap) = tap else { return };
+        count_by(c, name, &tap);
+    }
+}
+
+fn count_by(c: &mut Criterion, name: &str, tap: &Tap) {
     for spans in [1000, 100, 10] {
         let requests: Vec<_> = (1..=16).map(|seed| common::request(seed, spans, NOW.0)).collect();
-        let mut group = c.benchmark_group(format!("{spans} spans"));
+        let mut group = c.benchmark_group(format!("{name}, {spans} spans"));
         group.throughput(Throughput::Elements(spans));
         let mut turn = requests.iter().cycle();
         group.bench_function("walk, judge, tally", |b| {
