@@ -11,12 +11,14 @@
 
 mod banner;
 mod clock;
+mod graph;
 mod ingest;
 mod listeners;
 mod parts;
 mod plain;
 mod plans;
 mod servers;
+mod switch;
 mod tick;
 
 pub use clock::SystemClock;

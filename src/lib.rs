@@ -3,13 +3,15 @@
 //! The way of the data, one line each:
 //!
 //! ```text
-//! receive -> Batch(bytes) -> tap: wire walk -> sli.judge -> ledger::Tally (borrowed, no lock,
+//! receive -> Batch(bytes) -> edit (resource, attributes, filter: splices of the bytes)
+//!                         -> tap: wire walk -> sli.judge -> ledger::Tally (borrowed, no lock,
 //!                                                                            no allocation per span)
 //!                                                        -> ledger.absorb (one short lock a batch)
+//!                         -> sampling -> forward (the same bytes, queued) and connect -> answer OK
 //! every tick: ledger.changed(now) -> budget -> policy -> decide -> { act, publish, store }
 //! ```
 //!
-//! Two planes, one seam. The **data plane** ([`receive`], [`wire`], [`sli`], [`cohort`], [`ledger`]) is
+//! Two planes, one seam. The **data plane** ([`receive`], [`wire`], [`pipeline`], [`process`], [`sli`], [`cohort`], [`ledger`]) is
 //! synchronous between bytes and ledger, allocates nothing per span, and has a limit on everything. The
 //! **control plane** ([`budget`], [`policy`], [`decide`], [`act`], [`publish`], [`store`], [`api`]) runs on
 //! the tick and may allocate freely. The seam is the list of series that changed.
@@ -19,7 +21,11 @@
 //! * [`time`]: instants as arguments; nothing but the gateway reads a clock.
 //! * [`config`]: the YAML file, as types that cannot be wrong.
 //! * [`wire`]: what we know of protobuf: a cursor, and borrowed views of OTLP.
+//! * [`pipeline`]: receivers -> processors -> exporters as a graph: its edges.
 //! * [`receive`]: gRPC and HTTP in, admission, decompression, the answers that OTLP owes its clients.
+//! * [`process`]: processors: guards, edits of the raw bytes, samplers.
+//! * [`forward`]: telemetry exporters: queue, retry, OTLP, files, Prometheus.
+//! * [`connect`]: connectors that make metrics of other signals: `count`, `span_metrics`.
 //! * [`sli`]: objectives compiled from policy; judges a span good, bad or not ours.
 //! * [`cohort`]: which deployment and which flag variants an event belongs to.
 //! * [`ledger`]: counts: one batch's tally, the 10 s ring and the running window sums.
@@ -40,10 +46,14 @@ pub mod budget;
 pub mod cli;
 pub mod cohort;
 pub mod config;
+pub mod connect;
 pub mod decide;
+pub mod forward;
 pub mod gateway;
 pub mod ledger;
+pub mod pipeline;
 pub mod policy;
+pub mod process;
 pub mod publish;
 pub mod receive;
 pub mod sli;

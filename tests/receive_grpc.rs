@@ -10,7 +10,7 @@
 mod receive_support;
 
 use burngate::config::{GrpcReceiver, ReceiverLimits};
-use burngate::receive::{Accepted, Refusal, Signal, Signals};
+use burngate::pipeline::{Accepted, Refusal, Signal, Signals};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;

@@ -10,7 +10,7 @@
 mod receive_support;
 
 use burngate::config::{HttpReceiver, ReceiverLimits};
-use burngate::receive::{Accepted, Refusal, Signal, Signals};
+use burngate::pipeline::{Accepted, Refusal, Signal, Signals};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
 use receive_support::{Running, Setup, eventually, gzip, request, zstd, zstd_stream};

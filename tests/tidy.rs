@@ -23,11 +23,15 @@ const HALLS: [(&str, usize); 1] = [
 ];
 
 /// The rooms, from the ground up: a room may import those before it.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 21] = [
     "time",
     "config",
     "wire",
+    "pipeline",
     "receive",
+    "process",
+    "forward",
+    "connect",
     "sli",
     "cohort",
     "ledger",

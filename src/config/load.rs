@@ -98,6 +98,7 @@ fn assemble(
         http: None,
         limits: super::ReceiverLimits::default(),
         signals: wiring.signals,
+        graph: super::Graph::default(),
         error_budget: connector.map_or_else(|| Some(ErrorBudget::default()), |it| it.component)?,
         prometheus: None,
         otlp_metrics: Vec::new(),

@@ -18,25 +18,31 @@
 
 mod cohorts;
 mod components;
+mod connectors;
 mod duration;
 mod error;
 mod error_budget;
 mod expand;
 mod exporters;
 mod extensions;
+mod forwarding;
+mod graph;
 mod load;
 mod pipelines;
+mod processors;
 mod receivers;
 mod secret;
 mod section;
 mod service;
 mod setting;
+mod sinks;
 mod tree;
 
 #[cfg(test)]
 mod tests;
 
 pub use cohorts::{Absent, Cohorts};
+pub use connectors::{Connector, CountConnector, SpanMetricsConnector};
 pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, Place, Problem};
 pub use error_budget::{DefaultSlo, ErrorBudget};
@@ -44,10 +50,14 @@ pub use exporters::{
     OtlpMetricsExporter, OtlpProtocol, PrometheusExporter, UnleashExporter, WebhookExporter,
 };
 pub use extensions::{ApiExtension, FileStorage, HealthCheck};
+pub use forwarding::{Forwarder, OtlpExporter};
+pub use graph::{Graph, Named, PipelineConfig, PipelineKind};
 pub use load::EMBEDDED;
+pub use processors::{BatchProcessor, MemoryLimiter, Processor};
 pub use receivers::{GrpcReceiver, HttpReceiver, ReceiverLimits};
 pub use secret::Secret;
 pub use service::{LogEncoding, LogLevel, LogsConfig, Signals};
+pub use sinks::{DebugExporter, FileExporter, RemoteWriteExporter};
 
 use std::fmt;
 use std::io::Read;
@@ -82,6 +92,8 @@ pub struct Config {
     pub limits: ReceiverLimits,
     /// Signals with a pipeline.
     pub signals: Signals,
+    /// The graph that telemetry flows through.
+    pub graph: Graph,
     /// The heart.
     pub error_budget: ErrorBudget,
     /// `/metrics`, if a budget pipeline names it.

@@ -1,18 +1,22 @@
-//! Where receivers end: the tap counts the bytes, the ledger takes the counts, the sender gets its answer.
+//! What pipelines count with: the tap of `error_budget`, and a plain walk where there is none.
 
 use crate::ledger::{Ledger, Tap};
-use crate::receive::{Accepted, Batch, Consume, Refusal, Signal};
+use crate::pipeline::{Batch, Count, Counted, Refusal, Signal};
 use crate::time::Clock;
-use crate::wire::{ItemSummary, WalkError, WalkLimits, count_log_records, count_metric_points};
-use std::borrow::Cow;
+use crate::wire::{
+    Attributes, Event, KeyTable, KeyTableBuilder, Scope, Span, SpanSink, WalkError, WalkLimits,
+    count_log_records, count_metric_points, walk_traces, without_rejected_log_records,
+    without_rejected_points, without_rejected_spans,
+};
+use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Consumes batches on the receivers' threads, synchronously: one walk, one short lock.
+/// Counts for the SLOs, synchronously: one walk, one short lock.
 pub(super) struct Ingest {
     tap: Arc<Tap>,
     ledger: Arc<Mutex<Ledger>>,
     clock: Arc<dyn Clock>,
-    limits: WalkLimits,
+    plain: Arc<PlainCounter>,
 }
 
 impl Ingest {
@@ -20,17 +24,17 @@ impl Ingest {
         tap: Arc<Tap>,
         ledger: Arc<Mutex<Ledger>>,
         clock: Arc<dyn Clock>,
-        limits: WalkLimits,
+        plain: Arc<PlainCounter>,
     ) -> Self {
         Self {
             tap,
             ledger,
             clock,
-            limits,
+            plain,
         }
     }
 
-    fn traces(&self, batch: &Batch) -> Result<Accepted, Refusal> {
+    fn traces(&self, batch: &Batch) -> Result<Counted, Refusal> {
         let now = self.clock.now();
         let outcome = self
             .tap
@@ -40,34 +44,80 @@ impl Ingest {
             let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
             ledger.absorb(now, &outcome.series, &outcome.evidence);
         }
-        let rejected = outcome.summary.rejected;
-        Ok(accepted(outcome.summary.spans, rejected, "spans"))
+        Ok(Counted {
+            items: outcome.summary.spans,
+            rejected: outcome.summary.rejected,
+        })
     }
 }
 
-impl Consume for Ingest {
-    fn consume(&self, batch: Batch) -> Result<Accepted, Refusal> {
+impl Count for Ingest {
+    fn count(&self, batch: &Batch) -> Result<Counted, Refusal> {
+        match batch.signal {
+            Signal::Traces => self.traces(batch),
+            Signal::Metrics | Signal::Logs => self.plain.count(batch),
+        }
+    }
+
+    fn splice(&self, batch: &Batch) -> Result<Bytes, Refusal> {
+        self.plain.splice(batch)
+    }
+}
+
+/// Counts items and finds those that must be rejected; judges nothing.
+pub(super) struct PlainCounter {
+    /// No attribute is wanted.
+    keys: KeyTable,
+    limits: WalkLimits,
+}
+
+impl PlainCounter {
+    pub(super) fn new(limits: WalkLimits) -> Self {
+        Self {
+            keys: KeyTableBuilder::default().build(),
+            limits,
+        }
+    }
+}
+
+/// Looks at nothing.
+struct Blind;
+
+impl<'a> SpanSink<'a> for Blind {
+    fn resource(&mut self, _: &Attributes<'a>) {}
+    fn scope(&mut self, _: &Scope<'a, '_>) {}
+    fn span(&mut self, _: &Span<'a>, _: &Attributes<'a>, _: &[Event<'a>]) {}
+}
+
+impl Count for PlainCounter {
+    fn count(&self, batch: &Batch) -> Result<Counted, Refusal> {
         let counted = match batch.signal {
-            Signal::Traces => return self.traces(&batch),
-            Signal::Metrics => count_metric_points(&batch.bytes, &self.limits).map(|s| (s, "data points")),
-            Signal::Logs => count_log_records(&batch.bytes, &self.limits).map(|s| (s, "log records")),
+            Signal::Traces => {
+                walk_traces(&batch.bytes, &self.keys, &self.limits, &mut Blind).map(|summary| Counted {
+                    items: summary.spans,
+                    rejected: summary.rejected,
+                })
+            }
+            Signal::Metrics => count_metric_points(&batch.bytes, &self.limits).map(counted),
+            Signal::Logs => count_log_records(&batch.bytes, &self.limits).map(counted),
         };
-        let (ItemSummary { items, rejected }, what) = counted.map_err(|e| refusal(e, batch.signal))?;
-        Ok(accepted(items, rejected, what))
+        counted.map_err(|e| refusal(e, batch.signal))
+    }
+
+    fn splice(&self, batch: &Batch) -> Result<Bytes, Refusal> {
+        let spliced = match batch.signal {
+            Signal::Traces => without_rejected_spans(&batch.bytes),
+            Signal::Metrics => without_rejected_points(&batch.bytes),
+            Signal::Logs => without_rejected_log_records(&batch.bytes),
+        };
+        spliced.map_err(|e| refusal(e, batch.signal))
     }
 }
 
-fn accepted(items: u64, rejected: u64, what: &str) -> Accepted {
-    let message = match rejected {
-        0 => Cow::Borrowed(""),
-        n => Cow::Owned(format!(
-            "{n} of {items} {what} have a trace id that is not 16 bytes or a span id that is not 8"
-        )),
-    };
-    Accepted {
-        items: items.saturating_sub(rejected),
-        rejected,
-        message,
+fn counted(summary: crate::wire::ItemSummary) -> Counted {
+    Counted {
+        items: summary.items,
+        rejected: summary.rejected,
     }
 }
 

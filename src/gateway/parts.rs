@@ -2,9 +2,10 @@
 
 use super::GatewayError;
 use super::banner;
-use super::ingest::Ingest;
+use super::ingest::{Ingest, PlainCounter};
 use super::listeners::{Addresses, Listeners};
 use super::plans::Plans;
+use super::switch::Switch;
 use super::tick::{State, Tick};
 use crate::act::{self, Decisions, Delivery, Exporters, Pacing, Preflight, RuleTarget};
 use crate::api::{ApiState, Health};
@@ -29,7 +30,7 @@ pub(super) struct Parts {
     pub(super) board: Arc<Board>,
     pub(super) decisions: Decisions,
     pub(super) health: Arc<Health>,
-    pub(super) ingest: Arc<Ingest>,
+    pub(super) switch: Arc<Switch>,
     pub(super) tick: Tick,
     pub(super) delivery: Delivery,
     pub(super) preflight: Preflight,
@@ -67,13 +68,10 @@ impl Parts {
         let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
         decider.restore(decisions.snapshot(usize::MAX));
         let tap = Arc::new(Tap::new(compiled, registry.clone()));
+        let plain = Arc::new(PlainCounter::new(walk_limits(&config)));
+        let ingest = Arc::new(Ingest::new(tap, ledger.clone(), clock.clone(), plain.clone()));
         Ok(Self {
-            ingest: Arc::new(Ingest::new(
-                tap,
-                ledger.clone(),
-                clock.clone(),
-                walk_limits(&config),
-            )),
+            switch: Arc::new(Switch::new(super::graph::lanes(&config, &ingest, &plain))),
             preflight: Preflight::new(exporters, &RuleTarget::in_use(&policies), clock.clone()),
             api: ApiState {
                 policies: policies.clone(),

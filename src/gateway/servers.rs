@@ -5,8 +5,9 @@ use super::plain;
 use super::tick::Tick;
 use super::{GatewayError, Stage, reached};
 use crate::api::{api_router, health_router};
+use crate::pipeline::Signals;
 use crate::publish::metrics_router;
-use crate::receive::{self, Admission, Signals};
+use crate::receive::{self, Admission};
 use crate::time::Clock;
 use axum::Router;
 use std::io;
@@ -86,7 +87,7 @@ fn receivers(
     let mut tasks = Vec::new();
     if let (Some(config), Some(listener)) = (&parts.config.grpc, parts.listeners.grpc.take()) {
         let listener = tokio_listener(listener, data)?;
-        let (config, admission, sink) = (config.clone(), admission.clone(), parts.ingest.clone());
+        let (config, admission, sink) = (config.clone(), admission.clone(), parts.switch.clone());
         let draining = reached(stopping.clone(), Stage::Draining);
         tasks.push(data.spawn(async move {
             receive::serve_grpc(listener, &config, admission, sink, signals, draining).await;
@@ -94,7 +95,7 @@ fn receivers(
     }
     if let (Some(config), Some(listener)) = (&parts.config.http, parts.listeners.http.take()) {
         let listener = tokio_listener(listener, data)?;
-        let (config, admission, sink) = (config.clone(), admission.clone(), parts.ingest.clone());
+        let (config, admission, sink) = (config.clone(), admission.clone(), parts.switch.clone());
         let draining = reached(stopping.clone(), Stage::Draining);
         tasks.push(data.spawn(async move {
             receive::serve_http(listener, &config, admission, sink, signals, draining).await;

@@ -41,6 +41,15 @@ pub(super) enum Failure {
     MediaType(Cow<'static, str>),
     /// The consumer panicked; the batch is lost.
     Panicked,
+    /// What a backend answered to an exporter that waits for it.
+    Downstream {
+        /// Its code.
+        code: Code,
+        /// Its words.
+        message: Cow<'static, str>,
+        /// When to come back, if it said so.
+        retry_after: Option<Duration>,
+    },
 }
 
 impl Failure {
@@ -58,11 +67,12 @@ impl Failure {
             Self::Method => "method",
             Self::MediaType(_) => "media_type",
             Self::Panicked => "panicked",
+            Self::Downstream { .. } => "downstream",
         }
     }
 
     /// Its place in the list of reasons, for tables of counters.
-    pub(super) const REASONS: [&'static str; 11] = [
+    pub(super) const REASONS: [&'static str; 12] = [
         "malformed",
         "too_large",
         "overloaded",
@@ -74,6 +84,7 @@ impl Failure {
         "method",
         "media_type",
         "panicked",
+        "downstream",
     ];
 
     /// What the client reads.
@@ -85,7 +96,7 @@ impl Failure {
             | Self::NotHere(m)
             | Self::UnknownEncoding(m)
             | Self::MediaType(m) => m.clone(),
-            Self::Overloaded { message, .. } => message.clone(),
+            Self::Overloaded { message, .. } | Self::Downstream { message, .. } => message.clone(),
             Self::ShuttingDown { .. } => "the receiver is shutting down; retry later".into(),
             Self::Disconnected => "the request body ended early".into(),
             Self::Method => "method not allowed, supported: [POST]".into(),
@@ -103,6 +114,7 @@ impl Failure {
             Self::Disconnected => Code::Cancelled,
             Self::NotHere(_) | Self::UnknownEncoding(_) | Self::Method => Code::Unimplemented,
             Self::Panicked => Code::Internal,
+            Self::Downstream { code, .. } => *code,
         }
     }
 
@@ -118,6 +130,7 @@ impl Failure {
             Self::Overloaded { .. } | Self::ShuttingDown { .. } => http::StatusCode::SERVICE_UNAVAILABLE,
             Self::Deadline(_) | Self::Disconnected => http::StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => http::StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Downstream { code, .. } => mapped(*code),
         }
     }
 
@@ -125,8 +138,28 @@ impl Failure {
     pub(super) const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Overloaded { retry_after, .. } | Self::ShuttingDown { retry_after } => Some(*retry_after),
+            Self::Downstream { retry_after, .. } => *retry_after,
             _ => None,
         }
+    }
+}
+
+/// The Collector's table from gRPC to HTTP (row H10).
+const fn mapped(code: Code) -> http::StatusCode {
+    use http::StatusCode;
+    match code {
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => StatusCode::SERVICE_UNAVAILABLE,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::Unimplemented => StatusCode::NOT_FOUND,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -141,6 +174,15 @@ impl From<Refusal> for Failure {
             } => Self::Overloaded {
                 message,
                 retry_after: Duration::from_secs(retry_after_secs),
+            },
+            Refusal::Downstream {
+                code,
+                message,
+                retry_after,
+            } => Self::Downstream {
+                code,
+                message,
+                retry_after,
             },
         }
     }

@@ -5,7 +5,8 @@ use super::admission::{Admission, Ticket};
 use super::failure::Failure;
 use super::meters::{Meters, Transport};
 use super::{Accepted, Batch, Consume, Signal, Signals};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use tokio::time::Instant;
@@ -62,10 +63,10 @@ impl Intake {
     }
 
     /// Hands a batch over. A panic of the consumer costs this batch, not the server.
-    pub(super) fn deliver(&self, batch: Batch) -> Result<Accepted, Failure> {
+    pub(super) async fn deliver(&self, batch: Batch) -> Result<Accepted, Failure> {
         let (signal, bytes) = (batch.signal, batch.bytes.len() as u64);
-        let sink = AssertUnwindSafe(&self.sink);
-        let accepted = match catch_unwind(move || sink.consume(batch)) {
+        let consumed = AssertUnwindSafe(async { self.sink.consume(batch).await });
+        let accepted = match consumed.catch_unwind().await {
             Ok(outcome) => outcome?,
             Err(_panic) => {
                 tracing::error!(?signal, bytes, "the consumer panicked; the batch is lost");

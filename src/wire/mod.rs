@@ -27,6 +27,7 @@ mod attributes;
 mod items;
 mod keys;
 mod reader;
+mod splice;
 mod trace;
 mod walk;
 
@@ -35,5 +36,6 @@ pub use attributes::Attributes;
 pub use items::{ItemSummary, count_log_records, count_metric_points};
 pub use keys::{KeyTable, KeyTableBuilder, PrefixId, Slot};
 pub use reader::{Malformed, Reader};
+pub use splice::{without_rejected_log_records, without_rejected_points, without_rejected_spans};
 pub use trace::{Event, Scope, Span, SpanSink, WalkError, WalkLimits, WalkSummary};
 pub use walk::walk_traces;

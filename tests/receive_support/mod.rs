@@ -11,7 +11,8 @@
 #![allow(missing_debug_implementations)]
 
 use burngate::config::{GrpcReceiver, HttpReceiver, ReceiverLimits};
-use burngate::receive::{Accepted, Admission, Batch, Consume, Refusal, Signals, serve_grpc, serve_http};
+use burngate::pipeline::{Accepted, Batch, Consume, Consumed, Refusal, Signals};
+use burngate::receive::{Admission, serve_grpc, serve_http};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, StreamBody};
@@ -40,10 +41,10 @@ pub struct Recorder {
 pub type Answer = Box<dyn Fn(&Batch) -> Result<Accepted, Refusal> + Send + Sync>;
 
 impl Consume for Recorder {
-    fn consume(&self, batch: Batch) -> Result<Accepted, Refusal> {
+    fn consume(&self, batch: Batch) -> Consumed<'_> {
         let answer = (self.answer)(&batch);
         self.batches.lock().unwrap().push(batch);
-        answer
+        Box::pin(std::future::ready(answer))
     }
 }
 

@@ -157,11 +157,11 @@ impl Service {
             }
             (true, coding) => decompress(coding, message.bytes, self.caps, &mut ticket).await?,
         };
-        self.intake.deliver(Batch {
-            signal,
-            bytes,
+        let batch = Batch {
             peer: Some(peer),
-        })
+            ..Batch::new(signal, bytes)
+        };
+        self.intake.deliver(batch).await
     }
 
     fn refuse(&self, signal: Option<Signal>, bytes: u64, failure: &Failure) -> Response<AnswerBody> {

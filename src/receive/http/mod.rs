@@ -190,11 +190,11 @@ impl Service {
             Encoding::Protobuf => plain,
             Encoding::Json => self.translate(signal, plain, &mut ticket).await?,
         };
-        self.intake.deliver(Batch {
-            signal,
-            bytes,
+        let batch = Batch {
             peer: Some(peer),
-        })
+            ..Batch::new(signal, bytes)
+        };
+        self.intake.deliver(batch).await
     }
 
     /// JSON to protobuf. The output is charged as large as the input before, and what it has more (small

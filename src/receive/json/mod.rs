@@ -29,7 +29,7 @@ mod write;
 
 pub use error::{Error, ErrorKind};
 
-use super::Signal;
+use crate::pipeline::Signal;
 use schema::{LOGS_REQUEST, METRICS_REQUEST, TRACES_REQUEST};
 use translate::Translator;
 

@@ -1,0 +1,1 @@
+//! Connectors that make metrics of other signals: `count`, `span_metrics`.

@@ -1,0 +1,1 @@
+//! Telemetry exporters: queue, retry, OTLP, files, Prometheus.

@@ -1,0 +1,1 @@
+//! Processors: guards, edits of the raw bytes, samplers.
