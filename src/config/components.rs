@@ -3,8 +3,8 @@
 use super::error::Place;
 use super::section::{Report, Section, suggestion};
 use super::{
-    ApiExtension, ErrorBudget, FileStorage, GrpcReceiver, HealthCheck, HttpReceiver, OtlpMetricsExporter,
-    OtlpProtocol, PrometheusExporter, ReceiverLimits, UnleashExporter, WebhookExporter,
+    ApiExtension, ErrorBudget, FileStorage, GrpcReceiver, HealthCheck, HttpReceiver, OtlpExporter,
+    OtlpMetricsExporter, OtlpProtocol, PrometheusExporter, ReceiverLimits, UnleashExporter, WebhookExporter,
 };
 
 /// One component, its id and its place.
@@ -209,8 +209,12 @@ impl Exporter {
     fn read(kind: &'static str, id: &str, section: Section<'_>) -> Option<Self> {
         match kind {
             "prometheus" => Some(Self::Prometheus(PrometheusExporter::read(section))),
-            "otlp_grpc" => OtlpMetricsExporter::read(id, OtlpProtocol::Grpc, section).map(Self::Otlp),
-            "otlp_http" => OtlpMetricsExporter::read(id, OtlpProtocol::Http, section).map(Self::Otlp),
+            "otlp_grpc" => OtlpExporter::read(OtlpProtocol::Grpc, section)
+                .and_then(|it| it.push(id))
+                .map(Self::Otlp),
+            "otlp_http" => OtlpExporter::read(OtlpProtocol::Http, section)
+                .and_then(|it| it.push(id))
+                .map(Self::Otlp),
             "unleash" => UnleashExporter::read(id, section).map(Self::Unleash),
             _ => WebhookExporter::read(id, section).map(Self::Webhook),
         }

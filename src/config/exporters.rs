@@ -1,9 +1,9 @@
 //! `exporters`: where budget metrics and decisions go.
 
-use super::Secret;
 use super::section::Section;
 use super::setting::{HttpUrl, Setting};
 use super::tree::Value;
+use super::{Endpoints, Secret};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -148,67 +148,18 @@ impl PrometheusExporter {
     }
 }
 
-/// Keys of the Collector's exporters that come with forwarding.
-const FORWARDING: [&str; 8] = [
-    "sending_queue",
-    "retry_on_failure",
-    "compression",
-    "auth",
-    "balancer_name",
-    "read_buffer_size",
-    "write_buffer_size",
-    "keepalive",
-];
-
-impl OtlpMetricsExporter {
-    pub(super) fn read(id: &str, protocol: OtlpProtocol, section: Section<'_>) -> Option<Self> {
-        let mut it = Self::new(id, protocol, "");
-        let endpoint = match protocol {
-            OtlpProtocol::Grpc => grpc_endpoint(&section),
-            OtlpProtocol::Http => http_endpoint(&section),
-        };
-        it.headers = headers(&section);
-        section.ranged(
-            "interval",
-            &mut it.interval,
-            Duration::from_secs(1)..=Duration::from_hours(1),
-        );
-        section.ranged(
-            "timeout",
-            &mut it.timeout,
-            Duration::from_millis(100)..=Duration::from_mins(5),
-        );
-        section.ranged("cardinality_limit", &mut it.cardinality_limit, 100..=10_000_000);
-        section.unsupported(&FORWARDING);
-        section.finish();
-        it.endpoint = endpoint?;
-        Some(it)
-    }
-}
-
 /// `endpoint: host:4317`, secured unless `tls.insecure` says otherwise, or a URL whose scheme says it.
-fn grpc_endpoint(section: &Section<'_>) -> Option<String> {
-    let mut insecure = false;
-    let tls = section.section_or_empty("tls");
-    tls.field("insecure", &mut insecure);
-    tls.unsupported(&[
-        "ca_file",
-        "cert_file",
-        "key_file",
-        "insecure_skip_verify",
-        "server_name_override",
-        "min_version",
-    ]);
-    tls.finish();
+pub(super) fn grpc_endpoint(section: &Section<'_>, insecure: bool) -> Option<String> {
     let written: String = section.required(
         "endpoint",
         "write host:port or a URL such as http://localhost:4317",
     )?;
     let scheme = if insecure { "http" } else { "https" };
-    let url = if written.contains("://") {
-        written
+    let bare = written.strip_prefix("dns:///").unwrap_or(&written);
+    let url = if bare.contains("://") {
+        bare.to_owned()
     } else {
-        format!("{scheme}://{written}")
+        format!("{scheme}://{bare}")
     };
     let node = super::tree::Node::plain(url, section.at);
     if let Ok(HttpUrl(url)) = HttpUrl::read(&node) {
@@ -221,20 +172,34 @@ fn grpc_endpoint(section: &Section<'_>) -> Option<String> {
     None
 }
 
-/// `metrics_endpoint` is the whole URL, `endpoint` gets `/v1/metrics` at its end.
-fn http_endpoint(section: &Section<'_>) -> Option<String> {
-    section.unsupported(&["tls", "encoding", "traces_endpoint", "logs_endpoint"]);
-    let mut whole = None::<HttpUrl>;
-    if section.field("metrics_endpoint", &mut whole) {
-        section.field("endpoint", &mut None::<HttpUrl>);
-        return whole.map(|url| url.0);
+/// `<signal>_endpoint` is the whole URL, `endpoint` gets `/v1/<signal>` at its end.
+pub(super) fn http_endpoints(section: &Section<'_>) -> Option<Endpoints> {
+    let mut whole: [Option<HttpUrl>; 3] = [None, None, None];
+    let keys = ["traces_endpoint", "metrics_endpoint", "logs_endpoint"];
+    for (key, slot) in keys.into_iter().zip(&mut whole) {
+        section.field(key, slot);
     }
-    let HttpUrl(base) = section.required("endpoint", "write a URL such as http://localhost:4318")?;
-    Some(format!("{}/v1/metrics", base.trim_end_matches('/')))
+    let mut base = None::<HttpUrl>;
+    if whole.iter().any(Option::is_some) {
+        section.field("endpoint", &mut base);
+    } else {
+        base = Some(section.required("endpoint", "write a URL such as http://localhost:4318")?);
+    }
+    let [traces, metrics, logs] = whole;
+    let url = |whole: Option<HttpUrl>, signal: &str| match (whole, &base) {
+        (Some(HttpUrl(url)), _) => Some(url),
+        (None, Some(HttpUrl(base))) => Some(format!("{}/v1/{signal}", base.trim_end_matches('/'))),
+        (None, None) => None,
+    };
+    Some(Endpoints {
+        traces: url(traces, "traces"),
+        metrics: url(metrics, "metrics"),
+        logs: url(logs, "logs"),
+    })
 }
 
 /// `headers: {name: value}`; a value is never shown.
-fn headers(section: &Section<'_>) -> Vec<(String, Secret)> {
+pub(super) fn headers(section: &Section<'_>) -> Vec<(String, Secret)> {
     let Some(headers) = section.section("headers") else {
         return Vec::new();
     };

@@ -16,6 +16,7 @@
 //! Relative paths: policies start from the folder of the configuration file, so that both can move together;
 //! the data directory and `${file:...}` start from the working directory, as the Collector's do.
 
+mod client_tls;
 mod cohorts;
 mod components;
 mod connectors;
@@ -33,6 +34,7 @@ mod processors;
 mod receivers;
 mod secret;
 mod section;
+mod sending_queue;
 mod service;
 mod setting;
 mod sinks;
@@ -41,6 +43,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub use client_tls::{ClientTls, PemSource, TlsVersion};
 pub use cohorts::{Absent, Cohorts};
 pub use connectors::{Connector, CountConnector, SpanMetricsConnector};
 pub use duration::{format_duration, parse_duration};
@@ -50,12 +53,15 @@ pub use exporters::{
     OtlpMetricsExporter, OtlpProtocol, PrometheusExporter, UnleashExporter, WebhookExporter,
 };
 pub use extensions::{ApiExtension, FileStorage, HealthCheck};
-pub use forwarding::{Forwarder, OtlpExporter};
+pub use forwarding::{
+    Balancer, ClientKeepalive, Compression, Endpoints, Forwarder, OtlpEncoding, OtlpExporter, Push,
+};
 pub use graph::{Graph, Named, PipelineConfig, PipelineKind};
 pub use load::EMBEDDED;
 pub use processors::{BatchProcessor, MemoryLimiter, Processor};
 pub use receivers::{GrpcReceiver, HttpReceiver, ReceiverLimits};
 pub use secret::Secret;
+pub use sending_queue::{QueueBatch, Retry, SendingQueue, Sizer};
 pub use service::{LogEncoding, LogLevel, LogsConfig, Signals};
 pub use sinks::{DebugExporter, FileExporter, RemoteWriteExporter};
 

@@ -32,6 +32,15 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// For comparing a configuration with the one before it; nothing that a client sends is compared like this.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Secret {}
+
 impl Drop for Secret {
     fn drop(&mut self) {
         self.0.zeroize();
