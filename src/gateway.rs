@@ -1,39 +1,50 @@
-//! Wires everything; owns the clock, the tick and the order of shutdown.
+//! Wires everything; owns the clock, the tick, reload and the order of shutdown.
 //!
-//! Two runtimes. Receivers run on one with a worker a core; the tick, the deliveries, `/metrics`, the API and
-//! health run on another, so that a flood of telemetry never delays a kill, a scrape or a probe, and an
+//! Two runtimes. Receivers and pipelines run on one with a worker a core; the tick, the deliveries, `/metrics`, the API
+//! and health run on another, so that a flood of telemetry never delays a kill, a scrape or a probe, and an
 //! expensive page never delays a span.
 //!
 //! The order of a start: policies and exporters are checked, every port is bound, the store is read; only
 //! then does anything answer. The order of an end: health says so, receivers stop accepting and finish what
-//! they have, one last tick makes it durable, calls in flight end, the store closes. All within ten seconds
-//! of SIGTERM.
+//! they have, queues drain or are on disk, one last tick makes the counts durable, calls in flight end, the store
+//! closes. All within ten seconds of SIGTERM.
+//!
+//! A reload (`reload`) is a start beside what runs: everything is checked and bound first, and only then
+//! swapped. What holds counts (`core`) is not touched by it.
 
 mod banner;
 mod clock;
+mod core;
 mod graph;
 mod ingest;
 mod listeners;
-mod parts;
 mod plain;
 mod plans;
+mod prepared;
+mod reload;
 mod servers;
+mod services;
 mod switch;
 mod tick;
 
 pub use clock::SystemClock;
+pub use reload::Reload;
 
+use self::core::Core;
 use crate::act::{ActError, Decisions, JournalError};
 use crate::api::ApiError;
 use crate::config::Config;
 use crate::ledger::PlanError;
 use crate::policy::{Board, PolicyError};
-use crate::publish::OtlpPublishError;
+use crate::publish::{BudgetPage, OtlpPublishError};
 use crate::sli::SliError;
 use crate::store::StoreError;
 use crate::time::Clock;
-use parts::Parts;
-use std::collections::BTreeMap;
+use graph::Graph;
+use listeners::Sockets;
+use prepared::Prepared;
+use servers::{Change, Planes};
+use services::Services;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,6 +55,8 @@ use tokio::task::JoinHandle;
 
 /// Time that everything has between SIGTERM and the end.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(9);
+/// Time of it that queues have to drain; what is left then is on disk, or lost and counted.
+const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 
 /// Why a gateway does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +87,7 @@ pub enum GatewayError {
     #[error("{name} cannot listen on {endpoint}: {source}; is another gateway or Collector running there?")]
     Bind {
         /// The listener.
-        name: &'static str,
+        name: String,
         /// Where it was to listen.
         endpoint: SocketAddr,
         /// What the system said.
@@ -115,13 +128,13 @@ impl GatewayError {
     }
 }
 
-/// Runs until SIGTERM or SIGINT.
-pub fn run(config: Config) -> Result<(), GatewayError> {
+/// Runs until SIGTERM or SIGINT; `reload` says where a new configuration comes from.
+pub fn run(config: Config, reload: Reload) -> Result<(), GatewayError> {
     let gateway = Gateway::start(config, Arc::new(SystemClock))?;
     for line in gateway.banner() {
         crate::telemetry::announce(line);
     }
-    gateway.until_signal()
+    gateway.until_signal(reload)
 }
 
 /// A running gateway.
@@ -129,14 +142,13 @@ pub fn run(config: Config) -> Result<(), GatewayError> {
 pub struct Gateway {
     data: Runtime,
     control: Runtime,
-    addresses: BTreeMap<&'static str, SocketAddr>,
+    config: Config,
+    sockets: Sockets,
     banner: Vec<String>,
-    board: Arc<Board>,
-    decisions: Decisions,
-    health: Arc<crate::api::Health>,
+    core: Core,
+    graph: Graph,
+    services: Services,
     stop: watch::Sender<Stage>,
-    receivers: Vec<JoinHandle<()>>,
-    others: Vec<JoinHandle<()>>,
     tick: JoinHandle<()>,
 }
 
@@ -147,7 +159,9 @@ pub(crate) enum Stage {
     Serving,
     /// Receivers stop accepting and finish what they have; deliveries finish their calls.
     Draining,
-    /// Nothing comes in any more: the tick runs once more and ends.
+    /// Nothing comes in any more: connectors give what they have, queues drain or stay on disk.
+    Flushing,
+    /// Nothing is counted any more: the tick runs once more and ends.
     LastTick,
     /// The rest ends.
     Closing,
@@ -162,51 +176,52 @@ async fn reached(mut stop: watch::Receiver<Stage>, stage: Stage) {
 impl Gateway {
     /// Starts everything; when this returns, every listener answers.
     pub fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, GatewayError> {
-        let runtime = |name, workers: Option<usize>| {
-            let mut builder = Builder::new_multi_thread();
-            if let Some(workers) = workers {
-                builder.worker_threads(workers);
-            }
-            let built = builder.thread_name(name).enable_all().build();
-            built.map_err(|source| GatewayError::System {
-                what: "threads",
-                source,
-            })
-        };
         let data = runtime("burngate-data", None)?;
         let control = runtime("burngate-ctl", Some(2))?;
         // Before any part asks for a counter: handles made earlier would record nothing.
         crate::telemetry::metrics_handle();
         let (stop, stopping) = watch::channel(Stage::Serving);
-        let parts = {
-            let _context = control.enter();
-            Parts::build(config, clock)?
+        let planes = Planes {
+            data: data.handle().clone(),
+            control: control.handle().clone(),
         };
-        let Parts {
-            listeners,
-            addresses,
-            banner,
-            board,
-            decisions,
-            health,
-            ..
-        } = &parts;
-        let (addresses, banner) = (addresses.clone(), banner.clone());
-        let (board, decisions, health) = (board.clone(), decisions.clone(), health.clone());
-        tracing::debug!(?listeners, "bound");
-        let (receivers, others, tick) = servers::spawn(parts, &data, &control, &stopping)?;
-        health.serving();
+        let _context = control.enter();
+        let prepared = Prepared::check(config)?;
+        let sockets = Sockets::bind(&servers::wanted(&prepared.config), &Sockets::default())?;
+        let config = prepared.config.clone();
+        let (policies, exporters) = (prepared.policies.clone(), prepared.exporters.clone());
+        let banner = banner::lines(&config, &sockets.addresses(), &policies);
+        let page = config.prometheus.as_ref().map(BudgetPage::new);
+        let handle = page.as_ref().map(BudgetPage::handle);
+        let (core, engines) = Core::open(&config, prepared, page, clock)?;
+        let mut services = Services::new(stopping.clone());
+        let tick = servers::engines(engines, core.clock.clone(), &planes, &mut services, &stopping);
+        let graph = Graph::build(&config, &core, None)?;
+        let change = Change {
+            config: &config,
+            former: None,
+            sockets: &sockets,
+            former_sockets: &Sockets::default(),
+            policies: &policies,
+            exporters,
+            core: &core,
+            planes: &planes,
+        };
+        for start in change.starts(handle, graph.switch(), graph.switch().signals())? {
+            start.run(&mut services);
+        }
+        core.health.serving();
+        drop(_context);
         Ok(Self {
             data,
             control,
-            addresses,
+            config,
+            sockets,
             banner,
-            board,
-            decisions,
-            health,
+            core,
+            graph,
+            services,
             stop,
-            receivers,
-            others,
             tick,
         })
     }
@@ -218,39 +233,55 @@ impl Gateway {
 
     /// Where the listener `name` (`otlp/grpc`, `otlp/http`, `prometheus`, `health`, `api`) ended up.
     pub fn address(&self, name: &str) -> Option<SocketAddr> {
-        self.addresses.get(name).copied()
+        self.sockets.addresses().get(name).copied()
     }
 
     /// The latest status of every series.
     pub fn board(&self) -> &Arc<Board> {
-        &self.board
+        &self.core.board
     }
 
     /// Every decision.
     pub fn decisions(&self) -> &Decisions {
-        &self.decisions
+        &self.core.decisions
     }
 
-    /// Waits for SIGTERM or SIGINT (or for the tick to fail), and ends in order.
-    pub fn until_signal(mut self) -> Result<(), GatewayError> {
-        let failed = self.control.block_on(async {
-            let signals = signals().map_err(|source| GatewayError::System { what: "signal handlers", source })?;
-            tokio::select! {
-                name = signals => {
-                    tracing::info!(signal = name, "shutting down");
-                    Ok::<_, GatewayError>(None)
+    /// Waits for SIGTERM or SIGINT (or for the tick to fail), reloads at SIGHUP, and ends in order.
+    pub fn until_signal(mut self, reload: Reload) -> Result<(), GatewayError> {
+        let control = self.control.handle().clone();
+        let failed = |source| GatewayError::System {
+            what: "signal handlers",
+            source,
+        };
+        let mut signals = {
+            let _context = control.enter();
+            Signals::listen().map_err(failed)?
+        };
+        let mut watcher = reload.watcher(&self.config);
+        loop {
+            let event = control.block_on(async {
+                tokio::select! {
+                    event = signals.next() => event,
+                    () = watcher.changed() => Event::Reload("a file changed"),
+                    ended = &mut self.tick => {
+                        Event::TickEnded(ended.err().map_or("it ended".to_owned(), |e| e.to_string()))
+                    }
                 }
-                ended = &mut self.tick => Ok(Some(ended.err().map_or("it ended".to_owned(), |e| e.to_string()))),
-            }
-        })?;
-        match failed {
-            None => {
-                self.shutdown();
-                Ok(())
-            }
-            Some(reason) => {
-                tracing::error!(%reason, "the evaluation stopped; the gateway ends rather than pretend");
-                Err(GatewayError::Tick(reason))
+            });
+            match event {
+                Event::Stop(signal) => {
+                    tracing::info!(signal, "shutting down");
+                    self.shutdown();
+                    return Ok(());
+                }
+                Event::Reload(why) => {
+                    self.reload_from(&reload, why);
+                    watcher = reload.watcher(&self.config);
+                }
+                Event::TickEnded(reason) => {
+                    tracing::error!(%reason, "the evaluation stopped; the gateway ends rather than pretend");
+                    return Err(GatewayError::Tick(reason));
+                }
             }
         }
     }
@@ -260,25 +291,27 @@ impl Gateway {
         let Self {
             data,
             control,
-            health,
+            core,
+            graph,
+            sockets,
+            mut services,
             stop,
-            receivers,
-            others,
             tick,
             ..
         } = self;
-        health.stopping();
+        core.health.stopping();
+        // Clones of the sockets would keep the kernel's queues open.
+        drop(sockets);
         let in_order = async {
             stop.send_replace(Stage::Draining);
-            for receiver in receivers {
-                let _ = receiver.await;
-            }
+            services.ended(Stage::Draining).await;
+            stop.send_replace(Stage::Flushing);
+            graph.flush(FLUSH_WITHIN).await;
+            services.ended(Stage::Flushing).await;
             stop.send_replace(Stage::LastTick);
             let _ = tick.await;
             stop.send_replace(Stage::Closing);
-            for other in others {
-                let _ = other.await;
-            }
+            services.ended(Stage::Closing).await;
         };
         let in_time =
             control.block_on(async { tokio::time::timeout(SHUTDOWN_WITHIN, in_order).await.is_ok() });
@@ -292,15 +325,47 @@ impl Gateway {
     }
 }
 
-/// Resolves with the name of the signal that came.
-fn signals() -> io::Result<impl Future<Output = &'static str>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
+fn runtime(name: &str, workers: Option<usize>) -> Result<Runtime, GatewayError> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(workers) = workers {
+        builder.worker_threads(workers);
+    }
+    let built = builder.thread_name(name).enable_all().build();
+    built.map_err(|source| GatewayError::System {
+        what: "threads",
+        source,
     })
+}
+
+/// What the main thread waits for.
+enum Event {
+    Stop(&'static str),
+    Reload(&'static str),
+    TickEnded(String),
+}
+
+/// The signals that a gateway heeds.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            _ = self.terminate.recv() => Event::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Event::Stop("SIGINT"),
+            _ = self.hang_up.recv() => Event::Reload("SIGHUP"),
+        }
+    }
 }

@@ -7,13 +7,13 @@
 //! in the journal for the next start.
 
 use super::backoff::Pacing;
-use super::breaker::Breaker;
 use super::decisions::{CAPACITY, Decisions, FlagKey};
-use super::drive::{Drive, Shared, record};
+use super::drive::{Drive, Outlets, Shared, record};
 use super::exporter::{Actuator, Exporter, Exporters};
 use super::journal::{DecisionLog, JournalError};
 use crate::decide::{DecisionState, FailureReason};
 use crate::time::Clock;
+use arc_swap::ArcSwap;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
@@ -57,17 +57,12 @@ impl<A: Actuator> Delivery<A> {
         let decisions = Decisions::new(CAPACITY, pacing.give_up_after);
         restore(&decisions, log.as_ref(), clock.as_ref())?;
         let (stop, stopping) = watch::channel(false);
-        let breakers = exporters
-            .ids()
-            .map(|id| (id.to_owned(), Breaker::new(id, &pacing)))
-            .collect();
         let shared = Shared {
-            exporters,
+            outlets: ArcSwap::from_pointee(Outlets::new(exporters, &pacing)),
             log,
             decisions,
             clock,
             pacing,
-            breakers,
             stopping,
         };
         Ok(Self {
@@ -79,6 +74,11 @@ impl<A: Actuator> Delivery<A> {
     /// The list: submit to it, read from it.
     pub fn decisions(&self) -> Decisions {
         self.shared.decisions.clone()
+    }
+
+    /// A hand on its exporters, for a reload.
+    pub fn outlets(&self) -> OutletSwitch<A> {
+        OutletSwitch(Arc::clone(&self.shared))
     }
 
     /// Works until `shutdown` resolves, then ends within [`SHUTDOWN_GRACE`].
@@ -112,6 +112,25 @@ impl<A: Actuator> Delivery<A> {
                 "calls of kill switches were still in flight at the end; the next start reads the flags"
             );
         }
+    }
+}
+
+/// Puts other exporters in place of those that decisions go to.
+pub struct OutletSwitch<A = Exporter>(Arc<Shared<A>>);
+
+impl<A> fmt::Debug for OutletSwitch<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OutletSwitch")
+    }
+}
+
+impl<A: Actuator> OutletSwitch<A> {
+    /// Decisions go to `exporters` from their next round on; rounds under way finish where they began. What is
+    /// known of each service's health begins anew.
+    pub fn swap(&self, exporters: Arc<Exporters<A>>) {
+        self.0
+            .outlets
+            .store(Arc::new(Outlets::new(exporters, &self.0.pacing)));
     }
 }
 

@@ -14,6 +14,7 @@ use super::journal::{DecisionLog, JournalError};
 use super::trouble::Trouble;
 use crate::decide::{Decision, DecisionState, FailureReason};
 use crate::time::Clock;
+use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +26,29 @@ const VERIFY_READS: u32 = 6;
 
 /// What every driver shares.
 pub(crate) struct Shared<A> {
-    pub(crate) exporters: Arc<Exporters<A>>,
+    pub(crate) outlets: ArcSwap<Outlets<A>>,
     pub(crate) log: Arc<dyn DecisionLog>,
     pub(crate) decisions: Decisions,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pacing: Pacing,
-    pub(crate) breakers: BTreeMap<String, Breaker>,
     pub(crate) stopping: watch::Receiver<bool>,
+}
+
+/// Where decisions can go, and how each of these places does. A reload swaps them as a whole; a round under way
+/// finishes with those that it began with.
+pub(crate) struct Outlets<A> {
+    pub(crate) exporters: Arc<Exporters<A>>,
+    pub(crate) breakers: BTreeMap<String, Breaker>,
+}
+
+impl<A: Actuator> Outlets<A> {
+    pub(crate) fn new(exporters: Arc<Exporters<A>>, pacing: &Pacing) -> Self {
+        let breakers = exporters
+            .ids()
+            .map(|id| (id.to_owned(), Breaker::new(id, pacing)))
+            .collect();
+        Self { exporters, breakers }
+    }
 }
 
 /// One decision at work.
@@ -76,7 +93,8 @@ impl<A: Actuator> Drive<A> {
     async fn round(&mut self) -> Next {
         let shared = Arc::clone(&self.shared);
         let id = self.work.decision.exporter.clone();
-        let (Some(exporter), Some(breaker)) = (shared.exporters.get(&id), shared.breakers.get(&id)) else {
+        let outlets = shared.outlets.load_full();
+        let (Some(exporter), Some(breaker)) = (outlets.exporters.get(&id), outlets.breakers.get(&id)) else {
             let detail = format!("the exporter `{id}` is not configured any more; switch the flag by hand");
             return self.fail(FailureReason::Rejected, detail).await;
         };

@@ -26,7 +26,7 @@ pub mod webhook;
 
 pub use backoff::Pacing;
 pub use decisions::{Decisions, SubmitError};
-pub use delivery::{Delivery, SHUTDOWN_GRACE};
+pub use delivery::{Delivery, OutletSwitch, SHUTDOWN_GRACE};
 pub use exporter::{Actuator, Exporter, Exporters, FlagState, Outcome};
 pub use journal::{DecisionLog, JournalError, StoreLog};
 pub use preflight::Preflight;

@@ -5,6 +5,7 @@ use super::view;
 use crate::act::Decisions;
 use crate::decide::Withheld;
 use crate::policy::{Board, BudgetStatus, Filter, PolicySet};
+use arc_swap::ArcSwap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Cohorts in one answer unless the caller says otherwise, and at most.
@@ -23,8 +24,8 @@ pub struct ApiState {
     pub decisions: Decisions,
     /// Rules that burn and do not act.
     pub withheld: Arc<RwLock<Vec<Withheld>>>,
-    /// Whom to ask about a service.
-    pub policies: Arc<PolicySet>,
+    /// Whom to ask about a service; a reload puts others in their place.
+    pub policies: Arc<ArcSwap<PolicySet>>,
 }
 
 /// Which cohorts are asked for; empty strings and zero mean "not said".
@@ -62,7 +63,7 @@ impl ApiState {
     fn owned(&self, status: &BudgetStatus) -> proto::Budget {
         let mut budget = view::budget(status);
         let environment = status.cohort.environment.as_deref();
-        if let Some((Some(policy), _)) = self.policies.find(&status.objective, environment) {
+        if let Some((Some(policy), _)) = self.policies.load().find(&status.objective, environment) {
             budget.tier = policy.tier.map(u32::from);
             budget.owner.clone_from(&policy.owner);
         }

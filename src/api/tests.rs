@@ -20,7 +20,7 @@ fn state(world: &World) -> ApiState {
         board: world.board().clone(),
         decisions: Decisions::new(10, Duration::from_mins(1)),
         withheld: Arc::new(RwLock::new(Vec::new())),
-        policies: world.policies.clone(),
+        policies: Arc::new(arc_swap::ArcSwap::new(world.policies.clone())),
     }
 }
 

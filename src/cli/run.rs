@@ -2,7 +2,7 @@
 
 use super::{EXIT_FAILURE, EXIT_USAGE, RunArgs, complain, complain_of_config};
 use crate::config::{Config, ConfigError, FileStorage};
-use crate::gateway::GatewayError;
+use crate::gateway::{GatewayError, Reload};
 use std::process::ExitCode;
 
 /// Runs until a signal ends it.
@@ -20,7 +20,8 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
             "no file_storage extension: counts and decisions live in memory only, a restart forgets them"
         );
     }
-    match crate::gateway::run(config) {
+    let again = args.clone();
+    match crate::gateway::run(config, Reload::new(move || configured(&again))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

@@ -83,7 +83,7 @@ pub enum OtlpProtocol {
 }
 
 /// `exporters.otlp_grpc` and `exporters.otlp_http`: budget metrics pushed to any OTLP endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OtlpMetricsExporter {
     /// Name in the configuration, such as `otlp_grpc/backend`.
     pub id: String,

@@ -60,6 +60,7 @@ pub(super) fn from_text(
     }
     let service = section.section_or_empty("service");
     let logs = LogsConfig::read(service.section_or_empty("telemetry"));
+    let reload = super::ReloadConfig::read(service.section_or_empty("reload"));
     read_extensions(&service, &mut components);
     let pipelines = service.section_or_empty("pipelines");
     let wiring = if section.entries().iter().any(|entry| entry.key == "service") {
@@ -71,7 +72,8 @@ pub(super) fn from_text(
     section.finish();
     components.warn_of_unused(&report);
     let absent = report.absent();
-    let config = assemble(components, &wiring, logs, source, &report);
+    let config =
+        assemble(components, &wiring, logs, source, &report).map(|config| Config { reload, ..config });
     let (problems, warnings) = report.into_parts();
     match config {
         Some(config) if problems.is_empty() => Ok((Config { warnings, ..config }, absent)),
@@ -108,6 +110,11 @@ fn assemble(
         api: None,
         storage: None,
         logs,
+        reload: super::ReloadConfig::default(),
+        files: match source {
+            ConfigSource::Embedded => Vec::new(),
+            ConfigSource::File(file) => vec![file.clone()],
+        },
         source: source.clone(),
         warnings: Vec::new(),
     };

@@ -32,6 +32,7 @@ mod load;
 mod pipelines;
 mod processors;
 mod receivers;
+mod reload;
 mod secret;
 mod section;
 mod sending_queue;
@@ -60,6 +61,7 @@ pub use graph::{Graph, Named, PipelineConfig, PipelineKind};
 pub use load::EMBEDDED;
 pub use processors::{BatchProcessor, MemoryLimiter, Processor};
 pub use receivers::{GrpcReceiver, HttpReceiver, ReceiverLimits};
+pub use reload::ReloadConfig;
 pub use secret::Secret;
 pub use sending_queue::{QueueBatch, Retry, SendingQueue, Sizer};
 pub use service::{LogEncoding, LogLevel, LogsConfig, Signals};
@@ -118,6 +120,10 @@ pub struct Config {
     pub storage: Option<FileStorage>,
     /// The gateway's own logs.
     pub logs: LogsConfig,
+    /// When a new configuration is looked for.
+    pub reload: ReloadConfig,
+    /// The files that this was read from.
+    pub files: Vec<PathBuf>,
     /// Where all this came from.
     pub source: ConfigSource,
     /// What is legal but probably not meant, one sentence each.

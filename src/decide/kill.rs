@@ -83,6 +83,17 @@ impl KillDecider {
         }
     }
 
+    /// From now on, another cooldown.
+    pub fn set_cooldown(&mut self, cooldown_secs: u64) {
+        self.live.set_cooldown(cooldown_secs);
+    }
+
+    /// Forgets how long rules have held; call it when the policies have changed. Decisions stay.
+    pub fn forget_timers(&mut self) {
+        self.above.clear();
+        self.withheld.clear();
+    }
+
     /// Takes over the decisions that the store holds, in any order; call it before the first evaluation.
     pub fn restore(&mut self, decisions: impl IntoIterator<Item = Decision>) {
         for decision in decisions {

@@ -60,6 +60,10 @@ impl LiveDecisions {
         }
     }
 
+    pub(super) fn set_cooldown(&mut self, cooldown_secs: u64) {
+        self.cooldown_secs = cooldown_secs;
+    }
+
     /// Keeps `decision` unless a later incident of its subject is known.
     pub(super) fn keep(&mut self, decision: Decision) {
         let subject = Subject::of(&decision);

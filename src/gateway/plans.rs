@@ -96,6 +96,32 @@ impl Plans {
             .map(|plan| Some(plan).filter(|plan| *plan != self.default))
     }
 
+    /// These plans in a ledger that was made from `former` ones, whose default stays the default there.
+    pub(super) fn after(mut self, former: &Self) -> Self {
+        self.default = former.default.clone();
+        self
+    }
+
+    /// The objectives among those `seen` or known by name whose windows differ from `former` ones.
+    pub(super) fn changed(
+        &self,
+        former: &Self,
+        seen: Vec<ObjectiveId>,
+        registry: &Registry,
+    ) -> Vec<(ObjectiveId, WindowPlan)> {
+        let known = self.known.iter().map(|(id, _)| *id);
+        let mut ids: Vec<ObjectiveId> = seen.into_iter().chain(known).collect();
+        ids.sort_unstable_by_key(|id| id.0);
+        ids.dedup();
+        let differing = |id: ObjectiveId| {
+            let name = registry.objective(id)?;
+            let plan = self.of(&name).ok()?;
+            let before = former.of(&name).ok();
+            (before.as_ref() != Some(&plan)).then_some((id, plan))
+        };
+        ids.into_iter().filter_map(differing).collect()
+    }
+
     /// A ledger without counts.
     pub(super) fn empty_ledger(&self) -> Ledger {
         let mut ledger = Ledger::new(self.limits, self.default.clone(), self.kinds.clone());

@@ -1,131 +1,266 @@
-//! Sets the parts of a gateway running, each on its plane's runtime.
+//! Sets the services of a configuration running, each on its plane's runtime; a reload touches those that changed.
 
-use super::parts::Parts;
+use super::core::{Core, Engines};
+use super::listeners::{Sockets, Wanted};
 use super::plain;
+use super::services::{Ending, Services};
+use super::switch::Switch;
 use super::tick::Tick;
 use super::{GatewayError, Stage, reached};
+use crate::act::{Exporters, Preflight, RuleTarget};
 use crate::api::{api_router, health_router};
+use crate::config::Config;
 use crate::pipeline::Signals;
-use crate::publish::metrics_router;
+use crate::policy::PolicySet;
+use crate::publish::{OtlpPublisher, PageHandle, metrics_router};
 use crate::receive::{self, Admission};
 use crate::time::Clock;
 use axum::Router;
 use std::io;
 use std::net::TcpListener;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Counts are durable within this time, however long the evaluation interval is.
-const PERSIST_EVERY: Duration = Duration::from_secs(1);
+/// The two runtimes.
+#[derive(Clone, Debug)]
+pub(super) struct Planes {
+    pub(super) data: Handle,
+    pub(super) control: Handle,
+}
 
-type Tasks = (Vec<JoinHandle<()>>, Vec<JoinHandle<()>>, JoinHandle<()>);
-
-/// Receivers, then everything else, then the tick.
-pub(super) fn spawn(
-    mut parts: Parts,
-    data: &Runtime,
-    control: &Runtime,
+/// What the evaluation and the deliveries of a gateway run as, from its start to its end.
+pub(super) fn engines(
+    engines: Engines,
+    clock: Arc<dyn Clock>,
+    planes: &Planes,
+    services: &mut Services,
     stopping: &watch::Receiver<Stage>,
-) -> Result<Tasks, GatewayError> {
-    let receivers = receivers(&mut parts, data, stopping)?;
-    let Parts {
-        config,
-        clock,
-        listeners,
-        health,
-        tick,
-        delivery,
-        preflight,
-        page,
-        api,
-        publishers,
-        ..
-    } = parts;
+) -> JoinHandle<()> {
+    let Engines { tick, delivery } = engines;
+    services.put("delivery", &planes.control, Stage::Draining, |ending| {
+        delivery.run(ending)
+    });
     let own = crate::telemetry::metrics_handle();
-    let mut others = Vec::new();
-    let mut serve = |listener: Option<TcpListener>, router: Router| -> Result<(), GatewayError> {
-        if let Some(listener) = listener {
-            let listener = tokio_listener(listener, control)?;
-            let closing = reached(stopping.clone(), Stage::Closing);
-            others.push(control.spawn(plain::serve(listener, router, closing)));
+    planes
+        .control
+        .spawn(run_ticks(tick, clock, own, stopping.clone()))
+}
+
+/// Where everything of `config` wants to listen, by name.
+pub(super) fn wanted(config: &Config) -> Wanted {
+    let mut wanted = Wanted::new();
+    let mut add = |name: &str, endpoint: Option<std::net::SocketAddr>| {
+        if let Some(endpoint) = endpoint {
+            wanted.insert(name.to_owned(), endpoint);
+        }
+    };
+    add("otlp/grpc", config.grpc.as_ref().map(|c| c.endpoint));
+    add("otlp/http", config.http.as_ref().map(|c| c.endpoint));
+    add("prometheus", config.prometheus.as_ref().map(|c| c.endpoint));
+    add("health", config.health.as_ref().map(|c| c.endpoint));
+    add("api", config.api.as_ref().map(|c| c.endpoint));
+    wanted
+}
+
+/// A service that is ready to run.
+pub(super) struct Start {
+    name: String,
+    on: Handle,
+    until: Stage,
+    serve: Box<dyn FnOnce(Ending) -> Served + Send>,
+}
+
+type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Start {
+    pub(super) fn new<F>(
+        name: impl Into<String>,
+        on: &Handle,
+        until: Stage,
+        serve: impl FnOnce(Ending) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self {
+            name: name.into(),
+            on: on.clone(),
+            until,
+            serve: Box::new(|ending| Box::pin(serve(ending))),
+        }
+    }
+
+    /// Runs it, in the place of whatever has its name.
+    pub(super) fn run(self, services: &mut Services) {
+        services.put(&self.name, &self.on, self.until, self.serve);
+    }
+}
+
+/// One configuration about to run, beside the one that runs (at a start there is none).
+pub(super) struct Change<'a> {
+    pub(super) config: &'a Config,
+    pub(super) former: Option<&'a Config>,
+    pub(super) sockets: &'a Sockets,
+    pub(super) former_sockets: &'a Sockets,
+    pub(super) policies: &'a Arc<PolicySet>,
+    pub(super) exporters: Arc<Exporters>,
+    pub(super) core: &'a Core,
+    pub(super) planes: &'a Planes,
+}
+
+impl Change<'_> {
+    /// Whether what `of` picks from the configuration stayed as it was, and `name` listens where it did.
+    fn stays<T: PartialEq>(&self, name: &str, of: impl Fn(&Config) -> T) -> bool {
+        self.sockets.agrees(self.former_sockets, name)
+            && self.former.is_some_and(|former| of(former) == of(self.config))
+    }
+
+    /// Everything that must be started (anew), in order: receivers last, so that what they feed runs by then.
+    pub(super) fn starts(
+        &self,
+        page: Option<PageHandle>,
+        switch: &Arc<Switch>,
+        signals: Signals,
+    ) -> Result<Vec<Start>, GatewayError> {
+        let mut starts = Vec::new();
+        self.listeners(&mut starts, page)?;
+        self.publishers(&mut starts)?;
+        self.receivers(&mut starts, switch, signals)?;
+        Ok(starts)
+    }
+
+    fn receivers(
+        &self,
+        starts: &mut Vec<Start>,
+        switch: &Arc<Switch>,
+        signals: Signals,
+    ) -> Result<(), GatewayError> {
+        let data = &self.planes.data;
+        let admission = Admission::new(&self.config.limits);
+        let shared = |c: &Config| (c.limits.clone(), c.signals);
+        if let Some(config) = self.config.grpc.clone()
+            && !self.stays("otlp/grpc", |c| (c.grpc.clone(), shared(c)))
+            && let Some(listener) = self.lend("otlp/grpc", data)?
+        {
+            let (admission, sink) = (admission.clone(), switch.clone());
+            starts.push(Start::new(
+                "otlp/grpc",
+                data,
+                Stage::Draining,
+                move |ending| async move {
+                    receive::serve_grpc(listener, &config, admission, sink, signals, ending).await;
+                },
+            ));
+        }
+        if let Some(config) = self.config.http.clone()
+            && !self.stays("otlp/http", |c| (c.http.clone(), shared(c)))
+            && let Some(listener) = self.lend("otlp/http", data)?
+        {
+            let sink = switch.clone();
+            starts.push(Start::new(
+                "otlp/http",
+                data,
+                Stage::Draining,
+                move |ending| async move {
+                    receive::serve_http(listener, &config, admission, sink, signals, ending).await;
+                },
+            ));
         }
         Ok(())
-    };
-    if let Some(page) = page {
-        serve(listeners.prometheus, metrics_router(page, own.clone()))?;
     }
-    if let Some(check) = &config.health {
-        serve(listeners.health, health_router(&check.path, health))?;
-    }
-    serve(listeners.api, api_router(api)?)?;
-    let draining = || reached(stopping.clone(), Stage::Draining);
-    others.push(control.spawn(delivery.run(draining())));
-    others.push(control.spawn(preflight.run(draining())));
-    for publisher in publishers {
-        others.push(control.spawn(publisher.run(reached(stopping.clone(), Stage::Closing))));
-    }
-    let every = config.error_budget.evaluation_interval.min(PERSIST_EVERY);
-    let tick = control.spawn(run_ticks(tick, clock, every, own, stopping.clone()));
-    Ok((receivers, others, tick))
-}
 
-fn receivers(
-    parts: &mut Parts,
-    data: &Runtime,
-    stopping: &watch::Receiver<Stage>,
-) -> Result<Vec<JoinHandle<()>>, GatewayError> {
-    let admission = Admission::new(&parts.config.limits);
-    let configured = parts.config.signals;
-    let signals = Signals {
-        traces: configured.traces,
-        metrics: configured.metrics,
-        logs: configured.logs,
-    };
-    let mut tasks = Vec::new();
-    if let (Some(config), Some(listener)) = (&parts.config.grpc, parts.listeners.grpc.take()) {
-        let listener = tokio_listener(listener, data)?;
-        let (config, admission, sink) = (config.clone(), admission.clone(), parts.switch.clone());
-        let draining = reached(stopping.clone(), Stage::Draining);
-        tasks.push(data.spawn(async move {
-            receive::serve_grpc(listener, &config, admission, sink, signals, draining).await;
+    /// The small listeners.
+    fn listeners(&self, starts: &mut Vec<Start>, page: Option<PageHandle>) -> Result<(), GatewayError> {
+        let own = crate::telemetry::metrics_handle();
+        if let Some(page) = page {
+            self.serve(starts, "prometheus", metrics_router(page, own))?;
+        }
+        if let Some(check) = &self.config.health
+            && !self.stays("health", |c| c.health.clone())
+        {
+            self.serve(
+                starts,
+                "health",
+                health_router(&check.path, self.core.health.clone()),
+            )?;
+        }
+        if self.config.api.is_some() && !self.stays("api", |c| c.api.clone()) {
+            self.serve(starts, "api", api_router(self.core.api.clone())?)?;
+        }
+        Ok(())
+    }
+
+    /// The publishers of budgets and the probes of flag services.
+    fn publishers(&self, starts: &mut Vec<Start>) -> Result<(), GatewayError> {
+        let control = &self.planes.control;
+        let rules = RuleTarget::in_use(self.policies);
+        let preflight = Preflight::new(self.exporters.clone(), &rules, self.core.clock.clone());
+        starts.push(Start::new("preflight", control, Stage::Draining, |ending| {
+            preflight.run(ending)
         }));
+        for exporter in &self.config.otlp_metrics {
+            if self
+                .former
+                .is_some_and(|former| former.otlp_metrics.contains(exporter))
+            {
+                continue;
+            }
+            let publisher = OtlpPublisher::new(exporter, self.core.board.clone())?;
+            let name = format!("publish {}", exporter.id);
+            starts.push(Start::new(name, control, Stage::Closing, |ending| {
+                publisher.run(ending)
+            }));
+        }
+        Ok(())
     }
-    if let (Some(config), Some(listener)) = (&parts.config.http, parts.listeners.http.take()) {
-        let listener = tokio_listener(listener, data)?;
-        let (config, admission, sink) = (config.clone(), admission.clone(), parts.switch.clone());
-        let draining = reached(stopping.clone(), Stage::Draining);
-        tasks.push(data.spawn(async move {
-            receive::serve_http(listener, &config, admission, sink, signals, draining).await;
-        }));
+
+    /// Whether a service of this name is wanted at all.
+    pub(super) fn wants(&self, name: &str) -> bool {
+        match name {
+            "delivery" | "preflight" => true,
+            _ => match name.strip_prefix("publish ") {
+                Some(id) => self.config.otlp_metrics.iter().any(|it| it.id == id),
+                None => wanted(self.config).contains_key(name),
+            },
+        }
     }
-    Ok(tasks)
+
+    fn serve(&self, starts: &mut Vec<Start>, name: &str, router: Router) -> Result<(), GatewayError> {
+        if let Some(listener) = self.lend(name, &self.planes.control)? {
+            let serve = move |ending: Ending| plain::serve(listener, router, ending);
+            starts.push(Start::new(name, &self.planes.control, Stage::Closing, serve));
+        }
+        Ok(())
+    }
+
+    fn lend(&self, name: &str, on: &Handle) -> Result<Option<tokio::net::TcpListener>, GatewayError> {
+        self.sockets
+            .lend(name)?
+            .map(|listener| tokio_listener(listener, on))
+            .transpose()
+    }
 }
 
-fn tokio_listener(listener: TcpListener, runtime: &Runtime) -> Result<tokio::net::TcpListener, GatewayError> {
-    let _context = runtime.enter();
-    tokio::net::TcpListener::from_std(listener).map_err(system)
-}
-
-fn system(source: io::Error) -> GatewayError {
-    GatewayError::System {
+fn tokio_listener(listener: TcpListener, on: &Handle) -> Result<tokio::net::TcpListener, GatewayError> {
+    let _context = on.enter();
+    tokio::net::TcpListener::from_std(listener).map_err(|source: io::Error| GatewayError::System {
         what: "a listener",
         source,
-    }
+    })
 }
 
 /// Ticks until nothing comes in any more, and once after that.
 async fn run_ticks(
     mut tick: Tick,
     clock: Arc<dyn Clock>,
-    every: Duration,
     own: metrics_exporter_prometheus::PrometheusHandle,
     stopping: watch::Receiver<Stage>,
 ) {
-    let mut timer = tokio::time::interval(every);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut every = tick.every();
+    let mut timer = timer(every);
     let mut last = std::pin::pin!(reached(stopping, Stage::LastTick));
     loop {
         let ending = tokio::select! {
@@ -150,5 +285,15 @@ async fn run_ticks(
         if ending {
             return;
         }
+        if tick.every() != every {
+            every = tick.every();
+            timer = self::timer(every);
+        }
     }
+}
+
+fn timer(every: std::time::Duration) -> tokio::time::Interval {
+    let mut timer = tokio::time::interval(every);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    timer
 }

@@ -69,6 +69,11 @@ pub(super) fn find(
     found
 }
 
+/// The files that `patterns` (paths and globs, relative to `base`) name now; what cannot be read is left out.
+pub fn files_of(patterns: &[String], base: &Path) -> Vec<PathBuf> {
+    find(patterns, base, &mut Vec::new(), &mut Vec::new())
+}
+
 /// The text of a policy file.
 pub(super) fn read(path: &Path) -> Result<String, String> {
     let size = path.metadata().map_err(|e| format!("cannot be read: {e}"))?.len();

@@ -31,6 +31,7 @@ pub use alerts::MAX_GAP_SECS;
 pub use board::{Board, Filter, SeriesKey};
 pub use error::{PolicyError, PolicyProblem};
 pub use evaluate::{Evaluator, Names};
+pub use files::files_of;
 pub use load::{from_text, load};
 pub use model::{Alert, AlertWindow, KillMode, KillRule, KillSwitch, Policy, ServiceName, Severity, Slo};
 pub use place::{Place, Warning};

@@ -5,6 +5,10 @@
 //! on it; a decision is in the journal before it leaves (the delivery sees to that); and everything that is
 //! shown was worked out from the same counts.
 
+mod adopt;
+
+pub(super) use adopt::{Change, Inbox};
+
 use super::plans::Plans;
 use crate::act::Decisions;
 use crate::api::Health;
@@ -17,11 +21,15 @@ use crate::store::Keeper;
 use crate::time::UnixNanos;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 /// Series drained at one hold of the ledger's lock: a batch never waits longer than that takes.
 const DRAIN_MAX: usize = 1000;
 /// How often what has left is swept off the board and the page, in seconds.
 const SWEEP_SECS: u64 = 60;
+
+/// Counts are durable within this time.
+const PERSIST_EVERY: Duration = Duration::from_secs(1);
 
 /// Everything that one evaluation touches.
 #[derive(Debug)]
@@ -37,7 +45,8 @@ pub(super) struct Tick {
     pub(super) page: Option<BudgetPage>,
     pub(super) withheld: Arc<RwLock<Vec<Withheld>>>,
     pub(super) health: Arc<Health>,
-    pub(super) evaluation_interval_secs_f64: f64,
+    pub(super) evaluation_interval: Duration,
+    pub(super) inbox: Inbox,
     pub(super) state: State,
 }
 
@@ -56,10 +65,13 @@ pub(super) struct State {
 impl Tick {
     /// Writes what was counted, and evaluates when it is time to.
     pub(super) fn run(&mut self, now: UnixNanos) {
+        if let Some(change) = self.inbox.take() {
+            self.adopt(now, *change);
+        }
         self.persist(now);
         let since = now.0.saturating_sub(self.state.evaluated_at.0) as f64 / 1e9;
         // A timer that fires a hair early must not skip a whole interval.
-        if since + 0.05 >= self.evaluation_interval_secs_f64 || now < self.state.evaluated_at {
+        if since + 0.05 >= self.evaluation_interval.as_secs_f64() || now < self.state.evaluated_at {
             self.state.evaluated_at = now;
             self.evaluate(now);
         }
@@ -68,6 +80,11 @@ impl Tick {
             self.state.swept_at = now;
             self.sweep(now);
         }
+    }
+
+    /// Time until the next one: counts are durable within a second, however long the evaluation interval is.
+    pub(super) fn every(&self) -> Duration {
+        self.evaluation_interval.min(PERSIST_EVERY)
     }
 
     /// Everything that was counted is durable when this returns.

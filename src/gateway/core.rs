@@ -1,0 +1,153 @@
+//! What outlives a reload: counts, the store, decisions, and the tick over them.
+
+use super::GatewayError;
+use super::ingest::{Ingest, PlainCounter};
+use super::plans::Plans;
+use super::prepared::{Prepared, walk_limits};
+use super::tick::{Inbox, State, Tick};
+use crate::act::{self, Decisions, Delivery, OutletSwitch, Pacing};
+use crate::api::{ApiState, Health};
+use crate::cohort::Registry;
+use crate::config::Config;
+use crate::decide::KillDecider;
+use crate::ledger::{Ledger, Tap};
+use crate::pipeline::Memory;
+use crate::policy::{Board, Evaluator};
+use crate::publish::BudgetPage;
+use crate::store::{Keeper, MemStore, Names, Opened, Store, open_embedded};
+use crate::time::{Clock, UnixNanos};
+use arc_swap::ArcSwap;
+use std::sync::{Arc, Mutex, RwLock};
+
+/// See the module.
+pub(super) struct Core {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) tap: Arc<Tap>,
+    pub(super) ingest: Arc<Ingest>,
+    pub(super) plain: Arc<PlainCounter>,
+    pub(super) memory: Memory,
+    pub(super) board: Arc<Board>,
+    pub(super) decisions: Decisions,
+    pub(super) outlets: OutletSwitch,
+    pub(super) health: Arc<Health>,
+    pub(super) api: ApiState,
+    pub(super) inbox: Inbox,
+}
+
+/// What the core has running from its start on.
+pub(super) struct Engines {
+    pub(super) tick: Tick,
+    pub(super) delivery: Delivery,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Opens the store and restores everything that the former process left there.
+    pub(super) fn open(
+        config: &Config,
+        prepared: Prepared,
+        page: Option<BudgetPage>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Engines), GatewayError> {
+        let Prepared {
+            policies,
+            exporters,
+            compiled,
+            ..
+        } = prepared;
+        let now = clock.now();
+        let registry = Arc::new(Registry::new(&config.error_budget.cohorts));
+        let plans = Plans::new(config, policies.clone(), &registry)?;
+        let (store, keeper, ledger) = open_store(config, &plans, &registry, now)?;
+        let ledger = Arc::new(Mutex::new(ledger));
+        let log = Arc::new(act::StoreLog(store));
+        let delivery = Delivery::new(exporters, log, clock.clone(), Pacing::default())?;
+        let decisions = delivery.decisions();
+        let board = Arc::new(Board::new());
+        let withheld = Arc::new(RwLock::new(Vec::new()));
+        let health = Arc::new(Health::default());
+        let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
+        decider.restore(decisions.snapshot(usize::MAX));
+        let tap = Arc::new(Tap::new(compiled, registry.clone()));
+        let plain = Arc::new(PlainCounter::new(walk_limits(config)));
+        let inbox = Inbox::default();
+        let core = Self {
+            ingest: Arc::new(Ingest::new(
+                tap.clone(),
+                ledger.clone(),
+                clock.clone(),
+                plain.clone(),
+            )),
+            clock,
+            registry: registry.clone(),
+            tap,
+            plain,
+            memory: Memory::default(),
+            board: board.clone(),
+            decisions: decisions.clone(),
+            outlets: delivery.outlets(),
+            health: health.clone(),
+            api: ApiState {
+                policies: Arc::new(ArcSwap::new(policies.clone())),
+                board: board.clone(),
+                decisions: decisions.clone(),
+                withheld: withheld.clone(),
+            },
+            inbox: inbox.clone(),
+        };
+        let tick = Tick {
+            ledger,
+            keeper,
+            registry,
+            policies,
+            plans,
+            evaluator: Evaluator::new(board),
+            decider,
+            decisions,
+            page,
+            withheld,
+            health,
+            evaluation_interval: config.error_budget.evaluation_interval,
+            inbox,
+            state: State::default(),
+        };
+        Ok((core, Engines { tick, delivery }))
+    }
+}
+
+fn open_store(
+    config: &Config,
+    plans: &Plans,
+    registry: &Arc<Registry>,
+    now: UnixNanos,
+) -> Result<(Arc<dyn Store>, Keeper, Ledger), GatewayError> {
+    let names: Arc<dyn Names> = registry.clone();
+    let Some(storage) = &config.storage else {
+        let mut ledger = plans.empty_ledger();
+        let store: Arc<dyn Store> = Arc::new(MemStore::default());
+        let (keeper, _) = Keeper::restore(store.clone(), names, &mut ledger, now)?;
+        return Ok((store, keeper, ledger));
+    };
+    let fresh = || plans.empty_ledger();
+    let Opened {
+        store,
+        keeper,
+        ledger,
+        restored,
+        ..
+    } = open_embedded(&storage.directory, &names, &fresh, now)?;
+    tracing::info!(
+        directory = %storage.directory.display(),
+        series = restored.series,
+        evidence_cells = restored.evidence_cells,
+        damaged_frames = restored.damaged_frames,
+        "store read"
+    );
+    Ok((store, keeper, ledger))
+}

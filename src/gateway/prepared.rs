@@ -1,0 +1,84 @@
+//! A configuration with its policies, checked and compiled: everything that can be refused without touching a port,
+//! a file of the store or anything that runs. Start, reload and `validate` share it.
+
+use super::GatewayError;
+use crate::act::{self, Exporters, RuleTarget};
+use crate::cohort::NamedFlags;
+use crate::config::{Config, ConfigSource};
+use crate::ledger::Compiled;
+use crate::policy::{self, PolicySet};
+use crate::wire::WalkLimits;
+use std::sync::Arc;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) config: Config,
+    pub(super) policies: Arc<PolicySet>,
+    pub(super) exporters: Arc<Exporters>,
+    pub(super) compiled: Compiled,
+}
+
+impl Prepared {
+    /// Checks policies, kill switches and their exporters.
+    pub(super) fn check(config: Config) -> Result<Self, GatewayError> {
+        let policies = Arc::new(load_policies(&config)?);
+        let exporters = Arc::new(Exporters::build(&config.unleash, &config.webhooks)?);
+        act::check(&RuleTarget::all(&policies), &exporters)?;
+        let compiled = compile(&config, &policies)?;
+        Ok(Self {
+            config,
+            policies,
+            exporters,
+            compiled,
+        })
+    }
+}
+
+/// Loads the policies that the configuration names, with the objective of all other services.
+fn load_policies(config: &Config) -> Result<PolicySet, GatewayError> {
+    let policies = policy::load(&config.error_budget.policies, config.policy_base())?;
+    policies.check_exporters(&exporter_ids(config))?;
+    // The built-in configuration looks for policies where there need not be any; a file that names some means
+    // them.
+    let quiet = config.source == ConfigSource::Embedded && policies.policies().is_empty();
+    for warning in policies.warnings().iter().filter(|_| !quiet) {
+        tracing::warn!(%warning, "policy");
+    }
+    Ok(policies.with_default(config.error_budget.default_slo.as_ref()))
+}
+
+/// The exporters that decisions can go to, by name.
+fn exporter_ids(config: &Config) -> Vec<&str> {
+    let unleash = config.unleash.iter().map(|e| e.id.as_str());
+    unleash
+        .chain(config.webhooks.iter().map(|e| e.id.as_str()))
+        .collect()
+}
+
+fn compile(config: &Config, policies: &PolicySet) -> Result<Compiled, GatewayError> {
+    let mut named = NamedFlags::new();
+    for flag in policies.named_flags() {
+        named
+            .name(&flag.service, [flag.flag.as_ref()])
+            .map_err(GatewayError::ServicePattern)?;
+    }
+    Ok(Compiled::compile(
+        &policies.objectives(),
+        policies.default_objective().as_ref(),
+        named,
+        &config.error_budget.cohorts,
+        &config.limits,
+    )?)
+}
+
+/// What one request may hold.
+pub(super) fn walk_limits(config: &Config) -> WalkLimits {
+    let limits = &config.limits;
+    WalkLimits {
+        spans_max: limits.max_items,
+        attributes_max: limits.max_attributes,
+        events_max: limits.max_events,
+        nesting_max: limits.max_nesting,
+    }
+}
