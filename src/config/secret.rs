@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::Zeroize;
 
 /// A token or key. Debug and Display say `[redacted]`; the memory is wiped when it is dropped.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 

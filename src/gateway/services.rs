@@ -67,7 +67,6 @@ impl Services {
         }
     }
 
-
     /// Ends what `wanted` does not have.
     pub(super) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
         let gone: Vec<String> = self
