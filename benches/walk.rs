@@ -57,6 +57,10 @@ fn table() -> KeyTable {
 struct Checksum(u64);
 
 impl<'a> SpanSink<'a> for Checksum {
+    fn forget(&mut self) {
+        self.0 = 0;
+    }
+
     fn resource(&mut self, attributes: &Attributes<'a>) {
         self.0 += attributes
             .get(Slot(3))

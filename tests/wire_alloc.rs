@@ -27,6 +27,10 @@ const LIMITS: WalkLimits = WalkLimits {
 struct Count(u64);
 
 impl<'a> SpanSink<'a> for Count {
+    fn forget(&mut self) {
+        self.0 = 0;
+    }
+
     fn resource(&mut self, _: &Attributes<'a>) {}
     fn scope(&mut self, _: &Scope<'a, '_>) {}
     fn span(&mut self, _: &Span<'a>, attributes: &Attributes<'a>, events: &[Event<'a>]) {

@@ -273,6 +273,10 @@ fn for_each_bit(mut bits: u64, mut f: impl FnMut(usize)) {
 }
 
 impl<'a> SpanSink<'a> for Tally<'a, '_> {
+    fn forget(&mut self) {
+        *self = Tally::new(self.compiled, self.now);
+    }
+
     fn resource(&mut self, attributes: &Attributes<'a>) {
         let compiled = self.compiled;
         let raw = compiled.origin.find(attributes);

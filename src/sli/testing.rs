@@ -176,6 +176,10 @@ struct Sink<'a, F, T> {
 }
 
 impl<'a, T, F: FnMut(&SpanContext<'_, '_>) -> T> SpanSink<'a> for Sink<'a, F, T> {
+    fn forget(&mut self) {
+        self.seen = None;
+    }
+
     fn resource(&mut self, attributes: &Attributes<'a>) {
         self.resource.clone_from(attributes);
     }

@@ -66,6 +66,9 @@ pub struct WalkLimits {
 /// Resources and scopes are announced when their first accepted span is, so empty ones (an attacker's four
 /// bytes each) cost a sink nothing. A walk that ends in an error has handed out spans that must be forgotten.
 pub trait SpanSink<'a> {
+    /// All that was handed out so far must be forgotten: the walk begins again, because the request's fields
+    /// stand in an order that nobody sends.
+    fn forget(&mut self);
     /// A new resource begins, and with it a new scope.
     fn resource(&mut self, attributes: &Attributes<'a>);
     /// A new scope of the current resource begins. Called for every resource, also when no scope was sent.

@@ -38,6 +38,10 @@ fn told(attributes: &Attributes<'_>) -> String {
 }
 
 impl<'a> SpanSink<'a> for Told {
+    fn forget(&mut self) {
+        self.0.clear();
+    }
+
     fn resource(&mut self, attributes: &Attributes<'a>) {
         self.0.push(format!("resource[{}]", told(attributes)));
     }

@@ -142,6 +142,10 @@ struct Collect {
 }
 
 impl<'a> SpanSink<'a> for Collect {
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
+
     fn resource(&mut self, attributes: &Attributes<'a>) {
         self.resource = Rc::new(wanted(attributes));
     }
