@@ -3,7 +3,7 @@
 use super::section::Section;
 use super::setting::{HttpUrl, Setting};
 use super::tree::Value;
-use super::{Endpoints, Secret};
+use super::{Endpoints, ReceivedPage, Secret};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub struct PrometheusExporter {
     pub burn_rate_critical: Duration,
     /// Series of cohorts on one page; services are never left out, cohorts beyond this are, and counted.
     pub max_cohort_series: usize,
+    /// What it shows of received metrics.
+    pub received: ReceivedPage,
 }
 
 impl Default for PrometheusExporter {
@@ -69,6 +71,7 @@ impl Default for PrometheusExporter {
             burn_rate_slow: Duration::from_hours(1),
             burn_rate_critical: Duration::from_hours(24),
             max_cohort_series: 10_000,
+            received: ReceivedPage::default(),
         }
     }
 }
@@ -133,16 +136,8 @@ impl PrometheusExporter {
             }
         }
         section.ranged("max_cohort_series", &mut it.max_cohort_series, 0..=1_000_000);
-        section.unsupported(&[
-            "tls",
-            "namespace",
-            "const_labels",
-            "send_timestamps",
-            "metric_expiration",
-            "enable_open_metrics",
-            "add_metric_suffixes",
-            "resource_to_telemetry_conversion",
-        ]);
+        it.received = ReceivedPage::read(&section);
+        section.unsupported(&["tls", "translation_strategy", "resource_constant_labels"]);
         section.finish();
         it
     }

@@ -46,7 +46,10 @@ mod tests;
 
 pub use client_tls::{ClientTls, PemSource, TlsVersion};
 pub use cohorts::{Absent, Cohorts};
-pub use connectors::{Connector, CountConnector, SpanMetricsConnector};
+pub use connectors::{
+    Buckets, Connector, CountAttribute, CountConnector, CountMetric, Dimension, DurationUnit, Scalar,
+    SpanMetricsConnector, Temporality,
+};
 pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, Place, Problem};
 pub use error_budget::{DefaultSlo, ErrorBudget};
@@ -65,7 +68,9 @@ pub use reload::ReloadConfig;
 pub use secret::Secret;
 pub use sending_queue::{QueueBatch, Retry, SendingQueue, Sizer};
 pub use service::{LogEncoding, LogLevel, LogsConfig, Signals};
-pub use sinks::{DebugExporter, FileExporter, RemoteWriteExporter};
+pub use sinks::{
+    DebugExporter, FileExporter, FileFormat, Naming, ReceivedPage, RemoteWriteExporter, Rotation, Verbosity,
+};
 
 use std::fmt;
 use std::io::Read;

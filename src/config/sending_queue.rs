@@ -35,7 +35,12 @@ impl Default for Retry {
 impl Retry {
     /// `None` where `enabled` is false.
     pub(super) fn read(section: Section<'_>) -> Option<Self> {
-        let (mut it, mut enabled) = (Self::default(), true);
+        Self::default().read_over(section)
+    }
+
+    /// The same, over an exporter's own defaults.
+    pub(super) fn read_over(self, section: Section<'_>) -> Option<Self> {
+        let (mut it, mut enabled) = (self, true);
         section.field("enabled", &mut enabled);
         let range = Duration::from_millis(1)..=Duration::from_hours(24);
         section.ranged("initial_interval", &mut it.initial_interval, range.clone());

@@ -8,10 +8,12 @@ mod otlp;
 mod page;
 mod samples;
 mod server;
+mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use otlp::{OtlpPublishError, OtlpPublisher};
 pub use page::{BudgetPage, PageHandle};
 pub(crate) use samples::window_name;
-pub use server::metrics_router;
+pub use server::{MetricsPage, metrics_page, metrics_router};
+pub use source::BudgetSource;
