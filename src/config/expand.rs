@@ -62,7 +62,8 @@ pub(super) fn expand(node: &mut Node, path: &str, lookup: &dyn Lookup, report: &
                         &format!("the environment variable {unset} is not set; read as empty"),
                     );
                 }
-                *node = expanded;
+                let quoted = node.quoted;
+                *node = Node { quoted, ..expanded };
             }
             Ok(None) => {}
             Err(message) => report.problem(Some(node.at), path, message),
@@ -104,6 +105,7 @@ fn scalar(text: &str, at: Place, lookup: &dyn Lookup) -> Result<Option<Node>, St
             value: Value::Scalar(out),
             at,
             expanded: None,
+            quoted: false,
         }));
     }
     let alone = expressions == 1 && text.starts_with("${") && text.find('}') == Some(text.len() - 1);
@@ -126,6 +128,7 @@ fn scalar(text: &str, at: Place, lookup: &dyn Lookup) -> Result<Option<Node>, St
             text: out,
             unset,
         }),
+        quoted: false,
     }))
 }
 

@@ -62,7 +62,12 @@ pub use forwarding::{
 };
 pub use graph::{Graph, Named, PipelineConfig, PipelineKind};
 pub use load::EMBEDDED;
-pub use processors::{BatchProcessor, MemoryLimiter, Processor};
+pub use processors::{
+    Action, ActionKind, AttributeMatch, AttributeSource, AttributesProcessor, BatchProcessor, ConvertTo,
+    ErrorMode, FilterGroup, FilterProcessor, LibraryMatch, Matching, MemoryLimiter, Origin, PlainValue,
+    ProbabilisticSampler, Processor, ResourceProcessor, SamplerMode, SeverityMatch, Statement,
+    StatementGroup, TransformProcessor,
+};
 pub use receivers::{GrpcReceiver, HttpReceiver, ReceiverLimits};
 pub use reload::ReloadConfig;
 pub use secret::Secret;

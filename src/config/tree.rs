@@ -22,6 +22,8 @@ pub(super) struct Node {
     pub(super) at: Place,
     /// Set when the text came, whole or in part, from `${...}`.
     pub(super) expanded: Option<Expanded>,
+    /// In quotes, or a block: text, whatever it looks like.
+    pub(super) quoted: bool,
 }
 
 /// What a node holds. Scalars keep their text; their type is what the reader asks for.
@@ -65,6 +67,7 @@ impl Node {
             value,
             at,
             expanded: None,
+            quoted: false,
         }
     }
 
@@ -162,7 +165,10 @@ impl Builder {
                         ));
                     }
                     (ScalarStyle::Plain, tag) if tag != Some("str") => Node::plain(text.into_owned(), at),
-                    _ => Node::new(Value::Scalar(text.into_owned()), at),
+                    _ => Node {
+                        quoted: true,
+                        ..Node::new(Value::Scalar(text.into_owned()), at)
+                    },
                 };
                 self.close(node, anchor)
             }
