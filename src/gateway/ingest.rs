@@ -84,6 +84,7 @@ impl PlainCounter {
 struct Blind;
 
 impl<'a> SpanSink<'a> for Blind {
+    fn forget(&mut self) {}
     fn resource(&mut self, _: &Attributes<'a>) {}
     fn scope(&mut self, _: &Scope<'a, '_>) {}
     fn span(&mut self, _: &Span<'a>, _: &Attributes<'a>, _: &[Event<'a>]) {}
