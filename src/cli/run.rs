@@ -11,7 +11,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return complain_of_config(&error),
     };
-    crate::telemetry::init_logs(&config.logs);
+    crate::telemetry::init_logs(&config.telemetry.logs);
     for warning in &config.warnings {
         tracing::warn!(file = %config.source, "{warning}");
     }
@@ -35,7 +35,10 @@ fn configured(args: &RunArgs) -> Result<Config, ConfigError> {
         .clone()
         .filter(|directory| !directory.as_os_str().is_empty())
     {
-        config.storage = Some(FileStorage { directory });
+        config.storage = Some(FileStorage {
+            directory,
+            ..FileStorage::default()
+        });
     }
     Ok(config)
 }

@@ -4,7 +4,8 @@ use super::error::Place;
 use super::section::{Report, Section, suggestion};
 use super::{
     ApiExtension, ErrorBudget, FileStorage, GrpcReceiver, HealthCheck, HttpReceiver, OtlpExporter,
-    OtlpMetricsExporter, OtlpProtocol, PrometheusExporter, ReceiverLimits, UnleashExporter, WebhookExporter,
+    OtlpMetricsExporter, OtlpProtocol, PprofExtension, PrometheusExporter, ReceiverLimits, UnleashExporter,
+    WebhookExporter, ZpagesExtension,
 };
 
 /// One component, its id and its place.
@@ -41,6 +42,8 @@ pub(super) enum Extension {
     Health(HealthCheck),
     Storage(FileStorage),
     Api(ApiExtension),
+    Pprof(PprofExtension),
+    Zpages(ZpagesExtension),
 }
 
 /// Everything above `service`.
@@ -69,6 +72,8 @@ const EXTENSIONS: Types = &[
     ("health_check", "health_check"),
     ("file_storage", "file_storage"),
     ("api", "api"),
+    ("pprof", "pprof"),
+    ("zpages", "zpages"),
 ];
 
 impl Components {
@@ -226,6 +231,8 @@ impl Extension {
         match kind {
             "health_check" => Self::Health(HealthCheck::read(section)),
             "file_storage" => Self::Storage(FileStorage::read(section)),
+            "pprof" => Self::Pprof(PprofExtension::read(section)),
+            "zpages" => Self::Zpages(ZpagesExtension::read(section)),
             _ => Self::Api(ApiExtension::read(section)),
         }
     }

@@ -1,20 +1,24 @@
-//! `extensions`: store, health and API.
+//! `extensions`: store, health, API, profiles and pages about the process.
 
 use super::section::Section;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// `extensions.file_storage`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileStorage {
     /// Folder of the store; made when missing.
     pub directory: PathBuf,
+    /// Whether a missing folder is made; otherwise it is an error.
+    pub create_directory: bool,
 }
 
 impl Default for FileStorage {
     fn default() -> Self {
         Self {
             directory: PathBuf::from("./data"),
+            create_directory: true,
         }
     }
 }
@@ -26,6 +30,67 @@ pub struct HealthCheck {
     pub endpoint: SocketAddr,
     /// Path of the answer.
     pub path: String,
+    /// The whole answer while healthy; `None` is JSON with the state.
+    pub healthy_body: Option<String>,
+    /// The whole answer while not.
+    pub unhealthy_body: Option<String>,
+    /// What a component in trouble means for the whole.
+    pub component_health: ComponentHealth,
+}
+
+/// `component_health`: which troubles of components make the whole unhealthy. None by default: a backend that is
+/// down must not make an orchestrator restart the gateway that keeps what it cannot send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ComponentHealth {
+    /// Those that may pass, once they have lasted for `recovery_duration`.
+    pub include_recoverable_errors: bool,
+    /// Those that will not pass by themselves.
+    pub include_permanent_errors: bool,
+    /// Time that a recoverable trouble has to pass.
+    pub recovery_duration: Duration,
+}
+
+impl Default for ComponentHealth {
+    fn default() -> Self {
+        Self {
+            include_recoverable_errors: false,
+            include_permanent_errors: false,
+            recovery_duration: Duration::from_mins(1),
+        }
+    }
+}
+
+/// `extensions.pprof`: CPU profiles of the running process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PprofExtension {
+    /// Where to listen; loopback, because a profile shows what the process does.
+    pub endpoint: SocketAddr,
+    /// File for a profile of the whole life, written at shutdown.
+    pub save_to_file: Option<PathBuf>,
+}
+
+impl Default for PprofExtension {
+    fn default() -> Self {
+        Self {
+            endpoint: SocketAddr::from(([127, 0, 0, 1], 1777)),
+            save_to_file: None,
+        }
+    }
+}
+
+/// `extensions.zpages`: pages about pipelines, extensions and recent requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZpagesExtension {
+    /// Where to listen; loopback, because the pages ask for no password.
+    pub endpoint: SocketAddr,
+}
+
+impl Default for ZpagesExtension {
+    fn default() -> Self {
+        Self {
+            endpoint: SocketAddr::from(([127, 0, 0, 1], 55679)),
+        }
+    }
 }
 
 impl Default for HealthCheck {
@@ -33,6 +98,9 @@ impl Default for HealthCheck {
         Self {
             endpoint: SocketAddr::from(([0, 0, 0, 0], 13133)),
             path: "/".to_owned(),
+            healthy_body: None,
+            unhealthy_body: None,
+            component_health: ComponentHealth::default(),
         }
     }
 }
@@ -57,14 +125,16 @@ impl FileStorage {
     pub(super) fn read(section: Section<'_>) -> Self {
         let mut it = Self::default();
         section.field("directory", &mut it.directory);
-        section.unsupported(&[
-            "timeout",
-            "compaction",
-            "fsync",
-            "create_directory",
-            "directory_permissions",
-            "recreate",
-        ]);
+        section.field("create_directory", &mut it.create_directory);
+        section.without_effect(
+            &["timeout", "compaction", "directory_permissions"],
+            "the store locks, cleans up and protects its files by itself",
+        );
+        section.without_effect(&["fsync"], "what is acknowledged is always on disk");
+        section.without_effect(
+            &["recreate"],
+            "a damaged file is always set aside, and said aloud",
+        );
         section.finish();
         it
     }
@@ -78,7 +148,48 @@ impl HealthCheck {
         if !it.path.starts_with('/') || it.path.contains(['?', '#', ' ', '{']) {
             section.problem("path", "expected a path such as / or /healthz");
         }
-        section.unsupported(&["tls", "auth", "response_body", "check_collector_pipeline"]);
+        let body = section.section_or_empty("response_body");
+        body.field("healthy", &mut it.healthy_body);
+        body.field("unhealthy", &mut it.unhealthy_body);
+        body.finish();
+        let health = section.section_or_empty("component_health");
+        let slot = &mut it.component_health;
+        health.field("include_recoverable_errors", &mut slot.include_recoverable_errors);
+        health.field("include_permanent_errors", &mut slot.include_permanent_errors);
+        let range = Duration::ZERO..=Duration::from_hours(24);
+        health.ranged("recovery_duration", &mut slot.recovery_duration, range);
+        health.finish();
+        section.without_effect(
+            &["check_collector_pipeline"],
+            "it never worked in the Collector; component_health does what it was meant for",
+        );
+        section.unsupported(&["tls", "auth", "cors", "compression_algorithms"]);
+        section.finish();
+        it
+    }
+}
+
+impl PprofExtension {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.field("endpoint", &mut it.endpoint);
+        section.field("save_to_file", &mut it.save_to_file);
+        section.without_effect(
+            &["block_profile_fraction", "mutex_profile_fraction"],
+            "they are profiles of Go's scheduler; here is the profile of the CPU",
+        );
+        section.unsupported(&["dialer"]);
+        section.finish();
+        it
+    }
+}
+
+impl ZpagesExtension {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.field("endpoint", &mut it.endpoint);
+        section.without_effect(&["expvar"], "its figures are among the own metrics");
+        section.unsupported(&["tls", "auth", "cors"]);
         section.finish();
         it
     }

@@ -6,7 +6,7 @@ use super::expand::{Lookup, System, expand};
 use super::pipelines::{Wiring, read_extensions};
 use super::section::{Report, Section};
 use super::tree;
-use super::{Config, ConfigSource, ErrorBudget, LogsConfig};
+use super::{Config, ConfigSource, ErrorBudget, TelemetryConfig};
 use std::net::SocketAddr;
 
 /// The file that describes every key and default, and the configuration of a bare `burngate`.
@@ -59,7 +59,7 @@ pub(super) fn from_text(
         );
     }
     let service = section.section_or_empty("service");
-    let logs = LogsConfig::read(service.section_or_empty("telemetry"));
+    let telemetry = TelemetryConfig::read(service.section_or_empty("telemetry"));
     let reload = super::ReloadConfig::read(service.section_or_empty("reload"));
     read_extensions(&service, &mut components);
     let pipelines = service.section_or_empty("pipelines");
@@ -73,7 +73,7 @@ pub(super) fn from_text(
     components.warn_of_unused(&report);
     let absent = report.absent();
     let config =
-        assemble(components, &wiring, logs, source, &report).map(|config| Config { reload, ..config });
+        assemble(components, &wiring, telemetry, source, &report).map(|config| Config { reload, ..config });
     let (problems, warnings) = report.into_parts();
     match config {
         Some(config) if problems.is_empty() => Ok((Config { warnings, ..config }, absent)),
@@ -88,7 +88,7 @@ pub(super) fn from_text(
 fn assemble(
     components: Components,
     wiring: &Wiring,
-    logs: LogsConfig,
+    telemetry: TelemetryConfig,
     source: &ConfigSource,
     report: &Report,
 ) -> Option<Config> {
@@ -109,7 +109,9 @@ fn assemble(
         health: None,
         api: None,
         storage: None,
-        logs,
+        pprof: None,
+        zpages: None,
+        telemetry,
         reload: super::ReloadConfig::default(),
         files: match source {
             ConfigSource::Embedded => Vec::new(),
@@ -154,7 +156,18 @@ fn assemble(
                 listeners.push((extension.path, it.endpoint));
                 config.api = Some(it);
             }
+            Extension::Pprof(it) => {
+                listeners.push((extension.path, it.endpoint));
+                config.pprof = Some(it);
+            }
+            Extension::Zpages(it) => {
+                listeners.push((extension.path, it.endpoint));
+                config.zpages = Some(it);
+            }
         }
+    }
+    for reader in config.telemetry.metrics.pull.iter().filter(|it| !it.implicit) {
+        listeners.push(("service.telemetry.metrics.readers".to_owned(), reader.endpoint));
     }
     check_listeners(&listeners, report);
     Some(config)

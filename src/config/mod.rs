@@ -39,6 +39,7 @@ mod sending_queue;
 mod service;
 mod setting;
 mod sinks;
+mod telemetry;
 mod tree;
 
 #[cfg(test)]
@@ -56,7 +57,9 @@ pub use error_budget::{DefaultSlo, ErrorBudget};
 pub use exporters::{
     OtlpMetricsExporter, OtlpProtocol, PrometheusExporter, UnleashExporter, WebhookExporter,
 };
-pub use extensions::{ApiExtension, FileStorage, HealthCheck};
+pub use extensions::{
+    ApiExtension, ComponentHealth, FileStorage, HealthCheck, PprofExtension, ZpagesExtension,
+};
 pub use forwarding::{
     Balancer, ClientKeepalive, Compression, Endpoints, Forwarder, OtlpEncoding, OtlpExporter, Push,
 };
@@ -72,9 +75,14 @@ pub use receivers::{GrpcReceiver, HttpReceiver, ReceiverLimits};
 pub use reload::ReloadConfig;
 pub use secret::Secret;
 pub use sending_queue::{QueueBatch, Retry, SendingQueue, Sizer};
-pub use service::{LogEncoding, LogLevel, LogsConfig, Signals};
+pub use service::Signals;
 pub use sinks::{
     DebugExporter, FileExporter, FileFormat, Naming, ReceivedPage, RemoteWriteExporter, Rotation, Verbosity,
+};
+pub use telemetry::{
+    LabelSelection, LogEncoding, LogLevel, LogOutput, LogSampling, LogsConfig, MetricsLevel, PullReader,
+    PushReader, PushTemporality, SelfMetrics, SelfOtlp, SelfResource, SelfTls, SelfTraces, SpanBatching,
+    TelemetryConfig,
 };
 
 use std::fmt;
@@ -128,8 +136,12 @@ pub struct Config {
     pub api: Option<ApiExtension>,
     /// Store on disk; `None` keeps everything in memory, and a restart forgets it.
     pub storage: Option<FileStorage>,
-    /// The gateway's own logs.
-    pub logs: LogsConfig,
+    /// CPU profiles, if the extension is on.
+    pub pprof: Option<PprofExtension>,
+    /// Pages about the process, if the extension is on.
+    pub zpages: Option<ZpagesExtension>,
+    /// The gateway's own logs, metrics and traces.
+    pub telemetry: TelemetryConfig,
     /// When a new configuration is looked for.
     pub reload: ReloadConfig,
     /// The files that this was read from.

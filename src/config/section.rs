@@ -141,6 +141,34 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// The mappings of the list `key`, each with its place; absent and null are `None`.
+    pub(super) fn sections_in(&self, key: &'static str) -> Option<Vec<Section<'a>>> {
+        let entry = self.find(key)?;
+        match &entry.node.value {
+            Value::Null => None,
+            Value::List(items) => {
+                let path = self.path_of(key);
+                let section = |(nth, item)| Section::new(item, format!("{path}[{nth}]"), self.report);
+                Some(items.iter().enumerate().map(section).collect())
+            }
+            Value::Scalar(_) | Value::Map(_) => {
+                self.problem(key, format!("expected a list, found {}", shown(&entry.node)));
+                None
+            }
+        }
+    }
+
+    /// Keys that may stand here and change nothing: harmless, and said aloud.
+    pub(super) fn without_effect(&self, keys: &[&'static str], why: &str) {
+        for &key in keys {
+            self.known.borrow_mut().insert(key, true);
+            if let Some(entry) = self.entries.iter().find(|entry| entry.key == key) {
+                self.report
+                    .warn(entry.at, &self.path_of(key), &format!("has no effect: {why}"));
+            }
+        }
+    }
+
     /// All its mappings, by whatever names they have: components and pipelines.
     pub(super) fn sections(&self) -> impl Iterator<Item = (&'a Entry, Section<'a>)> {
         self.entries.iter().map(|entry| (entry, self.inside(entry)))

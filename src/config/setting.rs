@@ -31,7 +31,7 @@ pub(super) fn text(node: &Node) -> Option<&str> {
     }
 }
 
-fn parsed<T>(node: &Node, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, String> {
+pub(super) fn parsed<T>(node: &Node, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, String> {
     text(node).and_then(parse).ok_or_else(|| shown(node))
 }
 
@@ -131,6 +131,25 @@ impl Setting for Duration {
 
     fn show(&self) -> String {
         format_duration(*self)
+    }
+}
+
+/// A duration; a number without a unit is milliseconds, as the field's SDKs write them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Millis(pub(super) Duration);
+
+impl Setting for Millis {
+    const EXPECTED: &'static str = "milliseconds such as 5000, or a duration such as 5s";
+
+    fn read(node: &Node) -> Result<Self, String> {
+        parsed(node, |text| {
+            let millis = integer(text).map(Duration::from_millis);
+            millis.or_else(|| parse_duration(text)).map(Self)
+        })
+    }
+
+    fn show(&self) -> String {
+        format_duration(self.0)
     }
 }
 

@@ -198,7 +198,7 @@ impl Gateway {
                 "the caps of error_budget.cohorts",
                 caps(&self.config) != caps(config),
             ),
-            ("service.telemetry.logs", self.config.logs != config.logs),
+            ("service.telemetry", self.config.telemetry != config.telemetry),
         ] {
             if differs {
                 tracing::warn!("{what} changed: that takes effect at the next start");
