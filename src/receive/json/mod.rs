@@ -22,7 +22,7 @@
 
 mod error;
 mod number;
-mod schema;
+pub(crate) mod schema;
 mod token;
 mod translate;
 mod write;

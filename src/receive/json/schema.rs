@@ -2,27 +2,27 @@
 
 /// A message.
 #[derive(Debug)]
-pub(super) struct Message {
+pub(crate) struct Message {
     /// Its fields, in the order in which senders tend to write them.
-    pub(super) fields: &'static [Field],
+    pub(crate) fields: &'static [Field],
 }
 
 /// A field.
 #[derive(Debug)]
-pub(super) struct Field {
+pub(crate) struct Field {
     /// Its name in JSON.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Its number.
-    pub(super) number: u32,
+    pub(crate) number: u32,
     /// What it holds.
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
     /// Whether it is a list.
-    pub(super) repeated: bool,
+    pub(crate) repeated: bool,
 }
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// `bool`.
     Bool,
     /// `int64`.
@@ -114,17 +114,17 @@ const SEVERITIES: &[&str] = &[
 ];
 
 /// `ExportTraceServiceRequest`.
-pub(super) static TRACES_REQUEST: Message = Message {
+pub(crate) static TRACES_REQUEST: Message = Message {
     fields: &[many("resourceSpans", 1, Kind::Message(&RESOURCE_SPANS))],
 };
 
 /// `ExportMetricsServiceRequest`.
-pub(super) static METRICS_REQUEST: Message = Message {
+pub(crate) static METRICS_REQUEST: Message = Message {
     fields: &[many("resourceMetrics", 1, Kind::Message(&RESOURCE_METRICS))],
 };
 
 /// `ExportLogsServiceRequest`.
-pub(super) static LOGS_REQUEST: Message = Message {
+pub(crate) static LOGS_REQUEST: Message = Message {
     fields: &[many("resourceLogs", 1, Kind::Message(&RESOURCE_LOGS))],
 };
 
