@@ -1,6 +1,8 @@
 //! Telemetry exporters: queue, retry, OTLP, files, Prometheus.
 
+mod counted;
 mod debug;
+pub(crate) mod fields;
 mod file;
 pub mod json;
 mod otlp;

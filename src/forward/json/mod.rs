@@ -14,9 +14,7 @@
 mod value;
 
 use crate::pipeline::Signal;
-use crate::receive::json::schema::{
-    Field, Kind, LOGS_REQUEST, METRICS_REQUEST, Message, TRACES_REQUEST,
-};
+use crate::receive::json::schema::{Field, Kind, LOGS_REQUEST, METRICS_REQUEST, Message, TRACES_REQUEST};
 use crate::wire::{Malformed, Reader};
 use value::Piece;
 
@@ -32,7 +30,11 @@ pub fn encode(signal: Signal, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Mal
         Signal::Logs => &LOGS_REQUEST,
     };
     let before = out.len();
-    let written = Writer { out, pieces: Vec::new() }.message(schema, bytes, NESTING_MAX);
+    let written = Writer {
+        out,
+        pieces: Vec::new(),
+    }
+    .message(schema, bytes, NESTING_MAX);
     if written.is_err() {
         out.truncate(before);
     }
@@ -58,7 +60,9 @@ impl<'a> Writer<'_, 'a> {
         self.out.push(b'{');
         while at < end {
             let field_at = self.pieces[at].0;
-            let same = self.pieces[at..end].iter().take_while(|(other, _)| *other == field_at);
+            let same = self.pieces[at..end]
+                .iter()
+                .take_while(|(other, _)| *other == field_at);
             let next = at + same.count();
             if at > base {
                 self.out.push(b',');
@@ -75,7 +79,9 @@ impl<'a> Writer<'_, 'a> {
     fn collect(&mut self, schema: &'static Message, bytes: &'a [u8], base: usize) -> Result<(), Malformed> {
         let mut reader = Reader::new(bytes);
         while let Some(tag) = reader.tag()? {
-            let known = (0u8..).zip(schema.fields).find(|(_, field)| u64::from(field.number) == tag >> 3);
+            let known = (0u8..)
+                .zip(schema.fields)
+                .find(|(_, field)| u64::from(field.number) == tag >> 3);
             let Some((at, field)) = known else {
                 reader.skip(tag)?;
                 continue;
@@ -95,13 +101,7 @@ impl<'a> Writer<'_, 'a> {
     }
 
     /// One member, whose pieces stand from `at` to `next`.
-    fn field(
-        &mut self,
-        field: &'static Field,
-        at: usize,
-        next: usize,
-        levels: u32,
-    ) -> Result<(), Malformed> {
+    fn field(&mut self, field: &'static Field, at: usize, next: usize, levels: u32) -> Result<(), Malformed> {
         self.out.push(b'"');
         self.out.extend_from_slice(field.name.as_bytes());
         self.out.extend_from_slice(b"\":");
@@ -127,7 +127,11 @@ impl<'a> Writer<'_, 'a> {
         for (_, piece) in &self.pieces[at..next] {
             whole.extend_from_slice(piece.bytes()?);
         }
-        Writer { out: self.out, pieces: Vec::new() }.message(inner, &whole, levels)
+        Writer {
+            out: self.out,
+            pieces: Vec::new(),
+        }
+        .message(inner, &whole, levels)
     }
 
     /// One item of a list, or all items of a packed one.
@@ -156,8 +160,19 @@ impl<'a> Writer<'_, 'a> {
 /// number elsewhere.
 fn is_choice(field: &Field) -> bool {
     match field.name {
-        "stringValue" | "boolValue" | "intValue" | "doubleValue" | "arrayValue" | "kvlistValue" | "bytesValue"
-        | "asDouble" | "asInt" | "gauge" | "histogram" | "exponentialHistogram" | "summary" => true,
+        "stringValue"
+        | "boolValue"
+        | "intValue"
+        | "doubleValue"
+        | "arrayValue"
+        | "kvlistValue"
+        | "bytesValue"
+        | "asDouble"
+        | "asInt"
+        | "gauge"
+        | "histogram"
+        | "exponentialHistogram"
+        | "summary" => true,
         "sum" => matches!(field.kind, Kind::Message(_)),
         _ => false,
     }

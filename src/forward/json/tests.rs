@@ -5,11 +5,13 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
+};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
-    ExponentialHistogram, ExponentialHistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
-    Sum, exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
+    ExponentialHistogram, ExponentialHistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
+    ScopeMetrics, Sum, exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
@@ -34,9 +36,15 @@ fn pair(key: &str, value: Any) -> KeyValue {
 fn traces(span: Span, attributes: Vec<KeyValue>) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
-            resource: Some(Resource { attributes, ..Resource::default() }),
+            resource: Some(Resource {
+                attributes,
+                ..Resource::default()
+            }),
             scope_spans: vec![ScopeSpans {
-                scope: Some(InstrumentationScope { name: "lib".into(), ..InstrumentationScope::default() }),
+                scope: Some(InstrumentationScope {
+                    name: "lib".into(),
+                    ..InstrumentationScope::default()
+                }),
                 spans: vec![span],
                 schema_url: "https://opentelemetry.io/schemas/1.30.0".into(),
             }],
@@ -58,7 +66,10 @@ fn numbers_ids_bytes_and_enums_are_written_as_the_specification_says() {
         name: "a \"b\"\n".into(),
         kind: 2,
         start_time_unix_nano: 1_544_712_660_000_000_000,
-        status: Some(Status { code: 2, message: String::new() }),
+        status: Some(Status {
+            code: 2,
+            message: String::new(),
+        }),
         ..Span::default()
     };
     let attributes = vec![
@@ -92,10 +103,17 @@ fn packed_numbers_and_signed_offsets_come_back() {
         scale: -3,
         count: 9,
         sum: Some(0.0),
-        positive: Some(Buckets { offset: -12, bucket_counts: vec![1, 0, 8] }),
+        positive: Some(Buckets {
+            offset: -12,
+            bucket_counts: vec![1, 0, 8],
+        }),
         ..ExponentialHistogramDataPoint::default()
     };
-    let metric = |data| Metric { name: "m".into(), data: Some(data), ..Metric::default() };
+    let metric = |data| Metric {
+        name: "m".into(),
+        data: Some(data),
+        ..Metric::default()
+    };
     let sum = Sum {
         data_points: vec![NumberDataPoint {
             value: Some(number_data_point::Value::AsInt(0)),
@@ -104,11 +122,17 @@ fn packed_numbers_and_signed_offsets_come_back() {
         aggregation_temporality: 2,
         is_monotonic: true,
     };
-    let histogram = ExponentialHistogram { data_points: vec![point], aggregation_temporality: 1 };
+    let histogram = ExponentialHistogram {
+        data_points: vec![point],
+        aggregation_temporality: 1,
+    };
     let request = ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
             scope_metrics: vec![ScopeMetrics {
-                metrics: vec![metric(Data::ExponentialHistogram(histogram)), metric(Data::Sum(sum))],
+                metrics: vec![
+                    metric(Data::ExponentialHistogram(histogram)),
+                    metric(Data::Sum(sum)),
+                ],
                 ..ScopeMetrics::default()
             }],
             ..ResourceMetrics::default()
@@ -117,16 +141,25 @@ fn packed_numbers_and_signed_offsets_come_back() {
     let bytes = request.encode_to_vec();
     let text = json(Signal::Metrics, &bytes);
     assert!(text.contains(r#""bucketCounts":["1","0","8"]"#), "{text}");
-    assert!(text.contains(r#""offset":-12"#) && text.contains(r#""asInt":"0""#), "{text}");
+    assert!(
+        text.contains(r#""offset":-12"#) && text.contains(r#""asInt":"0""#),
+        "{text}"
+    );
     assert_eq!(comes_back(Signal::Metrics, &bytes), bytes);
-    assert_eq!(serde_json::from_str::<ExportMetricsServiceRequest>(&text).unwrap(), request);
+    assert_eq!(
+        serde_json::from_str::<ExportMetricsServiceRequest>(&text).unwrap(),
+        request
+    );
 }
 
 #[test]
 fn of_a_choice_the_last_member_counts_and_pieces_of_a_message_are_one() {
     // AnyValue { string_value: "x", int_value: 7 } within a log record's body, which comes in two pieces.
     let body = [&[0x2a, 3, 0x0a, 1, b'x'][..], &[0x2a, 2, 0x18, 7]].concat();
-    let nested = [0x0a, 13, 0x12, 11, 0x12, 9].into_iter().chain(body).collect::<Vec<u8>>();
+    let nested = [0x0a, 13, 0x12, 11, 0x12, 9]
+        .into_iter()
+        .chain(body)
+        .collect::<Vec<u8>>();
     assert_eq!(
         json(Signal::Logs, &nested),
         r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"intValue":"7"}}]}]}]}"#
@@ -141,7 +174,10 @@ fn values_that_nest_too_deep_are_refused_and_leave_no_text() {
     let bytes = ExportLogsServiceRequest {
         resource_logs: vec![ResourceLogs {
             scope_logs: vec![ScopeLogs {
-                log_records: vec![LogRecord { body: Some(deep), ..LogRecord::default() }],
+                log_records: vec![LogRecord {
+                    body: Some(deep),
+                    ..LogRecord::default()
+                }],
                 ..ScopeLogs::default()
             }],
             ..ResourceLogs::default()
@@ -169,14 +205,18 @@ fn any_value() -> impl Strategy<Value = AnyValue> {
         ".{0,8}".prop_map(Any::StringValue),
         any::<bool>().prop_map(Any::BoolValue),
         any::<i64>().prop_map(Any::IntValue),
-        any::<f64>().prop_filter("equal to itself", |n| !n.is_nan()).prop_map(Any::DoubleValue),
+        any::<f64>()
+            .prop_filter("equal to itself", |n| !n.is_nan())
+            .prop_map(Any::DoubleValue),
         proptest::collection::vec(any::<u8>(), 0..9).prop_map(Any::BytesValue),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         let value = inner.prop_map(|value| AnyValue { value: Some(value) });
         let values = proptest::collection::vec(value, 0..3);
         prop_oneof![
-            values.clone().prop_map(|values| Any::ArrayValue(ArrayValue { values })),
+            values
+                .clone()
+                .prop_map(|values| Any::ArrayValue(ArrayValue { values })),
             values.prop_map(|values| {
                 let pairs = values.into_iter().enumerate();
                 let values = pairs.map(|(n, value)| KeyValue {
@@ -184,7 +224,9 @@ fn any_value() -> impl Strategy<Value = AnyValue> {
                     value: Some(value),
                     key_strindex: 0,
                 });
-                Any::KvlistValue(KeyValueList { values: values.collect() })
+                Any::KvlistValue(KeyValueList {
+                    values: values.collect(),
+                })
             }),
         ]
     })
