@@ -89,7 +89,7 @@ pub enum GatewayError {
         /// The listener.
         name: String,
         /// Where it was to listen.
-        endpoint: SocketAddr,
+        endpoint: String,
         /// What the system said.
         source: io::Error,
     },

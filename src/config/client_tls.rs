@@ -126,7 +126,7 @@ impl ClientTls {
 }
 
 /// One of two keys that say the same.
-fn pem(section: &Section<'_>, file_key: &'static str, pem_key: &'static str) -> Option<PemSource> {
+pub(super) fn pem(section: &Section<'_>, file_key: &'static str, pem_key: &'static str) -> Option<PemSource> {
     let (mut file, mut inline) = (None::<PathBuf>, None::<Secret>);
     section.field(file_key, &mut file);
     section.field(pem_key, &mut inline);

@@ -122,16 +122,18 @@ fn assemble(
     };
     if let Some(receiver) = receiver {
         let otlp = receiver.component?;
-        listeners.extend(
-            otlp.grpc
-                .as_ref()
-                .map(|it| (format!("{}.protocols.grpc", receiver.path), it.endpoint)),
-        );
-        listeners.extend(
-            otlp.http
-                .as_ref()
-                .map(|it| (format!("{}.protocols.http", receiver.path), it.endpoint)),
-        );
+        listeners.extend(otlp.grpc.as_ref().and_then(|it| {
+            Some((
+                format!("{}.protocols.grpc", receiver.path),
+                it.endpoint.address()?,
+            ))
+        }));
+        listeners.extend(otlp.http.as_ref().and_then(|it| {
+            Some((
+                format!("{}.protocols.http", receiver.path),
+                it.endpoint.address()?,
+            ))
+        }));
         (config.grpc, config.http, config.limits) = (otlp.grpc, otlp.http, otlp.limits);
     }
     for exporter in components.exporters.into_iter().filter(|it| it.used) {

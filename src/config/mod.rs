@@ -16,11 +16,14 @@
 //! Relative paths: policies start from the folder of the configuration file, so that both can move together;
 //! the data directory and `${file:...}` start from the working directory, as the Collector's do.
 
+mod auth;
 mod client_tls;
 mod cohorts;
 mod components;
 mod connectors;
+mod cors;
 mod duration;
+mod endpoint;
 mod error;
 mod error_budget;
 mod expand;
@@ -36,6 +39,7 @@ mod reload;
 mod secret;
 mod section;
 mod sending_queue;
+mod server_tls;
 mod service;
 mod setting;
 mod sinks;
@@ -45,13 +49,16 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub use auth::{Authenticator, BasicAuth, BearerTokenAuth, ClientAuth, Htpasswd, ReceiverAuth};
 pub use client_tls::{ClientTls, PemSource, TlsVersion};
 pub use cohorts::{Absent, Cohorts};
 pub use connectors::{
     Buckets, Connector, CountAttribute, CountConnector, CountMetric, Dimension, DurationUnit, Scalar,
     SpanMetricsConnector, Temporality,
 };
+pub use cors::Cors;
 pub use duration::{format_duration, parse_duration};
+pub use endpoint::Endpoint;
 pub use error::{ConfigError, Place, Problem};
 pub use error_budget::{DefaultSlo, ErrorBudget};
 pub use exporters::{
@@ -71,10 +78,11 @@ pub use processors::{
     ProbabilisticSampler, Processor, ResourceProcessor, SamplerMode, SeverityMatch, Statement,
     StatementGroup, TransformProcessor,
 };
-pub use receivers::{GrpcReceiver, HttpReceiver, ReceiverLimits};
+pub use receivers::{CODINGS, GrpcReceiver, HttpReceiver, ReceiverLimits};
 pub use reload::ReloadConfig;
 pub use secret::Secret;
 pub use sending_queue::{QueueBatch, Retry, SendingQueue, Sizer};
+pub use server_tls::{CIPHER_SUITES, CURVES, TlsServer};
 pub use service::Signals;
 pub use sinks::{
     DebugExporter, FileExporter, FileFormat, Naming, ReceivedPage, RemoteWriteExporter, Rotation, Verbosity,

@@ -1,6 +1,10 @@
 //! `receivers.otlp`: where telemetry comes in, and what it may cost.
 
+use super::cors::Cors;
+use super::endpoint::{self, Endpoint};
 use super::section::Section;
+use super::setting::text;
+use super::{ReceiverAuth, TlsServer};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,7 +12,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 pub struct GrpcReceiver {
     /// Where to listen.
-    pub endpoint: SocketAddr,
+    pub endpoint: Endpoint,
     /// Largest request, compressed and after decompression, in MiB.
     pub max_recv_msg_size_mib: u64,
     /// HTTP/2 streams a connection may have open.
@@ -27,16 +31,32 @@ pub struct GrpcReceiver {
     pub max_connection_age_secs: u64,
     /// Time an aged connection has to finish, in seconds.
     pub max_connection_age_grace_secs: u64,
+    /// Time without a request after which a connection is asked to leave, in seconds; zero never.
+    pub max_connection_idle_secs: u64,
+    /// Least time between two pings of a client, in seconds; one that pings more often is told to go away.
+    pub ping_min_time_secs: u64,
+    /// Whether a client may ping while it has no request under way.
+    pub ping_without_stream: bool,
     /// Connections at once; more wait in the accept queue.
     pub max_connections: usize,
     /// Time a request has from its headers to its answer, in seconds; a shorter `grpc-timeout` wins.
     pub request_timeout_secs: u64,
+    /// Bytes that one read may bring at most; see docs/receivers.md for what this means here.
+    pub read_buffer_size: u64,
+    /// Bytes of answers that a connection may hold for a client that does not read.
+    pub write_buffer_size: u64,
+    /// Whether batches keep the request's metadata, for processors and exporters to use.
+    pub include_metadata: bool,
+    /// TLS, if it is on.
+    pub tls: Option<TlsServer>,
+    /// Who may send; `None` lets everybody.
+    pub auth: Option<ReceiverAuth>,
 }
 
 impl Default for GrpcReceiver {
     fn default() -> Self {
         Self {
-            endpoint: SocketAddr::from(([0, 0, 0, 0], 4317)),
+            endpoint: SocketAddr::from(([0, 0, 0, 0], 4317)).into(),
             max_recv_msg_size_mib: 16,
             max_concurrent_streams: 128,
             initial_stream_window_bytes: 4 << 20,
@@ -46,8 +66,16 @@ impl Default for GrpcReceiver {
             keepalive_timeout_secs: 10,
             max_connection_age_secs: 600,
             max_connection_age_grace_secs: 30,
+            max_connection_idle_secs: 0,
+            ping_min_time_secs: 10,
+            ping_without_stream: true,
             max_connections: 1024,
             request_timeout_secs: 30,
+            read_buffer_size: 512 << 10,
+            write_buffer_size: 512 << 10,
+            include_metadata: false,
+            tls: None,
+            auth: None,
         }
     }
 }
@@ -55,7 +83,7 @@ impl Default for GrpcReceiver {
 impl GrpcReceiver {
     pub(super) fn read(section: Section<'_>) -> Self {
         let mut it = Self::default();
-        section.field("endpoint", &mut it.endpoint);
+        endpoint::read(&section, &mut it.endpoint);
         section.ranged("max_recv_msg_size_mib", &mut it.max_recv_msg_size_mib, 1..=1024);
         section.ranged(
             "max_concurrent_streams",
@@ -76,30 +104,39 @@ impl GrpcReceiver {
         section.ranged("max_frame_bytes", &mut it.max_frame_bytes, 16_384..=16_777_215);
         section.ranged("max_connections", &mut it.max_connections, 1..=1_000_000);
         secs(&section, "request_timeout", &mut it.request_timeout_secs);
-        let keepalive = section.section_or_empty("keepalive");
+        it.read_keepalive(section.section_or_empty("keepalive"));
+        section.ranged("read_buffer_size", &mut it.read_buffer_size, 0..=16 << 20);
+        section.ranged(
+            "write_buffer_size",
+            &mut it.write_buffer_size,
+            16 << 10..=16 << 20,
+        );
+        section.field("include_metadata", &mut it.include_metadata);
+        it.tls = section.section("tls").and_then(TlsServer::read);
+        it.auth = section
+            .section("auth")
+            .and_then(|inside| ReceiverAuth::read(inside, false));
+        section.finish();
+        it
+    }
+
+    fn read_keepalive(&mut self, keepalive: Section<'_>) {
         let server = keepalive.section_or_empty("server_parameters");
-        secs(&server, "time", &mut it.keepalive_interval_secs);
-        secs(&server, "timeout", &mut it.keepalive_timeout_secs);
-        secs(&server, "max_connection_age", &mut it.max_connection_age_secs);
+        secs(&server, "time", &mut self.keepalive_interval_secs);
+        secs(&server, "timeout", &mut self.keepalive_timeout_secs);
+        secs(&server, "max_connection_age", &mut self.max_connection_age_secs);
         secs(
             &server,
             "max_connection_age_grace",
-            &mut it.max_connection_age_grace_secs,
+            &mut self.max_connection_age_grace_secs,
         );
-        server.unsupported(&["max_connection_idle"]);
+        secs_or_never(&server, "max_connection_idle", &mut self.max_connection_idle_secs);
         server.finish();
-        keepalive.unsupported(&["enforcement_policy"]);
+        let clients = keepalive.section_or_empty("enforcement_policy");
+        secs_or_never(&clients, "min_time", &mut self.ping_min_time_secs);
+        clients.field("permit_without_stream", &mut self.ping_without_stream);
+        clients.finish();
         keepalive.finish();
-        section.unsupported(&[
-            "tls",
-            "auth",
-            "transport",
-            "include_metadata",
-            "read_buffer_size",
-            "write_buffer_size",
-        ]);
-        section.finish();
-        it
     }
 }
 
@@ -107,7 +144,7 @@ impl GrpcReceiver {
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpReceiver {
     /// Where to listen.
-    pub endpoint: SocketAddr,
+    pub endpoint: Endpoint,
     /// Largest body, compressed and after decompression, in bytes.
     pub max_request_body_size: u64,
     /// Connections at once.
@@ -116,16 +153,55 @@ pub struct HttpReceiver {
     pub read_header_timeout_secs: u64,
     /// Time a request has from its headers to its answer, in seconds.
     pub request_timeout_secs: u64,
+    /// Time for a request's body, in seconds.
+    pub read_timeout_secs: u64,
+    /// Time that an answer may wait for a client that does not read, in seconds.
+    pub write_timeout_secs: u64,
+    /// Time without a request after which a connection is closed, in seconds.
+    pub idle_timeout_secs: u64,
+    /// Whether a connection serves more than one request (HTTP/1.1).
+    pub keep_alives_enabled: bool,
+    /// Path of traces.
+    pub traces_url_path: String,
+    /// Path of metrics.
+    pub metrics_url_path: String,
+    /// Path of logs.
+    pub logs_url_path: String,
+    /// Whether batches keep the request's headers, for processors and exporters to use.
+    pub include_metadata: bool,
+    /// Headers of every answer.
+    pub response_headers: Vec<(String, String)>,
+    /// Content codings that are taken, by name; empty takes only what is not compressed.
+    pub compression_algorithms: Vec<String>,
+    /// Web pages that may send, if any.
+    pub cors: Option<Cors>,
+    /// TLS, if it is on.
+    pub tls: Option<TlsServer>,
+    /// Who may send; `None` lets everybody.
+    pub auth: Option<ReceiverAuth>,
 }
 
 impl Default for HttpReceiver {
     fn default() -> Self {
         Self {
-            endpoint: SocketAddr::from(([0, 0, 0, 0], 4318)),
+            endpoint: SocketAddr::from(([0, 0, 0, 0], 4318)).into(),
             max_request_body_size: 16 << 20,
             max_connections: 1024,
             read_header_timeout_secs: 10,
             request_timeout_secs: 30,
+            read_timeout_secs: 30,
+            write_timeout_secs: 30,
+            idle_timeout_secs: 120,
+            keep_alives_enabled: true,
+            traces_url_path: "/v1/traces".to_owned(),
+            metrics_url_path: "/v1/metrics".to_owned(),
+            logs_url_path: "/v1/logs".to_owned(),
+            include_metadata: false,
+            response_headers: Vec::new(),
+            compression_algorithms: CODINGS.map(str::to_owned).to_vec(),
+            cors: None,
+            tls: None,
+            auth: None,
         }
     }
 }
@@ -133,7 +209,7 @@ impl Default for HttpReceiver {
 impl HttpReceiver {
     pub(super) fn read(section: Section<'_>) -> Self {
         let mut it = Self::default();
-        section.field("endpoint", &mut it.endpoint);
+        endpoint::read(&section, &mut it.endpoint);
         section.ranged(
             "max_request_body_size",
             &mut it.max_request_body_size,
@@ -142,24 +218,50 @@ impl HttpReceiver {
         section.ranged("max_connections", &mut it.max_connections, 1..=1_000_000);
         secs(&section, "read_header_timeout", &mut it.read_header_timeout_secs);
         secs(&section, "request_timeout", &mut it.request_timeout_secs);
-        section.unsupported(&[
-            "tls",
-            "auth",
-            "cors",
-            "transport",
-            "include_metadata",
-            "response_headers",
-            "compression_algorithms",
-            "traces_url_path",
-            "metrics_url_path",
-            "logs_url_path",
-            "read_timeout",
-            "write_timeout",
-            "idle_timeout",
-            "keep_alives_enabled",
-        ]);
+        secs(&section, "read_timeout", &mut it.read_timeout_secs);
+        secs(&section, "write_timeout", &mut it.write_timeout_secs);
+        secs(&section, "idle_timeout", &mut it.idle_timeout_secs);
+        section.field("keep_alives_enabled", &mut it.keep_alives_enabled);
+        it.read_paths(&section);
+        section.field("include_metadata", &mut it.include_metadata);
+        response_headers(&section, &mut it.response_headers);
+        section.field("compression_algorithms", &mut it.compression_algorithms);
+        let unknown = |name: &&String| !name.is_empty() && !CODINGS.contains(&name.as_str());
+        for name in it.compression_algorithms.iter().filter(unknown) {
+            let expected = super::section::suggestion(name, &CODINGS);
+            section.problem(
+                "compression_algorithms",
+                format!("`{name:.40}` is not spoken; {expected}"),
+            );
+        }
+        it.cors = section.section("cors").map(Cors::read);
+        it.tls = section.section("tls").and_then(TlsServer::read);
+        it.auth = section
+            .section("auth")
+            .and_then(|inside| ReceiverAuth::read(inside, true));
         section.finish();
         it
+    }
+
+    /// A leading `/` is added, as the Collector does.
+    fn read_paths(&mut self, section: &Section<'_>) {
+        for (key, slot) in [
+            ("traces_url_path", &mut self.traces_url_path),
+            ("metrics_url_path", &mut self.metrics_url_path),
+            ("logs_url_path", &mut self.logs_url_path),
+        ] {
+            section.field(key, slot);
+            if !slot.starts_with('/') {
+                slot.insert(0, '/');
+            }
+            if slot.contains(['?', '#', ' ']) {
+                section.problem(key, "expected a path such as /v1/traces");
+            }
+        }
+        let paths = [&self.traces_url_path, &self.metrics_url_path, &self.logs_url_path];
+        if paths[0] == paths[1] || paths[0] == paths[2] || paths[1] == paths[2] {
+            section.problem("traces_url_path", "two signals cannot share a path");
+        }
     }
 }
 
@@ -230,6 +332,17 @@ impl ReceiverLimits {
     }
 }
 
+/// Content codings that can be taken, by their names in `Content-Encoding`.
+pub const CODINGS: [&str; 7] = [
+    "gzip",
+    "zstd",
+    "zlib",
+    "snappy",
+    "deflate",
+    "x-snappy-framed",
+    "lz4",
+];
+
 /// HTTP/2 flow-control windows: the protocol's own smallest and largest.
 const WINDOW: std::ops::RangeInclusive<u32> = 65_535..=0x7fff_ffff;
 
@@ -245,5 +358,29 @@ fn secs(section: &Section<'_>, key: &'static str, slot: &mut u64) {
         *slot = duration.as_secs();
     } else {
         section.problem(key, "expected whole seconds");
+    }
+}
+
+/// Whole seconds up to a day; zero for never.
+fn secs_or_never(section: &Section<'_>, key: &'static str, slot: &mut u64) {
+    let mut duration = Duration::from_secs(*slot);
+    section.ranged(key, &mut duration, Duration::ZERO..=Duration::from_hours(24));
+    *slot = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+}
+
+/// A mapping of names to values.
+fn response_headers(section: &Section<'_>, slot: &mut Vec<(String, String)>) {
+    let Some(inside) = section.section("response_headers") else {
+        return;
+    };
+    slot.clear();
+    for entry in inside.entries() {
+        let value = text(&entry.node).unwrap_or_default().to_owned();
+        let is_valid = http::HeaderName::try_from(entry.key.as_str()).is_ok()
+            && http::HeaderValue::try_from(value.as_str()).is_ok();
+        if !is_valid {
+            section.problem("response_headers", format!("`{:.60}` is not a header", entry.key));
+        }
+        slot.push((entry.key.clone(), value));
     }
 }

@@ -64,8 +64,28 @@ fn small(from: &str, to: &str) -> String {
 #[test]
 fn every_default_in_the_file_is_the_default_in_the_code() {
     let config = load(&everything()).unwrap();
-    assert_eq!(config.grpc, Some(GrpcReceiver::default()));
-    assert_eq!(config.http, Some(HttpReceiver::default()));
+    let grpc = config.grpc.clone().unwrap();
+    let plain = GrpcReceiver {
+        tls: None,
+        auth: None,
+        ..grpc.clone()
+    };
+    assert_eq!(plain, GrpcReceiver::default());
+    let http = config.http.clone().unwrap();
+    let plain = HttpReceiver {
+        tls: None,
+        auth: None,
+        cors: None,
+        ..http.clone()
+    };
+    assert_eq!(plain, HttpReceiver::default());
+    for tls in [grpc.tls.unwrap(), http.tls.unwrap()] {
+        let default = TlsServer {
+            client_ca: tls.client_ca.clone(),
+            ..TlsServer::new(tls.certificate.clone(), tls.key.clone())
+        };
+        assert_eq!(tls, default);
+    }
     assert_eq!(config.limits, ReceiverLimits::default());
     assert_eq!(config.error_budget, ErrorBudget::default());
     assert_eq!(config.prometheus, Some(PrometheusExporter::default()));
@@ -118,6 +138,19 @@ fn no_key_is_missing_in_the_file() {
     let (_, absent) = from_text(&everything(), &source(), &Fixed(VARIABLES.to_vec())).unwrap();
     // Each of these is the other way to say something that the file says.
     let expected = [
+        "receivers.otlp.protocols.grpc.tls.cert_pem",
+        "receivers.otlp.protocols.grpc.tls.key_pem",
+        "receivers.otlp.protocols.grpc.tls.client_ca_pem",
+        "receivers.otlp.protocols.http.tls.cert_pem",
+        "receivers.otlp.protocols.http.tls.key_pem",
+        "receivers.otlp.protocols.http.tls.client_ca_pem",
+        // Read, and without a use for a server.
+        "receivers.otlp.protocols.grpc.tls.ca_file",
+        "receivers.otlp.protocols.grpc.tls.ca_pem",
+        "receivers.otlp.protocols.grpc.tls.include_system_ca_certs_pool",
+        "receivers.otlp.protocols.http.tls.ca_file",
+        "receivers.otlp.protocols.http.tls.ca_pem",
+        "receivers.otlp.protocols.http.tls.include_system_ca_certs_pool",
         "exporters.otlp_http.endpoint",
         "service.pipelines.traces.processors",
         "service.pipelines.metrics.processors",

@@ -5,21 +5,23 @@
 //! the kernel's queue; what is kept is let go when the shutdown begins, or the queue would go on taking clients.
 
 use super::GatewayError;
+use crate::config::Endpoint;
+use crate::receive::Bound;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Where something is to listen, by the name that the start prints, such as `otlp/grpc`.
-pub(super) type Wanted = BTreeMap<String, SocketAddr>;
+pub(super) type Wanted = BTreeMap<String, Endpoint>;
 
-/// Where each listener ended up, by name.
+/// Where each listener ended up, by name; unix sockets are not among them.
 pub(super) type Addresses = BTreeMap<String, SocketAddr>;
 
 /// One bound socket.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Socket {
-    wanted: SocketAddr,
-    address: SocketAddr,
-    listener: TcpListener,
+    wanted: Endpoint,
+    bound: Arc<Bound>,
 }
 
 /// The bound sockets, by name.
@@ -30,57 +32,45 @@ impl Sockets {
     /// Binds what is `wanted` and not among `former`; one port that is taken refuses all of it.
     pub(super) fn bind(wanted: &Wanted, former: &Self) -> Result<Self, GatewayError> {
         let mut sockets = BTreeMap::new();
-        for (name, &endpoint) in wanted {
-            let failed = |source| GatewayError::Bind {
-                name: name.clone(),
-                endpoint,
-                source,
+        for (name, endpoint) in wanted {
+            let bound = match former.same(name, endpoint) {
+                Some(socket) => socket.bound.clone(),
+                None => Arc::new(Bound::bind(endpoint).map_err(|source| GatewayError::Bind {
+                    name: name.clone(),
+                    endpoint: endpoint.to_string(),
+                    source,
+                })?),
             };
-            let listener = match former.same(name, endpoint) {
-                Some(socket) => socket.listener.try_clone().map_err(failed)?,
-                None => TcpListener::bind(endpoint).map_err(failed)?,
-            };
-            listener.set_nonblocking(true).map_err(failed)?;
-            let address = listener.local_addr().map_err(failed)?;
-            let socket = Socket {
-                wanted: endpoint,
-                address,
-                listener,
-            };
-            sockets.insert(name.clone(), socket);
+            let wanted = endpoint.clone();
+            sockets.insert(name.clone(), Socket { wanted, bound });
         }
         Ok(Self(sockets))
     }
 
     /// A socket that can go on: the same address, and for "any free port" the same name as well.
-    fn same(&self, name: &str, endpoint: SocketAddr) -> Option<&Socket> {
+    fn same(&self, name: &str, endpoint: &Endpoint) -> Option<&Socket> {
+        let is_free = endpoint.address().is_some_and(|address| address.port() == 0);
         self.0
             .iter()
-            .find(|(of, socket)| socket.wanted == endpoint && (endpoint.port() != 0 || *of == name))
+            .find(|(of, socket)| socket.wanted == *endpoint && (!is_free || *of == name))
             .map(|(_, socket)| socket)
     }
 
-    /// A clone of the socket `name` for a server.
-    pub(super) fn lend(&self, name: &str) -> Result<Option<TcpListener>, GatewayError> {
-        let Some(socket) = self.0.get(name) else {
-            return Ok(None);
-        };
-        let lent = socket.listener.try_clone();
-        lent.map(Some).map_err(|source| GatewayError::System {
-            what: "a listener",
-            source,
-        })
+    /// The socket `name`, for a server.
+    pub(super) fn lend(&self, name: &str) -> Option<&Bound> {
+        self.0.get(name).map(|socket| socket.bound.as_ref())
     }
 
     /// Whether `name` listens where `other` has it listen.
     pub(super) fn agrees(&self, other: &Self, name: &str) -> bool {
-        self.0.get(name).map(|s| s.address) == other.0.get(name).map(|s| s.address)
+        let place = |sockets: &Self| sockets.lend(name).map(ToString::to_string);
+        place(self) == place(other)
     }
 
     pub(super) fn addresses(&self) -> Addresses {
         self.0
             .iter()
-            .map(|(name, socket)| (name.clone(), socket.address))
+            .filter_map(|(name, socket)| Some((name.clone(), socket.bound.address()?)))
             .collect()
     }
 }
@@ -89,8 +79,8 @@ impl Sockets {
 mod tests {
     use super::*;
 
-    fn any() -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], 0))
+    fn any() -> Endpoint {
+        SocketAddr::from(([127, 0, 0, 1], 0)).into()
     }
 
     #[test]
@@ -100,11 +90,11 @@ mod tests {
         let moved: Wanted = [("a".to_owned(), any()), ("c".to_owned(), any())].into();
         let second = Sockets::bind(&moved, &first).unwrap();
         assert!(first.agrees(&second, "a"));
-        assert!(second.lend("b").unwrap().is_none());
+        assert!(second.lend("b").is_none());
         assert_ne!(first.addresses()["b"], second.addresses()["c"]);
         // A named port that is taken by ourselves can change its name.
         let port = first.addresses()["b"];
-        let renamed: Wanted = [("d".to_owned(), port)].into();
+        let renamed: Wanted = [("d".to_owned(), port.into())].into();
         let taken = Sockets::bind(&renamed, &second).unwrap_err().to_string();
         assert!(taken.contains("d cannot listen on"), "{taken}");
     }

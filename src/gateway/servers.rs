@@ -9,11 +9,11 @@ use super::tick::Tick;
 use super::{GatewayError, Stage, reached};
 use crate::act::{Exporters, Preflight, RuleTarget};
 use crate::api::{api_router, health_router};
-use crate::config::Config;
+use crate::config::{Config, Endpoint};
 use crate::pipeline::Signals;
 use crate::policy::PolicySet;
 use crate::publish::{OtlpPublisher, PageHandle, metrics_router};
-use crate::receive::{self, Admission};
+use crate::receive::{self, Admission, Bound, Context, Listener};
 use crate::time::Clock;
 use axum::Router;
 use std::io;
@@ -52,16 +52,19 @@ pub(super) fn engines(
 /// Where everything of `config` wants to listen, by name.
 pub(super) fn wanted(config: &Config) -> Wanted {
     let mut wanted = Wanted::new();
-    let mut add = |name: &str, endpoint: Option<std::net::SocketAddr>| {
+    let mut add = |name: &str, endpoint: Option<Endpoint>| {
         if let Some(endpoint) = endpoint {
             wanted.insert(name.to_owned(), endpoint);
         }
     };
-    add("otlp/grpc", config.grpc.as_ref().map(|c| c.endpoint));
-    add("otlp/http", config.http.as_ref().map(|c| c.endpoint));
-    add("prometheus", config.prometheus.as_ref().map(|c| c.endpoint));
-    add("health", config.health.as_ref().map(|c| c.endpoint));
-    add("api", config.api.as_ref().map(|c| c.endpoint));
+    add("otlp/grpc", config.grpc.as_ref().map(|c| c.endpoint.clone()));
+    add("otlp/http", config.http.as_ref().map(|c| c.endpoint.clone()));
+    add(
+        "prometheus",
+        config.prometheus.as_ref().map(|c| c.endpoint.into()),
+    );
+    add("health", config.health.as_ref().map(|c| c.endpoint.into()));
+    add("api", config.api.as_ref().map(|c| c.endpoint.into()));
     wanted
 }
 
@@ -145,13 +148,13 @@ impl Change<'_> {
             && !self.stays("otlp/grpc", |c| (c.grpc.clone(), shared(c)))
             && let Some(listener) = self.lend("otlp/grpc", data)?
         {
-            let (admission, sink) = (admission.clone(), switch.clone());
+            let (context, sink) = (Context::new("otlp", admission.clone()), switch.clone());
             starts.push(Start::new(
                 "otlp/grpc",
                 data,
                 Stage::Draining,
                 move |ending| async move {
-                    receive::serve_grpc(listener, &config, admission, sink, signals, ending).await;
+                    receive::serve_grpc(listener, &config, context, sink, signals, ending).await;
                 },
             ));
         }
@@ -159,13 +162,13 @@ impl Change<'_> {
             && !self.stays("otlp/http", |c| (c.http.clone(), shared(c)))
             && let Some(listener) = self.lend("otlp/http", data)?
         {
-            let sink = switch.clone();
+            let (context, sink) = (Context::new("otlp", admission), switch.clone());
             starts.push(Start::new(
                 "otlp/http",
                 data,
                 Stage::Draining,
                 move |ending| async move {
-                    receive::serve_http(listener, &config, admission, sink, signals, ending).await;
+                    receive::serve_http(listener, &config, context, sink, signals, ending).await;
                 },
             ));
         }
@@ -229,27 +232,21 @@ impl Change<'_> {
     }
 
     fn serve(&self, starts: &mut Vec<Start>, name: &str, router: Router) -> Result<(), GatewayError> {
-        if let Some(listener) = self.lend(name, &self.planes.control)? {
+        if let Some(Listener::Tcp(listener)) = self.lend(name, &self.planes.control)? {
             let serve = move |ending: Ending| plain::serve(listener, router, ending);
             starts.push(Start::new(name, &self.planes.control, Stage::Closing, serve));
         }
         Ok(())
     }
 
-    fn lend(&self, name: &str, on: &Handle) -> Result<Option<tokio::net::TcpListener>, GatewayError> {
-        self.sockets
-            .lend(name)?
-            .map(|listener| tokio_listener(listener, on))
-            .transpose()
+    fn lend(&self, name: &str, on: &Handle) -> Result<Option<Listener>, GatewayError> {
+        let _context = on.enter();
+        let lent = self.sockets.lend(name).map(Bound::listener);
+        lent.transpose().map_err(|source| GatewayError::System {
+            what: "a listener",
+            source,
+        })
     }
-}
-
-fn tokio_listener(listener: TcpListener, on: &Handle) -> Result<tokio::net::TcpListener, GatewayError> {
-    let _context = on.enter();
-    tokio::net::TcpListener::from_std(listener).map_err(|source: io::Error| GatewayError::System {
-        what: "a listener",
-        source,
-    })
 }
 
 /// Ticks until nothing comes in any more, and once after that.

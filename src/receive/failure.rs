@@ -35,6 +35,13 @@ pub(super) enum Failure {
     NotHere(Cow<'static, str>),
     /// A compression that is not spoken here.
     UnknownEncoding(Cow<'static, str>),
+    /// No credentials, or wrong ones.
+    Unauthenticated {
+        /// What is wrong, without what was sent.
+        message: Cow<'static, str>,
+        /// `WWW-Authenticate`.
+        challenge: Cow<'static, str>,
+    },
     /// A verb other than POST.
     Method,
     /// A content type other than the two of OTLP.
@@ -64,6 +71,7 @@ impl Failure {
             Self::Disconnected => "disconnected",
             Self::NotHere(_) => "not_found",
             Self::UnknownEncoding(_) => "unknown_encoding",
+            Self::Unauthenticated { .. } => "unauthenticated",
             Self::Method => "method",
             Self::MediaType(_) => "media_type",
             Self::Panicked => "panicked",
@@ -72,7 +80,7 @@ impl Failure {
     }
 
     /// Its place in the list of reasons, for tables of counters.
-    pub(super) const REASONS: [&'static str; 12] = [
+    pub(super) const REASONS: [&'static str; 13] = [
         "malformed",
         "too_large",
         "overloaded",
@@ -81,6 +89,7 @@ impl Failure {
         "disconnected",
         "not_found",
         "unknown_encoding",
+        "unauthenticated",
         "method",
         "media_type",
         "panicked",
@@ -96,7 +105,9 @@ impl Failure {
             | Self::NotHere(m)
             | Self::UnknownEncoding(m)
             | Self::MediaType(m) => m.clone(),
-            Self::Overloaded { message, .. } | Self::Downstream { message, .. } => message.clone(),
+            Self::Overloaded { message, .. }
+            | Self::Unauthenticated { message, .. }
+            | Self::Downstream { message, .. } => message.clone(),
             Self::ShuttingDown { .. } => "the receiver is shutting down; retry later".into(),
             Self::Disconnected => "the request body ended early".into(),
             Self::Method => "method not allowed, supported: [POST]".into(),
@@ -113,6 +124,7 @@ impl Failure {
             Self::Deadline(_) => Code::DeadlineExceeded,
             Self::Disconnected => Code::Cancelled,
             Self::NotHere(_) | Self::UnknownEncoding(_) | Self::Method => Code::Unimplemented,
+            Self::Unauthenticated { .. } => Code::Unauthenticated,
             Self::Panicked => Code::Internal,
             Self::Downstream { code, .. } => *code,
         }
@@ -124,6 +136,7 @@ impl Failure {
         match self {
             Self::TooLarge(_) => http::StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method => http::StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthenticated { .. } => http::StatusCode::UNAUTHORIZED,
             Self::MediaType(_) => http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotHere(_) => http::StatusCode::NOT_FOUND,
             Self::Malformed(_) | Self::UnknownEncoding(_) => http::StatusCode::BAD_REQUEST,

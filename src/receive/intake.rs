@@ -2,6 +2,7 @@
 //! of it.
 
 use super::admission::{Admission, Ticket};
+use super::context::Context;
 use super::failure::Failure;
 use super::meters::{Meters, Transport};
 use super::{Accepted, Batch, Consume, Signal, Signals};
@@ -16,7 +17,9 @@ const LOGS_PER_SEC: u32 = 5;
 
 /// What every request of one receiver shares.
 pub(super) struct Intake {
-    /// Which receiver this is.
+    /// The component's name.
+    pub(super) id: Arc<str>,
+    /// Its protocol.
     pub(super) transport: Transport,
     /// The budget of bytes.
     pub(super) admission: Arc<Admission>,
@@ -32,13 +35,14 @@ impl Intake {
     /// For one receiver.
     pub(super) fn new(
         transport: Transport,
-        admission: Arc<Admission>,
+        context: &Context,
         sink: Arc<dyn Consume>,
         signals: Signals,
     ) -> Arc<Self> {
         Arc::new(Self {
+            id: Arc::clone(&context.id),
             transport,
-            admission,
+            admission: Arc::clone(&context.admission),
             signals,
             sink,
             meters: Meters::new(transport),

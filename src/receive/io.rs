@@ -1,81 +1,168 @@
-//! A TCP stream that counts what it reads, so that a silent connection can be told from a slow one.
+//! What a connection reads from and writes to, watched.
+//!
+//! Counts what is read, so that a silent connection can be told from a slow one, and gives a client that does not
+//! read its answers a limited time. A plain TCP connection pays two branches and one addition a call for it.
 
+use super::pulse::Pulse;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Sleep, sleep};
+use tokio_rustls::server::TlsStream;
 
-/// Bytes read from one stream.
-#[derive(Clone, Debug)]
-pub(super) struct BytesRead(Arc<AtomicU64>);
-
-impl BytesRead {
-    /// All bytes so far.
-    pub(super) fn total(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// The stream.
+/// A connected socket.
 #[derive(Debug)]
-pub(super) struct Counted {
-    stream: TcpStream,
-    read: BytesRead,
+pub(super) enum Raw {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A unix socket.
+    Unix(UnixStream),
 }
 
-impl Counted {
-    /// Wraps `stream`.
-    pub(super) fn new(stream: TcpStream) -> (Self, BytesRead) {
-        let read = BytesRead(Arc::default());
-        (
-            Self {
-                stream,
-                read: read.clone(),
-            },
-            read,
-        )
+/// A connected socket, with or without TLS.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// Without.
+    Plain(Raw),
+    /// With.
+    Tls(Box<TlsStream<Raw>>),
+}
+
+/// Calls a method of whichever stream it is.
+macro_rules! either {
+    ($self:expr, $a:path | $b:path, $stream:ident => $call:expr) => {
+        match $self {
+            $a($stream) => $call,
+            $b($stream) => $call,
+        }
+    };
+}
+
+macro_rules! delegate {
+    ($type:ty, $a:path | $b:path) => {
+        impl AsyncRead for $type {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                either!(self.get_mut(), $a | $b, it => Pin::new(it).poll_read(cx, buf))
+            }
+        }
+
+        impl AsyncWrite for $type {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                either!(self.get_mut(), $a | $b, it => Pin::new(it).poll_write(cx, buf))
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[io::IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                either!(self.get_mut(), $a | $b, it => Pin::new(it).poll_write_vectored(cx, bufs))
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                either!(self, $a | $b, it => it.is_write_vectored())
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                either!(self.get_mut(), $a | $b, it => Pin::new(it).poll_flush(cx))
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                either!(self.get_mut(), $a | $b, it => Pin::new(it).poll_shutdown(cx))
+            }
+        }
+    };
+}
+
+delegate!(Raw, Raw::Tcp | Raw::Unix);
+delegate!(Stream, Stream::Plain | Stream::Tls);
+
+/// A stream under watch.
+#[derive(Debug)]
+pub(super) struct Watched {
+    stream: Stream,
+    pulse: Arc<Pulse>,
+    write_within: Duration,
+    /// Runs while a write waits for the client to read.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watched {
+    /// Watches `stream`; a write may wait for `write_within`.
+    pub(super) fn new(stream: Stream, pulse: Arc<Pulse>, write_within: Duration) -> Self {
+        Self {
+            stream,
+            pulse,
+            write_within,
+            stalled: None,
+        }
+    }
+
+    /// What a write came to, unless it waits for too long.
+    fn in_time<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.stalled = None;
+            return outcome;
+        }
+        let within = self.write_within;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(within)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+impl AsyncRead for Watched {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        let read = buf.filled().len() - before;
-        self.read.0.fetch_add(read as u64, Ordering::Relaxed);
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        this.pulse.has_read(&buf.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+impl AsyncWrite for Watched {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.in_time(cx, outcome)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.in_time(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_flush(cx);
+        this.in_time(cx, outcome)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_shutdown(cx);
+        this.in_time(cx, outcome)
     }
 }

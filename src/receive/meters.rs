@@ -145,4 +145,8 @@ fn describe() {
         "Connections closed by the receiver, by reason."
     );
     describe_counter!("burngate_receiver_accept_errors_total", "Failed accept calls.");
+    describe_counter!(
+        "burngate_receiver_file_reloads_total",
+        "Certificates and credentials read again because they changed, by outcome."
+    );
 }

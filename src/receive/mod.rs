@@ -5,21 +5,34 @@
 //! (`failure`), so that gRPC and HTTP never disagree on whether to retry.
 
 mod admission;
+mod auth;
 mod body;
 mod connections;
+mod context;
 mod decompress;
 mod failure;
+mod gate;
 mod grpc;
 mod http;
 mod intake;
 mod io;
 pub mod json;
+mod listener;
 mod meters;
+mod pulse;
+mod reload;
 mod response;
+mod tls;
 mod zstd_frame;
 
 use crate::pipeline::{Accepted, Batch, Consume, Refusal, Signal, Signals};
 
 pub use self::http::serve_http;
 pub use admission::Admission;
+pub use auth::{AuthError, Authenticators};
+pub use context::Context;
+pub use gate::{Gate, GateError};
 pub use grpc::serve_grpc;
+pub use listener::{Bound, Listener};
+pub use reload::Reload;
+pub use tls::TlsError;

@@ -12,7 +12,7 @@
 
 use burngate::config::{GrpcReceiver, HttpReceiver, ReceiverLimits};
 use burngate::pipeline::{Accepted, Batch, Consume, Consumed, Refusal, Signals};
-use burngate::receive::{Admission, serve_grpc, serve_http};
+use burngate::receive::{Admission, Context, Gate, Reload, serve_grpc, serve_http};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, StreamBody};
@@ -53,6 +53,7 @@ pub struct Running {
     pub addr: SocketAddr,
     pub sink: Arc<Recorder>,
     pub admission: Arc<Admission>,
+    pub reload: Reload,
     stop: Option<oneshot::Sender<()>>,
     pub task: JoinHandle<()>,
 }
@@ -92,6 +93,7 @@ pub struct Setup {
     pub http: HttpReceiver,
     pub limits: ReceiverLimits,
     pub signals: Signals,
+    pub gate: Gate,
     pub answer: Answer,
 }
 
@@ -102,6 +104,7 @@ impl Default for Setup {
             http: HttpReceiver::default(),
             limits: ReceiverLimits::default(),
             signals: Signals::ALL,
+            gate: Gate::default(),
             answer: Box::new(|_| {
                 Ok(Accepted {
                     items: 1,
@@ -137,21 +140,24 @@ impl Setup {
         });
         let admission = Admission::new(&self.limits);
         let (stop, stopped) = oneshot::channel();
-        let (budget, consume) = (Arc::clone(&admission), Arc::clone(&sink) as Arc<dyn Consume>);
+        let context = Context::new("otlp", Arc::clone(&admission)).behind(self.gate);
+        let reload = context.reload.clone();
+        let consume = Arc::clone(&sink) as Arc<dyn Consume>;
         let task = tokio::spawn(async move {
             let stopped = async {
                 let _ = stopped.await;
             };
             if over_grpc {
-                serve_grpc(listener, &self.grpc, budget, consume, self.signals, stopped).await;
+                serve_grpc(listener, &self.grpc, context, consume, self.signals, stopped).await;
             } else {
-                serve_http(listener, &self.http, budget, consume, self.signals, stopped).await;
+                serve_http(listener, &self.http, context, consume, self.signals, stopped).await;
             }
         });
         Running {
             addr,
             sink,
             admission,
+            reload,
             stop: Some(stop),
             task,
         }

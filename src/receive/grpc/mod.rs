@@ -10,12 +10,13 @@ mod answer;
 mod framing;
 mod timeout;
 
-use super::admission::Admission;
 use super::body::Paced;
 use super::connections::{self, Rules};
+use super::context::Context;
 use super::decompress::{Caps, Coding, decompress};
 use super::failure::Failure;
 use super::intake::Intake;
+use super::listener::Listener;
 use super::meters::Transport;
 use super::{Accepted, Batch, Consume, Signal, Signals};
 use crate::config::GrpcReceiver;
@@ -28,7 +29,6 @@ use hyper_util::server::conn::auto::Builder;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// Resets that a client may have pending before the connection is told to go away (rapid reset).
 const MAX_PENDING_ACCEPT_RESETS: usize = 20;
@@ -36,20 +36,22 @@ const MAX_PENDING_ACCEPT_RESETS: usize = 20;
 const MAX_LOCAL_ERROR_RESETS: usize = 128;
 /// Bytes of a request's headers.
 const MAX_HEADER_LIST_BYTES: u32 = 16 << 10;
+/// Time that an answer may wait for a client that does not read.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// Time for HTTP/2's preface.
 const PREFACE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Serves OTLP/gRPC on `listener` until `shutdown` completes and requests in flight have finished (or their
 /// time is up). Signals that are off are not there: UNIMPLEMENTED.
 pub async fn serve_grpc(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     config: &GrpcReceiver,
-    admission: Arc<Admission>,
+    context: Context,
     sink: Arc<dyn Consume>,
     signals: Signals,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = admission.limits();
+    let limits = context.admission.limits();
     let limit = usize::try_from(config.max_recv_msg_size_mib.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
     // The prefix has 32 bits, and one byte above the limit must be countable.
     let limit = limit.min(u32::MAX as usize - 1);
@@ -60,11 +62,15 @@ pub async fn serve_grpc(
     let rules = Rules {
         max_connections: config.max_connections,
         first_bytes_within: PREFACE_WITHIN,
+        headers_within: None,
+        idle: (config.max_connection_idle_secs > 0)
+            .then(|| Duration::from_secs(config.max_connection_idle_secs)),
+        write_within: WRITE_WITHIN,
         max_age: Duration::from_secs(config.max_connection_age_secs),
         age_grace: Duration::from_secs(config.max_connection_age_grace_secs),
         drain: Duration::from_secs(limits.drain_timeout_secs),
     };
-    let intake = Intake::new(Transport::Grpc, admission, sink, signals);
+    let intake = Intake::new(Transport::Grpc, &context, sink, signals);
     let timeout = Duration::from_secs(config.request_timeout_secs);
     let service = Arc::new(Service {
         intake: Arc::clone(&intake),
@@ -72,7 +78,8 @@ pub async fn serve_grpc(
         timeout,
     });
     let handle = move |request, peer| Arc::clone(&service).answer(request, peer);
-    connections::serve(listener, http2(config), rules, intake, handle, shutdown).await;
+    let how = (http2(config), rules);
+    connections::serve(listener.into(), how, &context, intake, handle, shutdown).await;
 }
 
 /// HTTP/2 with every limit said aloud.
@@ -103,7 +110,7 @@ struct Service {
 
 impl Service {
     /// Answers one request, whatever it is.
-    async fn answer<B>(self: Arc<Self>, request: Request<B>, peer: SocketAddr) -> Response<AnswerBody>
+    async fn answer<B>(self: Arc<Self>, request: Request<B>, peer: Option<SocketAddr>) -> Response<AnswerBody>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -135,7 +142,7 @@ impl Service {
         signal: Signal,
         headers: &HeaderMap,
         body: &mut Paced<B>,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
     ) -> Result<Accepted, Failure>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -158,7 +165,7 @@ impl Service {
             (true, coding) => decompress(coding, message.bytes, self.caps, &mut ticket).await?,
         };
         let batch = Batch {
-            peer: Some(peer),
+            peer,
             ..Batch::new(signal, bytes)
         };
         self.intake.deliver(batch).await

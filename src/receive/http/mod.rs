@@ -7,12 +7,14 @@
 mod answer;
 mod content;
 
-use super::admission::{Admission, Ticket};
+use super::admission::Ticket;
 use super::body::Paced;
 use super::connections::{self, Rules};
+use super::context::Context;
 use super::decompress::{Caps, Coding, decompress};
 use super::failure::Failure;
 use super::intake::Intake;
+use super::listener::Listener;
 use super::meters::Transport;
 use super::{Accepted, Batch, Consume, Signal, Signals, json};
 use crate::config::HttpReceiver;
@@ -27,7 +29,6 @@ use hyper_util::server::conn::auto::Builder;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// Headers of one request.
 const MAX_HEADERS: usize = 64;
@@ -52,14 +53,14 @@ const JSON_INLINE_BYTES: usize = 256 << 10;
 /// Serves OTLP/HTTP on `listener` until `shutdown` completes and requests in flight have finished (or their
 /// time is up). Signals that are off are not there: 404.
 pub async fn serve_http(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     config: &HttpReceiver,
-    admission: Arc<Admission>,
+    context: Context,
     sink: Arc<dyn Consume>,
     signals: Signals,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = admission.limits();
+    let limits = context.admission.limits();
     let limit = usize::try_from(config.max_request_body_size)
         .unwrap_or(usize::MAX)
         .min(u32::MAX as usize - 1);
@@ -71,18 +72,22 @@ pub async fn serve_http(
     let rules = Rules {
         max_connections: config.max_connections,
         first_bytes_within: Duration::from_secs(config.read_header_timeout_secs),
+        headers_within: Some(Duration::from_secs(config.read_header_timeout_secs)),
+        idle: Some(Duration::from_secs(config.idle_timeout_secs)),
+        write_within: Duration::from_secs(config.write_timeout_secs),
         max_age: MAX_CONNECTION_AGE,
         age_grace: timeout,
         drain: Duration::from_secs(limits.drain_timeout_secs),
     };
-    let intake = Intake::new(Transport::Http, admission, sink, signals);
+    let intake = Intake::new(Transport::Http, &context, sink, signals);
     let service = Arc::new(Service {
         intake: Arc::clone(&intake),
         caps,
         timeout,
     });
     let handle = move |request, peer| Arc::clone(&service).answer(request, peer);
-    connections::serve(listener, http(config), rules, intake, handle, shutdown).await;
+    let how = (http(config), rules);
+    connections::serve(listener.into(), how, &context, intake, handle, shutdown).await;
 }
 
 fn http(config: &HttpReceiver) -> Builder<TokioExecutor> {
@@ -90,7 +95,8 @@ fn http(config: &HttpReceiver) -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(config.read_header_timeout_secs))
+        .header_read_timeout(None)
+        .keep_alive(config.keep_alives_enabled)
         .max_headers(MAX_HEADERS)
         .max_buf_size(64 << 10);
     builder
@@ -117,7 +123,11 @@ struct Service {
 
 impl Service {
     /// Answers one request, whatever it is.
-    async fn answer<B>(self: Arc<Self>, request: Request<B>, peer: SocketAddr) -> Response<Full<Bytes>>
+    async fn answer<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        peer: Option<SocketAddr>,
+    ) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -178,7 +188,7 @@ impl Service {
         coding: Coding,
         headers: &HeaderMap,
         body: &mut Paced<B>,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
     ) -> Result<Accepted, Failure>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -191,7 +201,7 @@ impl Service {
             Encoding::Json => self.translate(signal, plain, &mut ticket).await?,
         };
         let batch = Batch {
-            peer: Some(peer),
+            peer,
             ..Batch::new(signal, bytes)
         };
         self.intake.deliver(batch).await
