@@ -87,7 +87,7 @@ impl Setting for Vec<Secret> {
 }
 
 impl BearerTokenAuth {
-    pub(super) fn read(section: Section<'_>) -> Self {
+    pub(super) fn read(_id: &str, section: Section<'_>) -> Option<Self> {
         let mut it = Self::default();
         section.field("header", &mut it.header);
         if http::HeaderName::try_from(it.header.as_str()).is_err() {
@@ -116,12 +116,12 @@ impl BearerTokenAuth {
             _ => {}
         }
         section.finish();
-        it
+        Some(it)
     }
 }
 
 impl BasicAuth {
-    pub(super) fn read(section: Section<'_>) -> Self {
+    pub(super) fn read(_id: &str, section: Section<'_>) -> Option<Self> {
         let htpasswd = section.section("htpasswd").map(|inside| {
             let mut it = Htpasswd::default();
             inside.field("file", &mut it.file);
@@ -147,10 +147,10 @@ impl BasicAuth {
             section.problem("htpasswd", "required for receivers; `client_auth` for exporters");
         }
         section.finish();
-        Self {
+        Some(Self {
             htpasswd,
             client_auth,
-        }
+        })
     }
 }
 

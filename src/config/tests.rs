@@ -138,6 +138,8 @@ fn no_key_is_missing_in_the_file() {
     let (_, absent) = from_text(&everything(), &source(), &Fixed(VARIABLES.to_vec())).unwrap();
     // Each of these is the other way to say something that the file says.
     let expected = [
+        "receivers.otlp.protocols.grpc.auth",
+        "receivers.otlp.protocols.http.auth",
         "receivers.otlp.protocols.grpc.tls.cert_pem",
         "receivers.otlp.protocols.grpc.tls.key_pem",
         "receivers.otlp.protocols.grpc.tls.client_ca_pem",
@@ -292,7 +294,7 @@ fn every_mistake_names_its_place_and_the_way_out() {
         (
             "      grpc:\n",
             "      grpc: {tls: {cert_file: a}}\n",
-            "g.yaml:4:14: receivers.otlp.protocols.grpc.tls: not supported in this version: `tls`",
+            "g.yaml:4:14: receivers.otlp.protocols.grpc.tls.key_file: required; the certificate's key as PEM (or `key_pem`)",
         ),
         (
             "      grpc:\n",
