@@ -259,9 +259,13 @@ fn alert_states_are_words_in_json() {
 #[tokio::test]
 async fn health_follows_the_phases() {
     let health = Arc::new(Health::default());
+    let config = crate::config::HealthCheck {
+        path: "/up".to_owned(),
+        ..Default::default()
+    };
     let probe = || async {
         let request = http::Request::get("/up").body(Body::empty()).unwrap();
-        let answer = health_router("/up", health.clone())
+        let answer = health_router(&config, health.clone())
             .oneshot(request)
             .await
             .unwrap();

@@ -184,11 +184,7 @@ impl Change<'_> {
         if let Some(check) = &self.config.health
             && !self.stays("health", |c| c.health.clone())
         {
-            self.serve(
-                starts,
-                "health",
-                health_router(&check.path, self.core.health.clone()),
-            )?;
+            self.serve(starts, "health", health_router(check, self.core.health.clone()))?;
         }
         if self.config.api.is_some() && !self.stays("api", |c| c.api.clone()) {
             self.serve(starts, "api", api_router(self.core.api.clone())?)?;

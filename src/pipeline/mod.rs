@@ -23,6 +23,8 @@ mod exits;
 mod fan_out;
 mod memory;
 mod path;
+mod spans;
+mod status;
 mod traits;
 
 pub use batch::{Batch, Batching, ClientMetadata, Signal, Signals};
@@ -30,4 +32,6 @@ pub use exits::Exits;
 pub use fan_out::FanOut;
 pub use memory::{Charge, Memory};
 pub use path::Pipeline;
+pub use spans::{SPAN_TARGET, exporter_span, fail, receiver_span, traced};
+pub use status::{Component, ComponentStatus, Components, Status};
 pub use traits::{Accepted, Consume, Consumed, Count, Counted, Process, Processed, Refusal, Stage};

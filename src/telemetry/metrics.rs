@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
-const COUNTERS: [(&str, &str); 21] = [
+const COUNTERS: &[(&str, &str)] = &[
     (
         "burngate_cohort_overflow_events_total",
         "Events of which a cohort lay beyond a cap, by cap; the totals have them.",
@@ -17,6 +17,10 @@ const COUNTERS: [(&str, &str); 21] = [
     (
         "burngate_cohort_problems_total",
         "Names of deployments and flags that could not be used as they were, by what was wrong.",
+    ),
+    (
+        "burngate_config_reloads_total",
+        "Reloads of the configuration, by outcome.",
     ),
     (
         "burngate_decisions_total",
@@ -96,8 +100,16 @@ const COUNTERS: [(&str, &str); 21] = [
     ),
 ];
 
-const GAUGES: [(&str, &str); 12] = [
+const GAUGES: &[(&str, &str)] = &[
     ("burngate_build_info", "Always 1; the version is a label."),
+    (
+        "burngate_config_last_reload_successful",
+        "1 when the last reload took effect.",
+    ),
+    (
+        "burngate_config_last_reload_timestamp_seconds",
+        "When a configuration last took effect, as Unix time.",
+    ),
     (
         "burngate_cohorts_live",
         "Deployment and flag cohorts that have series.",
@@ -154,10 +166,10 @@ pub fn metrics_handle() -> PrometheusHandle {
 }
 
 fn describe() {
-    for (name, help) in COUNTERS {
+    for &(name, help) in COUNTERS {
         describe_counter!(name, help);
     }
-    for (name, help) in GAUGES {
+    for &(name, help) in GAUGES {
         describe_gauge!(name, help);
     }
     describe_gauge!(
