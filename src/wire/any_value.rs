@@ -9,6 +9,7 @@
 
 use super::Malformed;
 use super::reader::{Reader, fixed64, len, varint};
+use std::borrow::Cow;
 
 mod field {
     use super::{fixed64, len, varint};
@@ -197,6 +198,25 @@ impl<'a> AnyValue<'a> {
             }
         }
         Ok(value)
+    }
+
+    /// The encoding of this value. Several pieces become one: messages merge when they stand one behind another.
+    pub fn encoded(self) -> Cow<'a, [u8]> {
+        if self.form == Form::Whole {
+            return Cow::Borrowed(self.bytes);
+        }
+        let mut whole = Vec::with_capacity(self.bytes.len());
+        let mut fields = Reader::new(self.bytes);
+        while let Ok(Some(tag)) = fields.tag() {
+            let read = match tag {
+                field::VALUE => fields.bytes().map(|piece| whole.extend_from_slice(piece)),
+                _ => fields.skip(tag),
+            };
+            if read.is_err() {
+                break;
+            }
+        }
+        Cow::Owned(whole)
     }
 
     /// The bytes of a string value; `None` for any other kind, and for bytes that are no AnyValue.

@@ -24,7 +24,7 @@
 
 mod any_value;
 mod attributes;
-mod edit;
+pub mod edit;
 mod items;
 mod keys;
 mod reader;
@@ -34,7 +34,7 @@ mod walk;
 
 pub use any_value::{AnyValue, List, Value};
 pub use attributes::Attributes;
-pub use edit::{Kind, Request, count_items};
+pub use edit::{Request, count_items};
 pub use items::{ItemSummary, count_log_records, count_metric_points};
 pub use keys::{KeyTable, KeyTableBuilder, PrefixId, Slot};
 pub use reader::{Malformed, Reader};

@@ -85,7 +85,7 @@ impl Matching {
             ),
         }
         // Regular expressions are compiled once: there is no cache to be sized.
-        drop(section.node("regexp"));
+        let _ = section.node("regexp");
         for (key, slot) in [
             ("services", &mut it.services),
             ("span_names", &mut it.span_names),

@@ -32,7 +32,7 @@ pub(super) struct Piece {
 
 /// A field that its message knows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Field<'a> {
+pub(super) struct RawField<'a> {
     pub(super) number: u64,
     /// From its tag to its end.
     pub(super) at: Span,
@@ -44,7 +44,7 @@ pub(super) struct Field<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-impl Field<'_> {
+impl RawField<'_> {
     /// The message that a length-delimited field holds.
     pub(super) fn piece(&self) -> Piece {
         let content = Span::new(self.at.end - self.bytes.len(), self.at.end);
@@ -79,7 +79,7 @@ impl<'a> Cursor<'a> {
 
     /// The next field.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, Malformed> {
+    pub(super) fn next(&mut self) -> Result<Option<RawField<'a>>, Malformed> {
         let shape = self.kind.shape();
         loop {
             let start = self.place();
@@ -103,7 +103,7 @@ impl<'a> Cursor<'a> {
                 2 => bytes = self.reader.bytes()?,
                 _ => value = u64::from(self.reader.fixed32()?),
             }
-            return Ok(Some(Field {
+            return Ok(Some(RawField {
                 number,
                 at: Span::new(start, self.place()),
                 length_at,

@@ -7,7 +7,18 @@
 
 mod count;
 mod cursor;
+mod fields;
+mod map;
+mod message;
 mod schema;
+mod splices;
+mod value;
+mod visit;
 
 pub use count::count_items;
+pub use fields::Field;
+pub use map::Map;
+pub use message::Message;
 pub use schema::{Kind, Request};
+pub use value::Held;
+pub use visit::{Edited, Keep, Level, Levels, Visit, Wants, edit};
