@@ -22,10 +22,10 @@ fn example(name: &str) -> Config {
 #[test]
 fn the_central_gateway_is_open_to_all_and_decides_through_unleash() {
     let config = example("examples/central-gateway.yaml");
-    assert!(config.grpc.is_some_and(
-        |grpc| grpc.endpoint.address().unwrap().ip().is_unspecified() && grpc.max_connections == 4096
-    ));
-    assert_eq!(config.limits.max_in_flight_mib, 1024);
+    assert!(config.receivers[0].config.grpc.as_ref().is_some_and(|grpc| {
+        grpc.endpoint.address().unwrap().ip().is_unspecified() && grpc.max_connections == 4096
+    }));
+    assert_eq!(config.receivers[0].config.limits.max_in_flight_mib, 1024);
     assert_eq!(config.unleash.len(), 1);
     assert_eq!(config.unleash[0].token.expose(), "t0ken");
     assert!(
@@ -38,12 +38,14 @@ fn the_central_gateway_is_open_to_all_and_decides_through_unleash() {
 #[test]
 fn the_sidecar_takes_telemetry_from_loopback_only_and_stays_small() {
     let config = example("examples/sidecar.yaml");
-    let grpc = config.grpc.unwrap();
+    let grpc = config.receivers[0].config.grpc.clone().unwrap();
     assert!(grpc.endpoint.address().unwrap().ip().is_loopback());
     assert!(grpc.max_connections < GrpcReceiver::default().max_connections);
     assert!(
-        config
+        config.receivers[0]
+            .config
             .http
+            .as_ref()
             .unwrap()
             .endpoint
             .address()
@@ -52,7 +54,7 @@ fn the_sidecar_takes_telemetry_from_loopback_only_and_stays_small() {
             .is_loopback()
     );
     assert!(config.api.unwrap().endpoint.ip().is_loopback());
-    assert_eq!(config.limits.max_in_flight_mib, 32);
+    assert_eq!(config.receivers[0].config.limits.max_in_flight_mib, 32);
     assert_eq!(config.error_budget.cohorts.max_total, 1000);
     assert!(config.error_budget.policies.is_empty() && config.unleash.is_empty());
 }

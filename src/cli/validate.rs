@@ -61,9 +61,23 @@ fn summary(config: &Config, policies: &PolicySet) -> String {
     let mut line = |name: &str, what: String| {
         let _ = writeln!(out, "  {name:<11} {what}");
     };
-    let grpc = config.grpc.as_ref().map(|it| format!("gRPC on {}", it.endpoint));
-    let http = config.http.as_ref().map(|it| format!("HTTP on {}", it.endpoint));
-    let doors: Vec<String> = grpc.into_iter().chain(http).collect();
+    let doors: Vec<String> = config
+        .receivers
+        .iter()
+        .flat_map(|it| {
+            let grpc = it
+                .config
+                .grpc
+                .as_ref()
+                .map(|it| format!("gRPC on {}", it.endpoint));
+            let http = it
+                .config
+                .http
+                .as_ref()
+                .map(|it| format!("HTTP on {}", it.endpoint));
+            grpc.into_iter().chain(http)
+        })
+        .collect();
     line(
         "receives",
         format!("{} over {}", signals(config.signals), doors.join(" and ")),

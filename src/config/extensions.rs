@@ -1,9 +1,42 @@
 //! `extensions`: store, health, API, profiles and pages about the process.
 
 use super::section::Section;
+use super::{BasicAuth, BearerTokenAuth};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// One extension.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Extension {
+    /// `health_check`.
+    HealthCheck(HealthCheck),
+    /// `file_storage`.
+    FileStorage(FileStorage),
+    /// `api`.
+    Api(ApiExtension),
+    /// `pprof`.
+    Pprof(PprofExtension),
+    /// `zpages`.
+    Zpages(ZpagesExtension),
+    /// `bearertokenauth`.
+    BearerTokenAuth(BearerTokenAuth),
+    /// `basicauth`.
+    BasicAuth(BasicAuth),
+}
+
+impl Extension {
+    /// Where it listens, if it does.
+    pub(super) const fn endpoint(&self) -> Option<SocketAddr> {
+        match self {
+            Self::HealthCheck(it) => Some(it.endpoint),
+            Self::Api(it) => Some(it.endpoint),
+            Self::Pprof(it) => Some(it.endpoint),
+            Self::Zpages(it) => Some(it.endpoint),
+            Self::FileStorage(_) | Self::BearerTokenAuth(_) | Self::BasicAuth(_) => None,
+        }
+    }
+}
 
 /// `extensions.file_storage`.
 #[derive(Clone, Debug, PartialEq)]

@@ -24,6 +24,15 @@ pub enum PipelineKind {
 }
 
 impl PipelineKind {
+    /// As pipelines are called.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+
     /// Whether `signals` has it.
     pub const fn is_in(self, signals: Signals) -> bool {
         match self {
@@ -34,8 +43,11 @@ impl PipelineKind {
     }
 }
 
-/// One telemetry pipeline: every name in it is defined. The pipelines of `decisions` are not here, and neither
-/// are exporters that publish budgets by themselves (see [`super::Config::prometheus`]).
+/// One telemetry pipeline: every name in it is defined, and fits.
+///
+/// The pipelines of `decisions` are not here. Neither are exporters that publish budgets by themselves
+/// ([`super::Config::prometheus`], [`super::Config::otlp_metrics`]): those of a pipeline that reads from
+/// `error_budget` only and has no processors. Such a pipeline is here with the exporters that are left, if any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipelineConfig {
     /// Such as `traces` or `metrics/budget`.
@@ -57,7 +69,7 @@ pub struct Graph {
     pub pipelines: Vec<PipelineConfig>,
     /// Processors that a pipeline names.
     pub processors: Vec<Named<Processor>>,
-    /// Connectors that a pipeline names, `error_budget` among them.
+    /// Connectors that a pipeline names, `error_budget` among them, each with its id.
     pub connectors: Vec<Named<Connector>>,
     /// Exporters of telemetry that a pipeline names.
     pub forwarders: Vec<Named<Forwarder>>,

@@ -16,10 +16,12 @@
 //! Relative paths: policies start from the folder of the configuration file, so that both can move together;
 //! the data directory and `${file:...}` start from the working directory, as the Collector's do.
 
+mod assemble;
 mod auth;
 mod client_tls;
 mod cohorts;
 mod components;
+mod connections;
 mod connectors;
 mod cors;
 mod duration;
@@ -45,6 +47,8 @@ mod setting;
 mod sinks;
 mod telemetry;
 mod tree;
+mod types;
+mod wiring;
 
 #[cfg(test)]
 mod tests;
@@ -65,7 +69,7 @@ pub use exporters::{
     OtlpMetricsExporter, OtlpProtocol, PrometheusExporter, UnleashExporter, WebhookExporter,
 };
 pub use extensions::{
-    ApiExtension, ComponentHealth, FileStorage, HealthCheck, PprofExtension, ZpagesExtension,
+    ApiExtension, ComponentHealth, Extension, FileStorage, HealthCheck, PprofExtension, ZpagesExtension,
 };
 pub use forwarding::{
     Balancer, ClientKeepalive, Compression, Endpoints, Forwarder, OtlpEncoding, OtlpExporter, Push,
@@ -78,7 +82,7 @@ pub use processors::{
     ProbabilisticSampler, Processor, ResourceProcessor, SamplerMode, SeverityMatch, Statement,
     StatementGroup, TransformProcessor,
 };
-pub use receivers::{CODINGS, GrpcReceiver, HttpReceiver, ReceiverLimits};
+pub use receivers::{CODINGS, GrpcReceiver, HttpReceiver, OtlpReceiver, ReceiverLimits};
 pub use reload::ReloadConfig;
 pub use secret::Secret;
 pub use sending_queue::{QueueBatch, Retry, SendingQueue, Sizer};
@@ -118,13 +122,9 @@ impl fmt::Display for ConfigSource {
 /// A configuration that holds: every reference defined, every value in range, only components that run.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// OTLP/gRPC, if it is on.
-    pub grpc: Option<GrpcReceiver>,
-    /// OTLP/HTTP, if it is on.
-    pub http: Option<HttpReceiver>,
-    /// What requests may cost, both protocols together.
-    pub limits: ReceiverLimits,
-    /// Signals with a pipeline.
+    /// Where telemetry comes in.
+    pub receivers: Vec<Named<OtlpReceiver>>,
+    /// Signals with a pipeline that reads from a receiver.
     pub signals: Signals,
     /// The graph that telemetry flows through.
     pub graph: Graph,
@@ -138,11 +138,14 @@ pub struct Config {
     pub unleash: Vec<UnleashExporter>,
     /// Webhooks that a decisions pipeline names.
     pub webhooks: Vec<WebhookExporter>,
+    /// The extensions that are on, in their order; the fields below are for those that there is one of.
+    pub extensions: Vec<Named<Extension>>,
     /// Health probe, if the extension is on.
     pub health: Option<HealthCheck>,
     /// HTTP and gRPC API, if the extension is on.
     pub api: Option<ApiExtension>,
-    /// Store on disk; `None` keeps everything in memory, and a restart forgets it.
+    /// Store of counts and decisions on disk, the first `file_storage`; `None` keeps everything in memory, and a
+    /// restart forgets it.
     pub storage: Option<FileStorage>,
     /// CPU profiles, if the extension is on.
     pub pprof: Option<PprofExtension>,
@@ -161,6 +164,34 @@ pub struct Config {
 }
 
 impl Config {
+    /// The signals of the pipelines that read from a receiver for which `is_asked` holds.
+    pub fn signals_of(&self, is_asked: impl Fn(&str) -> bool) -> Signals {
+        let mut signals = Signals::default();
+        for pipeline in &self.graph.pipelines {
+            if pipeline.receivers.iter().any(|id| is_asked(id)) {
+                match pipeline.kind {
+                    PipelineKind::Traces => signals.traces = true,
+                    PipelineKind::Metrics => signals.metrics = true,
+                    PipelineKind::Logs => signals.logs = true,
+                }
+            }
+        }
+        signals
+    }
+
+    /// What is read of a request, by the widest of the receivers: one walk serves them all.
+    pub fn limits(&self) -> ReceiverLimits {
+        let all = self.receivers.iter().map(|it| it.config.limits.clone());
+        all.reduce(|a, b| ReceiverLimits {
+            max_items: a.max_items.max(b.max_items),
+            max_attributes: a.max_attributes.max(b.max_attributes),
+            max_events: a.max_events.max(b.max_events),
+            max_nesting: a.max_nesting.max(b.max_nesting),
+            ..a
+        })
+        .unwrap_or_default()
+    }
+
     /// The folder that relative policy paths start from: that of the configuration file, or the working
     /// directory for the embedded one.
     pub fn policy_base(&self) -> &Path {

@@ -8,6 +8,64 @@ use super::{ReceiverAuth, TlsServer};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// `receivers.otlp`, or `receivers.otlp/name`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OtlpReceiver {
+    /// OTLP/gRPC, if it is on.
+    pub grpc: Option<GrpcReceiver>,
+    /// OTLP/HTTP, if it is on.
+    pub http: Option<HttpReceiver>,
+    /// What requests may cost, both protocols together.
+    pub limits: ReceiverLimits,
+}
+
+impl OtlpReceiver {
+    pub(super) fn read(_id: &str, section: Section<'_>) -> Option<Self> {
+        let limits = ReceiverLimits::read(section.section_or_empty("limits"));
+        let protocols = section.section_or_empty("protocols");
+        let grpc = protocols.section("grpc").map(GrpcReceiver::read);
+        let http = protocols.section("http").map(HttpReceiver::read);
+        if grpc.is_none() && http.is_none() {
+            section.problem(
+                "protocols",
+                "must turn on grpc, http or both (`grpc:` alone takes every default)",
+            );
+        }
+        let room = limits.max_in_flight_mib;
+        if let Some(size) = grpc
+            .as_ref()
+            .map(|grpc| grpc.max_recv_msg_size_mib)
+            .filter(|size| *size > room)
+        {
+            let message = format!(
+                "{size} is above limits.max_in_flight_mib ({room}): such a request would never get in"
+            );
+            protocols.problem("grpc", message);
+        }
+        if let Some(size) = http
+            .as_ref()
+            .map(|http| http.max_request_body_size)
+            .filter(|size| *size > room << 20)
+        {
+            let message = format!(
+                "{size} bytes are above limits.max_in_flight_mib ({room}): such a request would never get in"
+            );
+            protocols.problem("http", message);
+        }
+        protocols.finish();
+        section.finish();
+        Some(Self { grpc, http, limits })
+    }
+
+    /// Where it listens: the protocol, and the address; a socket file has none.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        let grpc = self.grpc.iter().map(|it| ("grpc", &it.endpoint));
+        let http = self.http.iter().map(|it| ("http", &it.endpoint));
+        grpc.chain(http)
+            .filter_map(|(name, it)| Some((name, it.address()?)))
+    }
+}
+
 /// `receivers.otlp.protocols.grpc`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GrpcReceiver {

@@ -64,14 +64,14 @@ fn small(from: &str, to: &str) -> String {
 #[test]
 fn every_default_in_the_file_is_the_default_in_the_code() {
     let config = load(&everything()).unwrap();
-    let grpc = config.grpc.clone().unwrap();
+    let grpc = config.receivers[0].config.grpc.clone().unwrap();
     let plain = GrpcReceiver {
         tls: None,
         auth: None,
         ..grpc.clone()
     };
     assert_eq!(plain, GrpcReceiver::default());
-    let http = config.http.clone().unwrap();
+    let http = config.receivers[0].config.http.clone().unwrap();
     let plain = HttpReceiver {
         tls: None,
         auth: None,
@@ -86,7 +86,7 @@ fn every_default_in_the_file_is_the_default_in_the_code() {
         };
         assert_eq!(tls, default);
     }
-    assert_eq!(config.limits, ReceiverLimits::default());
+    assert_eq!(config.receivers[0].config.limits, ReceiverLimits::default());
     assert_eq!(config.error_budget, ErrorBudget::default());
     assert_eq!(config.prometheus, Some(PrometheusExporter::default()));
     // The bodies have no default that could be written.
@@ -182,8 +182,8 @@ fn the_embedded_file_needs_nothing() {
 #[test]
 fn null_means_every_default_and_absent_means_off() {
     let config = load(SMALL).unwrap();
-    assert_eq!(config.grpc, Some(GrpcReceiver::default()));
-    assert_eq!(config.http, None);
+    assert_eq!(config.receivers[0].config.grpc, Some(GrpcReceiver::default()));
+    assert_eq!(config.receivers[0].config.http, None);
     assert_eq!(config.error_budget, ErrorBudget::default());
     assert_eq!(config.storage, None);
     assert_eq!(
@@ -230,7 +230,7 @@ fn values_are_read_in_their_units() {
         "      grpc:\n",
         "      grpc: {endpoint: 'localhost:0', keepalive: {server_parameters: {time: 1m}}}\n",
     );
-    let grpc = load(&keepalive).unwrap().grpc.unwrap();
+    let grpc = load(&keepalive).unwrap().receivers.remove(0).config.grpc.unwrap();
     assert_eq!(
         (grpc.keepalive_interval_secs, grpc.endpoint.to_string()),
         (60, "127.0.0.1:0".to_owned())
@@ -351,8 +351,8 @@ fn every_mistake_names_its_place_and_the_way_out() {
         ),
         (
             "receivers:\n",
-            "processors:\n  batch:\nreceivers:\n",
-            "g.yaml:2:3: processors.batch: not supported in this version: processor `batch`",
+            "processors:\n  btch:\nreceivers:\n",
+            "g.yaml:2:3: processors.btch: not supported in this version: processor `btch`; did you mean `batch`?",
         ),
         (
             "  prometheus:\n",
@@ -363,8 +363,7 @@ fn every_mistake_names_its_place_and_the_way_out() {
             "receivers: [otlp]",
             "receivers: [otpl]",
             "g.yaml:11:26: service.pipelines.traces.receivers: `otpl` is not a receiver or connector of this file; \
-             did you mean `otlp`?\n\
-             g.yaml:6:3: connectors.error_budget: no pipeline names it among its exporters, so nothing would be counted",
+             did you mean `otlp`?",
         ),
         (
             "exporters: [prometheus]",
@@ -375,12 +374,12 @@ fn every_mistake_names_its_place_and_the_way_out() {
         (
             "exporters: [error_budget]",
             "exporters: [error_budget, prometheus]",
-            "g.yaml:11:59: service.pipelines.traces.exporters: `prometheus` cannot take telemetry; name error_budget",
+            "g.yaml:11:59: service.pipelines.traces.exporters: `prometheus` takes metrics, not traces",
         ),
         (
             "exporters: [error_budget]",
             "processors: [batch], exporters: [error_budget]",
-            "g.yaml:11:33: service.pipelines.traces.processors: not supported in this version: processors",
+            "g.yaml:11:46: service.pipelines.traces.processors: `batch` is not a processor of this file; nothing can stand here",
         ),
         (
             "    traces: ",
@@ -530,7 +529,7 @@ fn several_mistakes_are_told_at_once_in_the_order_of_the_file() {
 fn an_unset_variable_is_a_warning_where_the_default_serves() {
     let text = small("      grpc:\n", "      grpc: {max_connections: '${env:NOPE}'}\n");
     let config = load(&text).unwrap();
-    assert_eq!(config.grpc, Some(GrpcReceiver::default()));
+    assert_eq!(config.receivers[0].config.grpc, Some(GrpcReceiver::default()));
     assert_eq!(
         config.warnings,
         [

@@ -26,6 +26,18 @@ pub(super) struct Node {
     pub(super) quoted: bool,
 }
 
+/// A value by YAML's core schema, for keys that take any.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Any<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(&'a str),
+    List(&'a [Node]),
+    Map(&'a [Entry]),
+}
+
 /// What a node holds. Scalars keep their text; their type is what the reader asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
@@ -68,6 +80,28 @@ impl Node {
             at,
             expanded: None,
             quoted: false,
+        }
+    }
+
+    /// What it is where any type may stand. Text that a number would not be written as stays text: a commit
+    /// named `12e4567` or `0042` is no number, whoever put it into a variable.
+    pub(super) fn any(&self) -> Any<'_> {
+        match &self.value {
+            Value::Null => Any::Null,
+            Value::List(items) => Any::List(items),
+            Value::Map(entries) => Any::Map(entries),
+            Value::Scalar(text) if self.quoted => Any::Text(text),
+            Value::Scalar(text) => match text.as_str() {
+                "true" | "True" | "TRUE" => Any::Bool(true),
+                "false" | "False" | "FALSE" => Any::Bool(false),
+                _ => match (text.parse::<i64>(), text.parse::<f64>()) {
+                    (Ok(number), _) if number.to_string() == *text => Any::Int(number),
+                    (_, Ok(number)) if number.is_finite() && format!("{number:?}") == *text => {
+                        Any::Float(number)
+                    }
+                    _ => Any::Text(text),
+                },
+            },
         }
     }
 
@@ -300,6 +334,28 @@ mod tests {
         assert_eq!(get(&tree, "c").value, Value::Scalar("null".to_owned()));
         assert_eq!(get(&tree, "e").value, Value::Scalar(String::new()));
         assert_eq!(parse("# nothing\n").unwrap().value, Value::Null);
+    }
+
+    #[test]
+    fn a_number_is_what_is_written_as_one() {
+        for (text, any) in [
+            ("7", Any::Int(7)),
+            ("-1", Any::Int(-1)),
+            ("'7'", Any::Text("7")),
+            ("0042", Any::Text("0042")),
+            ("1.5", Any::Float(1.5)),
+            ("12e4567", Any::Text("12e4567")),
+            ("1e3", Any::Text("1e3")),
+            ("inf", Any::Text("inf")),
+            ("true", Any::Bool(true)),
+            ("\"true\"", Any::Text("true")),
+            ("yes", Any::Text("yes")),
+            ("~", Any::Null),
+        ] {
+            assert_eq!(parse(text).unwrap().any(), any, "{text}");
+        }
+        assert!(matches!(parse("[a]").unwrap().any(), Any::List([_])));
+        assert!(matches!(parse("a: b").unwrap().any(), Any::Map([_])));
     }
 
     #[test]

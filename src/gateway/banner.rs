@@ -14,17 +14,25 @@ pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet
         ConfigSource::File(path) => path.display().to_string(),
     };
     let mut lines = vec![format!("burngate {} ({from})", env!("CARGO_PKG_VERSION"))];
-    for (name, what) in [
-        ("otlp/grpc", "OTLP over gRPC: traces, metrics, logs"),
-        ("otlp/http", "OTLP over HTTP: /v1/traces, /v1/metrics, /v1/logs"),
+    let receivers = config.receivers.iter().flat_map(|it| {
+        [
+            (format!("{}/grpc", it.id), "OTLP over gRPC: traces, metrics, logs"),
+            (
+                format!("{}/http", it.id),
+                "OTLP over HTTP: /v1/traces, /v1/metrics, /v1/logs",
+            ),
+        ]
+    });
+    let others = [
         ("prometheus", "/metrics"),
         ("health", config.health.as_ref().map_or("/", |h| h.path.as_str())),
         (
             "api",
             "/api/v1/budgets, /cohorts, /decisions, and gRPC burngate.v1.BudgetService",
         ),
-    ] {
-        if let Some(address) = addresses.get(name) {
+    ];
+    for (name, what) in receivers.chain(others.map(|(name, what)| (name.to_owned(), what))) {
+        if let Some(address) = addresses.get(&name) {
             // Padding stands behind the name, so that "NAME listening on ADDRESS" can be read by a script.
             lines.push(format!("{name:<10} listening on {address}  {what}"));
         }

@@ -68,13 +68,13 @@ fn compile(config: &Config, policies: &PolicySet) -> Result<Compiled, GatewayErr
         policies.default_objective().as_ref(),
         named,
         &config.error_budget.cohorts,
-        &config.limits,
+        &config.limits(),
     )?)
 }
 
 /// What one request may hold.
 pub(super) fn walk_limits(config: &Config) -> WalkLimits {
-    let limits = &config.limits;
+    let limits = config.limits();
     WalkLimits {
         spans_max: limits.max_items,
         attributes_max: limits.max_attributes,

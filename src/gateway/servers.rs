@@ -9,7 +9,7 @@ use super::tick::Tick;
 use super::{GatewayError, Stage, reached};
 use crate::act::{Exporters, Preflight, RuleTarget};
 use crate::api::{api_router, health_router};
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, Endpoint, Named};
 use crate::pipeline::Signals;
 use crate::policy::PolicySet;
 use crate::publish::{OtlpPublisher, PageHandle, metrics_router};
@@ -57,8 +57,16 @@ pub(super) fn wanted(config: &Config) -> Wanted {
             wanted.insert(name.to_owned(), endpoint);
         }
     };
-    add("otlp/grpc", config.grpc.as_ref().map(|c| c.endpoint.clone()));
-    add("otlp/http", config.http.as_ref().map(|c| c.endpoint.clone()));
+    for Named { id, config } in &config.receivers {
+        add(
+            &format!("{id}/grpc"),
+            config.grpc.as_ref().map(|c| c.endpoint.clone()),
+        );
+        add(
+            &format!("{id}/http"),
+            config.http.as_ref().map(|c| c.endpoint.clone()),
+        );
+    }
     add(
         "prometheus",
         config.prometheus.as_ref().map(|c| c.endpoint.into()),
@@ -142,35 +150,45 @@ impl Change<'_> {
         signals: Signals,
     ) -> Result<(), GatewayError> {
         let data = &self.planes.data;
-        let admission = Admission::new(&self.config.limits);
-        let shared = |c: &Config| (c.limits.clone(), c.signals);
-        if let Some(config) = self.config.grpc.clone()
-            && !self.stays("otlp/grpc", |c| (c.grpc.clone(), shared(c)))
-            && let Some(listener) = self.lend("otlp/grpc", data)?
-        {
-            let (context, sink) = (Context::new("otlp", admission.clone()), switch.clone());
-            starts.push(Start::new(
-                "otlp/grpc",
-                data,
-                Stage::Draining,
-                move |ending| async move {
-                    receive::serve_grpc(listener, &config, context, sink, signals, ending).await;
-                },
-            ));
-        }
-        if let Some(config) = self.config.http.clone()
-            && !self.stays("otlp/http", |c| (c.http.clone(), shared(c)))
-            && let Some(listener) = self.lend("otlp/http", data)?
-        {
-            let (context, sink) = (Context::new("otlp", admission), switch.clone());
-            starts.push(Start::new(
-                "otlp/http",
-                data,
-                Stage::Draining,
-                move |ending| async move {
-                    receive::serve_http(listener, &config, context, sink, signals, ending).await;
-                },
-            ));
+        for receiver in &self.config.receivers {
+            let (id, otlp) = (&receiver.id, &receiver.config);
+            let admission = Admission::new(&otlp.limits);
+            let of = |c: &Config| {
+                c.receivers
+                    .iter()
+                    .find(|it| it.id == *id)
+                    .map(|it| it.config.clone())
+            };
+            let settings = |c: &Config| (of(c), c.signals);
+            let (grpc, http) = (format!("{id}/grpc"), format!("{id}/http"));
+            if let Some(config) = otlp.grpc.clone()
+                && !self.stays(&grpc, settings)
+                && let Some(listener) = self.lend(&grpc, data)?
+            {
+                let (context, sink) = (Context::new(id.as_str(), admission.clone()), switch.clone());
+                starts.push(Start::new(
+                    grpc,
+                    data,
+                    Stage::Draining,
+                    move |ending| async move {
+                        receive::serve_grpc(listener, &config, context, sink, signals, ending).await;
+                    },
+                ));
+            }
+            if let Some(config) = otlp.http.clone()
+                && !self.stays(&http, settings)
+                && let Some(listener) = self.lend(&http, data)?
+            {
+                let (context, sink) = (Context::new(id.as_str(), admission), switch.clone());
+                starts.push(Start::new(
+                    http,
+                    data,
+                    Stage::Draining,
+                    move |ending| async move {
+                        receive::serve_http(listener, &config, context, sink, signals, ending).await;
+                    },
+                ));
+            }
         }
         Ok(())
     }

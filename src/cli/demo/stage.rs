@@ -194,7 +194,7 @@ mod tests {
             config.storage.as_ref().unwrap().directory,
             home.path().join("data")
         );
-        let grpc = config.grpc.as_ref().unwrap();
+        let grpc = config.receivers[0].config.grpc.as_ref().unwrap();
         assert_eq!(grpc.endpoint.to_string(), "127.0.0.1:0");
         assert!(!GATEWAY_YAML.contains("0.0.0.0"));
     }
