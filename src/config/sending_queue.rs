@@ -14,7 +14,7 @@ pub struct Retry {
     pub randomization_factor: f64,
     /// Growth of the wait from failure to failure.
     pub multiplier: f64,
-    /// Longest wait, and the longest that a backend's own advice is followed for.
+    /// Longest wait; a backend's own advice may be longer.
     pub max_interval: Duration,
     /// Time after which a batch is given up; `None` never.
     pub max_elapsed_time: Option<Duration>,

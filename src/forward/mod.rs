@@ -2,12 +2,18 @@
 
 mod counted;
 mod debug;
+mod disk;
 pub(crate) mod fields;
 mod file;
+mod grpc;
+mod http;
 pub mod json;
+mod merge;
 mod otlp;
 mod prometheus;
+mod queue;
 mod remote_write;
+mod retry;
 
 pub use debug::DebugExporter;
 pub use file::{FileError, FileForwarder};
