@@ -22,6 +22,7 @@ const LEAST_BYTES_PER_SEC: u64 = 1024;
 pub(super) struct Paced<B> {
     body: B,
     since: Instant,
+    ends: Option<Instant>,
     bytes: u64,
 }
 
@@ -34,7 +35,16 @@ where
         Self {
             body,
             since: Instant::now(),
+            ends: None,
             bytes: 0,
+        }
+    }
+
+    /// All of it must have come `within` this time.
+    pub(super) fn within(self, within: Duration) -> Self {
+        Self {
+            ends: Some(self.since + within),
+            ..self
         }
     }
 
@@ -64,7 +74,11 @@ where
     }
 
     fn check_rate(&self) -> Result<(), Failure> {
-        let age = self.since.elapsed();
+        let now = Instant::now();
+        if self.ends.is_some_and(|ends| now > ends) {
+            return Err(Failure::Deadline("the request body took too long".into()));
+        }
+        let age = now - self.since;
         if age > RATE_FROM && self.bytes < age.as_secs() * LEAST_BYTES_PER_SEC {
             return Err(Failure::Deadline("the request body comes too slowly".into()));
         }

@@ -3,6 +3,7 @@
 //! Counts what is read, so that a silent connection can be told from a slow one, and gives a client that does not
 //! read its answers a limited time. A plain TCP connection pays two branches and one addition a call for it.
 
+use super::pings::{GO_AWAY, PingPolicy, PingWatch};
 use super::pulse::Pulse;
 use std::io;
 use std::pin::Pin;
@@ -94,19 +95,35 @@ delegate!(Stream, Stream::Plain | Stream::Tls);
 pub(super) struct Watched {
     stream: Stream,
     pulse: Arc<Pulse>,
+    pings: Option<PingWatch>,
     write_within: Duration,
     /// Runs while a write waits for the client to read.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
-    /// Watches `stream`; a write may wait for `write_within`.
-    pub(super) fn new(stream: Stream, pulse: Arc<Pulse>, write_within: Duration) -> Self {
+    /// Watches `stream`; a write may wait for `write_within`, and an HTTP/2 client may ping as `pings` says.
+    pub(super) fn new(
+        stream: Stream,
+        pulse: Arc<Pulse>,
+        write_within: Duration,
+        pings: Option<PingPolicy>,
+    ) -> Self {
         Self {
             stream,
             pulse,
+            pings: pings.map(PingWatch::new),
             write_within,
             stalled: None,
+        }
+    }
+
+    /// Says why the connection ends, if that can be said at once.
+    fn say_farewell(&mut self, cx: &mut Context<'_>, pings: &PingWatch) {
+        self.pulse.pings_too_often();
+        if pings.may_write() {
+            let _ = Pin::new(&mut self.stream).poll_write(cx, GO_AWAY);
+            let _ = Pin::new(&mut self.stream).poll_flush(cx);
         }
     }
 
@@ -128,7 +145,15 @@ impl AsyncRead for Watched {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        this.pulse.has_read(&buf.filled()[before..]);
+        let read = &buf.filled()[before..];
+        this.pulse.has_read(read);
+        if let Some(pings) = &mut this.pings
+            && pings.inbound(read, &this.pulse)
+            && let Some(pings) = this.pings.take()
+        {
+            this.say_farewell(cx, &pings);
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -137,6 +162,9 @@ impl AsyncWrite for Watched {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.stream).poll_write(cx, buf);
+        if let (Some(pings), Poll::Ready(Ok(len))) = (&mut this.pings, &outcome) {
+            pings.outbound(&buf[..*len]);
+        }
         this.in_time(cx, outcome)
     }
 
@@ -147,6 +175,14 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        if let (Some(pings), Poll::Ready(Ok(len))) = (&mut this.pings, &outcome) {
+            let mut left = *len;
+            for buf in bufs {
+                let part = left.min(buf.len());
+                pings.outbound(&buf[..part]);
+                left -= part;
+            }
+        }
         this.in_time(cx, outcome)
     }
 

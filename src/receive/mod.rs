@@ -7,6 +7,7 @@
 mod admission;
 mod auth;
 mod body;
+mod claims;
 mod connections;
 mod context;
 mod decompress;
@@ -19,11 +20,11 @@ mod io;
 pub mod json;
 mod listener;
 mod meters;
+mod pings;
 mod pulse;
 mod reload;
 mod response;
 mod tls;
-mod zstd_frame;
 
 use crate::pipeline::{Accepted, Batch, Consume, Refusal, Signal, Signals};
 

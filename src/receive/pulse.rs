@@ -18,6 +18,7 @@ pub(super) struct Pulse {
     served: AtomicU64,
     /// Bytes that had been read when the last request ended.
     read_at_end: AtomicU64,
+    pings_too_often: AtomicBool,
 }
 
 /// What it looks like at one moment.
@@ -62,6 +63,16 @@ impl Pulse {
     pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
         self.active.fetch_add(1, Ordering::Relaxed);
         UnderWay(Arc::clone(self))
+    }
+
+    /// The client pings too often; the connection ends for it.
+    pub(super) fn pings_too_often(&self) {
+        self.pings_too_often.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was said.
+    pub(super) fn has_pinged_too_often(&self) -> bool {
+        self.pings_too_often.load(Ordering::Relaxed)
     }
 
     /// How it stands now.

@@ -95,7 +95,12 @@ where
     /// Serves requests until either side has had enough.
     async fn converse(self, stream: Stream, peer: Option<SocketAddr>, mut phase: watch::Receiver<Phase>) {
         let pulse = Arc::new(Pulse::default());
-        let io = Watched::new(stream, Arc::clone(&pulse), self.rules.write_within);
+        let io = Watched::new(
+            stream,
+            Arc::clone(&pulse),
+            self.rules.write_within,
+            self.rules.pings,
+        );
         let (handle, beat) = (self.handle.clone(), Arc::clone(&pulse));
         let service = service_fn(move |request| {
             let under_way = beat.begin();
@@ -118,6 +123,9 @@ where
                 end = conn.as_mut() => {
                     if let Err(error) = end {
                         tracing::debug!(?peer, error, "connection failed");
+                        if pulse.has_pinged_too_often() {
+                            self.meters.cut("too_many_pings");
+                        }
                     }
                     return;
                 }

@@ -16,6 +16,7 @@ use super::context::Context;
 use super::intake::Intake;
 use super::io::Raw;
 use super::listener::Listener;
+use super::pings::PingPolicy;
 use bytes::Bytes;
 use handshakes::Handshakes;
 use http::{Request, Response};
@@ -51,6 +52,8 @@ pub(super) struct Rules {
     pub(super) idle: Option<Duration>,
     /// Time that a write may wait for the client to read.
     pub(super) write_within: Duration,
+    /// How often a client may ping; only where HTTP/2 is all that is spoken.
+    pub(super) pings: Option<PingPolicy>,
     /// Age at which a connection is asked to leave; jittered by a tenth, so that clients do not come back
     /// together.
     pub(super) max_age: Duration,

@@ -84,7 +84,7 @@ pub(super) fn media_type_answer() -> Response<AnswerBody> {
 fn with_headers(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(Coding::ACCEPTED));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(Coding::GRPC));
     response
 }
 

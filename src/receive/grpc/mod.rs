@@ -11,13 +11,16 @@ mod framing;
 mod timeout;
 
 use super::body::Paced;
+use super::claims;
 use super::connections::{self, Rules};
 use super::context::Context;
 use super::decompress::{Caps, Coding, decompress};
 use super::failure::Failure;
+use super::gate::Gate;
 use super::intake::Intake;
 use super::listener::Listener;
 use super::meters::Transport;
+use super::pings::PingPolicy;
 use super::{Accepted, Batch, Consume, Signal, Signals};
 use crate::config::GrpcReceiver;
 use answer::{AnswerBody, failure_answer, media_type_answer, success_answer};
@@ -66,6 +69,10 @@ pub async fn serve_grpc(
         idle: (config.max_connection_idle_secs > 0)
             .then(|| Duration::from_secs(config.max_connection_idle_secs)),
         write_within: WRITE_WITHIN,
+        pings: Some(PingPolicy {
+            min_time: Duration::from_secs(config.ping_min_time_secs),
+            without_stream: config.ping_without_stream,
+        }),
         max_age: Duration::from_secs(config.max_connection_age_secs),
         age_grace: Duration::from_secs(config.max_connection_age_grace_secs),
         drain: Duration::from_secs(limits.drain_timeout_secs),
@@ -74,8 +81,10 @@ pub async fn serve_grpc(
     let timeout = Duration::from_secs(config.request_timeout_secs);
     let service = Arc::new(Service {
         intake: Arc::clone(&intake),
+        gate: context.gate.clone(),
         caps,
         timeout,
+        include_metadata: config.include_metadata,
     });
     let handle = move |request, peer| Arc::clone(&service).answer(request, peer);
     let how = (http2(config), rules);
@@ -92,6 +101,7 @@ fn http2(config: &GrpcReceiver) -> Builder<TokioExecutor> {
         .initial_stream_window_size(config.initial_stream_window_bytes)
         .initial_connection_window_size(config.initial_connection_window_bytes)
         .max_frame_size(config.max_frame_bytes)
+        .max_send_buf_size(usize::try_from(config.write_buffer_size).unwrap_or(usize::MAX))
         .max_concurrent_streams(config.max_concurrent_streams)
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
         .max_pending_accept_reset_streams(MAX_PENDING_ACCEPT_RESETS)
@@ -104,8 +114,10 @@ fn http2(config: &GrpcReceiver) -> Builder<TokioExecutor> {
 /// The three services.
 struct Service {
     intake: Arc<Intake>,
+    gate: Gate,
     caps: Caps,
     timeout: Duration,
+    include_metadata: bool,
 }
 
 impl Service {
@@ -118,6 +130,10 @@ impl Service {
         if !is_grpc(&head.headers) {
             return media_type_answer();
         }
+        let identity = match claims::admit(&self.gate, &head, peer).await {
+            Ok(identity) => identity,
+            Err(failure) => return self.refuse(None, 0, &failure),
+        };
         let signal = match route(head.uri.path(), self.intake.signals) {
             Ok(signal) if head.method == Method::POST => signal,
             Ok(signal) => return self.refuse(Some(signal), 0, &Failure::Method),
@@ -125,7 +141,13 @@ impl Service {
         };
         let within = timeout::requested(&head.headers).map_or(self.timeout, |t| t.min(self.timeout));
         let mut body = Paced::new(body);
-        let export = self.export(signal, &head.headers, &mut body, peer);
+        let metadata = claims::metadata(&head, self.include_metadata, identity);
+        let whence = Batch {
+            peer,
+            metadata,
+            ..Batch::new(signal, Bytes::new())
+        };
+        let export = self.export(whence, &head.headers, &mut body);
         let outcome = tokio::time::timeout(within, export).await.unwrap_or_else(|_| {
             Err(Failure::Deadline(
                 "the request took longer than its deadline".into(),
@@ -139,17 +161,16 @@ impl Service {
 
     async fn export<B>(
         &self,
-        signal: Signal,
+        whence: Batch,
         headers: &HeaderMap,
         body: &mut Paced<B>,
-        peer: Option<SocketAddr>,
     ) -> Result<Accepted, Failure>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let coding = match headers.get("grpc-encoding") {
             None => Coding::Identity,
-            Some(value) => Coding::parse(value.as_bytes()).ok_or_else(|| {
+            Some(value) => Coding::of_grpc(value.as_bytes()).ok_or_else(|| {
                 let name = String::from_utf8_lossy(value.as_bytes());
                 Failure::UnknownEncoding(format!("unsupported grpc-encoding: {name:.64}").into())
             })?,
@@ -164,11 +185,7 @@ impl Service {
             }
             (true, coding) => decompress(coding, message.bytes, self.caps, &mut ticket).await?,
         };
-        let batch = Batch {
-            peer,
-            ..Batch::new(signal, bytes)
-        };
-        self.intake.deliver(batch).await
+        self.intake.deliver(whence.with_bytes(bytes)).await
     }
 
     fn refuse(&self, signal: Option<Signal>, bytes: u64, failure: &Failure) -> Response<AnswerBody> {

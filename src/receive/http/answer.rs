@@ -24,7 +24,11 @@ pub(super) fn success_answer(
 }
 
 /// A `google.rpc.Status`, with the headers that its kind asks for.
-pub(super) fn failure_answer(encoding: Encoding, failure: &Failure) -> Response<Full<Bytes>> {
+pub(super) fn failure_answer(
+    encoding: Encoding,
+    failure: &Failure,
+    codings: &[String],
+) -> Response<Full<Bytes>> {
     let body = match encoding {
         Encoding::Protobuf => status_protobuf(failure),
         Encoding::Json => status_json(failure),
@@ -44,7 +48,16 @@ pub(super) fn failure_answer(encoding: Encoding, failure: &Failure) -> Response<
             headers.insert(header::ACCEPT, accept);
         }
         Failure::UnknownEncoding(_) => {
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
+            let spoken = codings.join(", ");
+            let spoken = if spoken.is_empty() { "identity" } else { &spoken };
+            if let Ok(spoken) = HeaderValue::from_str(spoken) {
+                headers.insert(header::ACCEPT_ENCODING, spoken);
+            }
+        }
+        Failure::Unauthenticated { challenge, .. } => {
+            if let Ok(challenge) = HeaderValue::from_str(challenge) {
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
         }
         _ => {}
     }

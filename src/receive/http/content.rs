@@ -61,12 +61,12 @@ pub(super) fn guess(headers: &HeaderMap) -> Encoding {
 }
 
 /// The content coding; one, not stacked.
-pub(super) fn coding(headers: &HeaderMap) -> Result<Coding, Failure> {
+pub(super) fn coding(headers: &HeaderMap, taken: &[String]) -> Result<Coding, Failure> {
     let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
     let Some(value) = values.next() else {
         return Ok(Coding::Identity);
     };
-    match (Coding::parse(value.as_bytes()), values.next()) {
+    match (Coding::of_http(value.as_bytes(), taken), values.next()) {
         (Some(coding), None) => Ok(coding),
         (None, _) => {
             let name = String::from_utf8_lossy(value.as_bytes());
