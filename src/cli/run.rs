@@ -11,7 +11,13 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return complain_of_config(&error),
     };
-    crate::telemetry::init_logs(&config.telemetry.logs);
+    let _telemetry = match crate::telemetry::init(&config.telemetry, config.zpages.is_some()) {
+        Ok(guard) => guard,
+        Err(error) => {
+            complain(&format!("burngate: {error}"));
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
     for warning in &config.warnings {
         tracing::warn!(file = %config.source, "{warning}");
     }

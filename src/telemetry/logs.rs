@@ -1,30 +1,55 @@
-//! The gateway's own log: structured lines on stderr.
+//! The gateway's own log: structured lines on stderr, or wherever it is told.
 
-use crate::config::{LogEncoding, LogLevel, LogsConfig};
+use super::json_lines::JsonLines;
+use super::log_sampling::SampledLines;
+use super::otlp::TelemetryError;
+use super::{OwnResource, outputs::Outputs};
+use crate::config::{LogEncoding, LogLevel, LogOutput, LogsConfig};
+use crate::pipeline::SPAN_TARGET;
 use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-/// Sets up logging for the process; a second call changes nothing. `RUST_LOG` overrides the configured level.
-pub fn init_logs(config: &LogsConfig) {
-    let base = tracing_subscriber::fmt()
-        .with_env_filter(filter(config.level, std::env::var("RUST_LOG").ok().as_deref()));
-    let base = base.with_writer(std::io::stderr);
-    let _ = match config.encoding {
-        LogEncoding::Console => base
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .try_init(),
-        LogEncoding::Json => base
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .try_init(),
+/// Changes the level of a running log.
+pub(super) type LogFilter = reload::Handle<EnvFilter, Registry>;
+
+/// The log as a layer, and the handle to its filter.
+#[expect(clippy::type_complexity, reason = "a layer and its handle")]
+pub(super) fn log_layer(
+    config: &LogsConfig,
+    resource: &OwnResource,
+) -> Result<(Box<dyn Layer<Registry> + Send + Sync>, LogFilter), TelemetryError> {
+    let outputs = Outputs::open(&config.output_paths)?;
+    let rust_log = std::env::var("RUST_LOG").ok();
+    let (levels, handle) = reload::Layer::new(filter(config.level, rust_log.as_deref()));
+    // The spans of own traces are not lines, and must not become enabled by a generous RUST_LOG.
+    let ours = filter_fn(|metadata| metadata.target() != SPAN_TARGET);
+    let wanted = levels.and(ours).and(SampledLines::new(config.sampling));
+    let lines = fmt::layer().with_writer(outputs);
+    let layer = match config.encoding {
+        LogEncoding::Console => {
+            let people = config.output_paths == [LogOutput::Stderr] && std::io::stderr().is_terminal();
+            let lines = lines.with_ansi(people).with_target(false);
+            let fixed = config.initial_fields.clone();
+            if fixed.is_empty() {
+                lines.with_filter(wanted).boxed()
+            } else {
+                let format = super::outputs::Prefixed::new(&fixed);
+                lines.event_format(format).with_filter(wanted).boxed()
+            }
+        }
+        LogEncoding::Json => lines
+            .with_ansi(false)
+            .event_format(JsonLines::new(config, resource))
+            .with_filter(wanted)
+            .boxed(),
     };
+    Ok((layer, handle))
 }
 
 /// The libraries below us speak from `warn` on; at their `debug` a busy gateway would write more than it
 /// receives, and HTTP clients write headers, tokens among them.
-fn filter(level: LogLevel, rust_log: Option<&str>) -> EnvFilter {
+pub(super) fn filter(level: LogLevel, rust_log: Option<&str>) -> EnvFilter {
     let configured = match level {
         LogLevel::Debug => "warn,burngate=debug",
         LogLevel::Info => "warn,burngate=info",

@@ -55,6 +55,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "Events beyond the cap of series.",
     ),
     (
+        "burngate_own_metrics_pushes_total",
+        "Pushes of the own metrics, by outcome.",
+    ),
+    (
+        "burngate_own_spans_total",
+        "Own spans, by outcome: sent, failed, or dropped because the queue was full.",
+    ),
+    (
         "burngate_publish_otlp_pushes_total",
         "Pushes of budget metrics, by exporter and outcome.",
     ),
@@ -153,7 +161,7 @@ const GAUGES: &[(&str, &str)] = &[
 /// Installs the recorder at the first call; the handle renders what was recorded.
 pub fn metrics_handle() -> PrometheusHandle {
     let install = || {
-        let recorder = PrometheusBuilder::new().build_recorder();
+        let recorder = super::collector::buckets(PrometheusBuilder::new()).build_recorder();
         let handle = recorder.handle();
         // Another recorder is there only in a test that brought its own: what we record then goes to that
         // one.
@@ -166,6 +174,7 @@ pub fn metrics_handle() -> PrometheusHandle {
 }
 
 fn describe() {
+    super::collector::describe();
     for &(name, help) in COUNTERS {
         describe_counter!(name, help);
     }
@@ -195,6 +204,20 @@ mod tests {
             } else {
                 out.push(std::fs::read_to_string(path).unwrap());
             }
+        }
+    }
+
+    /// Also those that no test makes a component record.
+    #[test]
+    fn every_metric_under_the_collectors_names_is_described() {
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+        let name = regex::Regex::new(r#""(otelcol_[a-z_]*[a-z])""#).unwrap();
+        let known = super::super::collector::names();
+        for found in files.iter().flat_map(|text| name.captures_iter(text)) {
+            let name = found.get(1).unwrap().as_str();
+            let own = name.starts_with("otelcol_process_") || name == "otelcol_sizes";
+            assert!(own || known.contains(name), "telemetry/collector.rs lacks {name}");
         }
     }
 

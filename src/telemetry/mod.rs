@@ -7,15 +7,32 @@
 //! the configuration gives.
 
 mod announce;
+mod collector;
 mod exposition;
+mod init;
+mod json_lines;
+mod log_sampling;
 mod logs;
 mod metrics;
+mod otlp;
+mod outputs;
 mod process;
+mod push;
+mod recent;
 mod resource;
 mod scrape;
+mod traces;
 
 pub use announce::announce;
-pub use logs::init_logs;
+pub use init::{TelemetryGuard, init, recent_spans, reload_log_level};
 pub use metrics::metrics_handle;
+pub use otlp::TelemetryError;
+pub use push::MetricsPush;
+pub use recent::{LATENCIES_NS, NamedSpans, RecentSpan, RecentSpans};
 pub use resource::OwnResource;
 pub use scrape::self_metrics_router;
+
+use std::time::Duration;
+
+/// Time that the last push of own spans or metrics has; the gateway's own end has the rest of ten seconds.
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(2);
