@@ -4,11 +4,14 @@
 //! over the pipelines that take these metrics, so that a refusal there is known here.
 
 mod forward;
+mod proto;
+mod span_metrics;
 
 use crate::config::Connector;
 use crate::pipeline::{Batch, Consume, Consumed};
 use crate::time::Clock;
 use crate::wire::WalkLimits;
+use span_metrics::SpanMetrics;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,6 +52,8 @@ pub enum ConnectError {
 #[derive(Clone)]
 pub struct Built {
     input: Arc<dyn Consume>,
+    /// What has state, and flushes it.
+    engine: Option<Arc<SpanMetrics>>,
 }
 
 impl std::fmt::Debug for Built {
@@ -63,15 +68,19 @@ pub fn build(
     id: &str,
     connector: &Connector,
     downstream: Arc<dyn Consume>,
-    _context: &Context,
+    context: &Context,
 ) -> Result<Built, ConnectError> {
+    let mut engine = None;
     let input: Arc<dyn Consume> = match connector {
         Connector::ErrorBudget => return Err(ConnectError::NotTelemetry { id: id.to_owned() }),
-        Connector::Forward | Connector::Count(_) | Connector::SpanMetrics(_) => {
-            Arc::new(forward::Forward::new(downstream))
+        Connector::Forward | Connector::Count(_) => Arc::new(forward::Forward::new(downstream)),
+        Connector::SpanMetrics(config) => {
+            let it = SpanMetrics::new(id, config, downstream, context);
+            engine = Some(Arc::clone(&it));
+            it
         }
     };
-    Ok(Built { input })
+    Ok(Built { input, engine })
 }
 
 impl Built {
@@ -82,22 +91,24 @@ impl Built {
 
     /// Whether [`Self::run`] has anything to do.
     pub fn has_task(&self) -> bool {
-        false
+        self.engine.is_some()
     }
 
     /// Flushes on the connector's own interval until `shutdown`, and once more then. Call it before the
     /// pipelines behind it drain.
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
-        shutdown.await;
-        self.flush().await;
+        match &self.engine {
+            Some(engine) => engine.run(shutdown).await,
+            None => shutdown.await,
+        }
     }
 
     /// Hands over now what was collected.
-    #[expect(
-        clippy::unused_async,
-        reason = "connectors with state wait for their pipelines"
-    )]
-    pub async fn flush(&self) {}
+    pub async fn flush(&self) {
+        if let Some(engine) = &self.engine {
+            engine.flush().await;
+        }
+    }
 }
 
 impl Consume for Built {

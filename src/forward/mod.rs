@@ -1,5 +1,6 @@
 //! Telemetry exporters: queue, retry, OTLP, files, Prometheus.
 
+pub(crate) mod attribute;
 mod counted;
 mod debug;
 mod disk;

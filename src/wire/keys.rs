@@ -25,6 +25,8 @@ pub struct KeyTable {
     prefixes: Vec<Prefix>,
     /// Bit b says that some prefix begins with byte b.
     first_bytes: [u64; 4],
+    /// Whether every span event is wanted.
+    pub(super) all_events: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +96,7 @@ impl KeyTable {
 pub struct KeyTableBuilder {
     keys: HashMap<Box<[u8]>, u16>,
     prefixes: HashMap<Box<[u8]>, u8>,
+    all_events: bool,
 }
 
 impl KeyTableBuilder {
@@ -112,6 +115,13 @@ impl KeyTableBuilder {
     pub fn prefix(&mut self, prefix: &str) -> PrefixId {
         let next = u8::try_from(self.prefixes.len()).unwrap_or(u8::MAX);
         PrefixId(number_of(&mut self.prefixes, prefix, next, u8::MAX))
+    }
+
+    /// Asks for every span event, and not only for those that tell of flags.
+    #[must_use]
+    pub fn all_events(mut self) -> Self {
+        self.all_events = true;
+        self
     }
 
     /// Compiles the table.
@@ -150,6 +160,7 @@ impl KeyTableBuilder {
             slots,
             prefixes,
             first_bytes,
+            all_events: self.all_events,
         }
     }
 }
