@@ -37,7 +37,7 @@ impl Deployment {
         }
     }
 
-    /// Reads the value that [`super::Extractor::deployment`] found.
+    /// Reads the value that [`super::Extractor::own_deployment`] or [`Inherited::value`] found.
     pub fn read(value: Option<AnyValue<'_>>) -> Self {
         let Some(value) = value else { return Self::Missing };
         let value = match value.value() {
@@ -69,11 +69,18 @@ impl DeploymentSlots {
         Inherited { best }
     }
 
+    /// What the item itself says, where that beats what it inherits.
     #[inline]
-    pub(super) fn find<'a>(&self, item: &Attributes<'a>, inherited: &Inherited<'a>) -> Option<AnyValue<'a>> {
+    pub(super) fn own<'a>(&self, item: &Attributes<'a>, inherited: &Inherited<'a>) -> Option<AnyValue<'a>> {
         let upto = inherited.best.map_or(self.0.len(), |(place, _)| place + 1);
-        let own = self.0.iter().take(upto).find_map(|slot| present(item, *slot));
-        own.or(inherited.best.map(|(_, value)| value))
+        self.0.iter().take(upto).find_map(|slot| present(item, *slot))
+    }
+}
+
+impl<'a> Inherited<'a> {
+    /// The raw deployment of items that say nothing better.
+    pub fn value(&self) -> Option<AnyValue<'a>> {
+        self.best.map(|(_, value)| value)
     }
 }
 

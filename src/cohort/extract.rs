@@ -144,10 +144,15 @@ impl Extractor {
         self.deployment.inherit(scope, resource)
     }
 
-    /// The raw deployment of a span; [`super::Deployment::read`] reads it.
+    /// The raw deployment that a span names itself; without one it has that of [`Inherited::value`].
+    /// [`super::Deployment::read`] reads either.
     #[inline]
-    pub fn deployment<'a>(&self, item: &Attributes<'a>, inherited: &Inherited<'a>) -> Option<AnyValue<'a>> {
-        self.deployment.find(item, inherited)
+    pub fn own_deployment<'a>(
+        &self,
+        item: &Attributes<'a>,
+        inherited: &Inherited<'a>,
+    ) -> Option<AnyValue<'a>> {
+        self.deployment.own(item, inherited)
     }
 
     /// Whether the span is itself the evaluation of a flag, as some hooks write it, and so never a request.

@@ -10,6 +10,7 @@
 use super::Malformed;
 use super::reader::{Reader, fixed64, len, varint};
 use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
 
 mod field {
     use super::{fixed64, len, varint};
@@ -37,14 +38,22 @@ mod field {
 const NESTING_MAX: u32 = 100;
 
 /// One AnyValue, still encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnyValue<'a> {
     bytes: &'a [u8],
     form: Form,
 }
 
+/// Hashes the bytes alone: values whose forms alone differ are rarer than collisions.
+impl Hash for AnyValue<'_> {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+    }
+}
+
 /// What the bytes of an AnyValue are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// The encoded AnyValue.
     Whole,
@@ -146,6 +155,13 @@ impl<'a> AnyValue<'a> {
                 Value::Str(reader.bytes()?)
             } else if reader.take_tag(field::INT) {
                 Value::Int(reader.varint()?.cast_signed())
+            } else if reader.take_tag(field::ARRAY) {
+                reader.bytes()?;
+                Value::Array(List {
+                    source: self,
+                    tag: field::ARRAY,
+                    first_piece: 0,
+                })
             } else {
                 return self.value_of_any_shape();
             };
@@ -363,27 +379,28 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
+/// The tags of a KeyValue's fields, as the one byte that they take.
+const KEY_BYTE: u8 = field::KEY.to_le_bytes()[0];
+const VALUE_BYTE: u8 = field::VALUE.to_le_bytes()[0];
+
 /// Reads a KeyValue of the usual shape: a short key, and then one value up to the end. `None` is any other
 /// shape, broken ones included, for [`key_value_of_any_shape`]. An `Option` of two slices stays in registers,
-/// which a `Result` that either path may fill did not.
+/// which a `Result` that either path may fill did not; patterns check a bound once for all their bytes, where
+/// a cursor checks each.
 #[inline(always)]
 pub(super) fn usual_key_value(pair: &[u8]) -> Option<(&[u8], AnyValue<'_>)> {
-    let mut reader = Reader::new(pair);
-    if !reader.take_tag(field::KEY) {
+    let [KEY_BYTE, length @ 0..=0x7f, rest @ ..] = pair else {
         return None;
-    }
-    let (length, rest) = reader.rest().split_first()?;
-    if *length >= 0x80 {
-        return None;
-    }
+    };
     let (key, rest) = rest.split_at_checked(usize::from(*length))?;
-    let mut reader = Reader::new(rest);
-    if !reader.take_tag(field::VALUE) {
-        return None;
-    }
-    let length = reader.varint().ok()?;
-    let value = reader.rest();
-    (value.len() as u64 == length).then_some((key, AnyValue::new(value)))
+    let (length, value) = match rest {
+        [VALUE_BYTE, length @ 0..=0x7f, value @ ..] => (usize::from(*length), value),
+        [VALUE_BYTE, low, high @ 0..=0x7f, value @ ..] => {
+            (usize::from(*low & 0x7f) | usize::from(*high) << 7, value)
+        }
+        _ => return None,
+    };
+    (value.len() == length).then_some((key, AnyValue::new(value)))
 }
 
 /// Reads a KeyValue.

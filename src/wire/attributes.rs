@@ -2,7 +2,7 @@
 #![allow(clippy::inline_always, reason = "measured: see `reader`")]
 
 use super::any_value::{key_value_of_any_shape, usual_key_value};
-use super::{AnyValue, KeyTable, Malformed, PrefixId, Slot, WalkLimits};
+use super::{AnyValue, KeyTable, Malformed, PrefixId, Reader, Slot, WalkLimits};
 
 /// The wanted attributes of one item (resource, scope, span or span event), reused from item to item.
 #[derive(Debug, Default)]
@@ -73,14 +73,32 @@ impl<'a> Attributes<'a> {
         self.excess = 0;
     }
 
-    /// Takes one encoded KeyValue, if its key is wanted and the caps allow.
-    #[inline(always)]
-    pub(super) fn take(
+    /// Takes the encoded KeyValue that comes next, and those that follow it under the same `tag`.
+    ///
+    /// Attributes stand in a row and are most of a span's bytes. In a loop of their own the cursor stays in
+    /// registers; inlined among the other fields of a span it did not.
+    #[inline(never)]
+    pub(super) fn take_row(
         &mut self,
-        pair: &'a [u8],
+        fields: &mut Reader<'a>,
+        tag: u64,
         keys: &KeyTable,
         limits: &WalkLimits,
     ) -> Result<(), Malformed> {
+        let mut ahead = fields.clone();
+        loop {
+            self.take(ahead.bytes()?, keys, limits)?;
+            if !ahead.take_tag(tag) {
+                break;
+            }
+        }
+        *fields = ahead;
+        Ok(())
+    }
+
+    /// Takes one encoded KeyValue, if its key is wanted and the caps allow.
+    #[inline(always)]
+    fn take(&mut self, pair: &'a [u8], keys: &KeyTable, limits: &WalkLimits) -> Result<(), Malformed> {
         if self.seen >= limits.attributes_max {
             self.excess = self.excess.saturating_add(1);
             return Ok(());
@@ -107,27 +125,33 @@ impl<'a> Attributes<'a> {
 
     #[inline(always)]
     fn keep(&mut self, key: &'a [u8], value: AnyValue<'a>, keys: &KeyTable, limits: &WalkLimits) {
-        // A key may be asked for by name (a policy matches on it) and by prefix (it is also a flag): both get
-        // it.
-        let kept = keys.find(key).is_none_or(|slot| self.set(slot, value, limits));
-        if kept && keys.may_have_prefix(key) {
-            self.push_prefixed(key, value, keys, limits);
+        if keys.may_want(key) {
+            self.keep_wanted(key, value, keys, limits);
         }
     }
 
-    /// False when the value lies beyond a cap and was not kept.
-    #[inline]
-    fn set(&mut self, slot: Slot, value: AnyValue<'a>, limits: &WalkLimits) -> bool {
+    /// A key may be asked for by name (a policy matches on it) and by prefix (it is also a flag): both get
+    /// it. A value beyond a cap is not kept.
+    #[inline(never)]
+    fn keep_wanted(&mut self, key: &'a [u8], value: AnyValue<'a>, keys: &KeyTable, limits: &WalkLimits) {
+        let Some(cell) = keys.cell(key) else {
+            if keys.may_have_prefix(key) {
+                self.push_prefixed(key, value, keys, limits);
+            }
+            return;
+        };
         if value.nests_deeper_than(limits.nesting_max) {
             self.excess = self.excess.saturating_add(1);
-            return false;
+            return;
         }
-        if let Some(cell) = self.slots.get_mut(usize::from(slot.0))
-            && cell.replace(value).is_none()
+        if let Some(place) = self.slots.get_mut(usize::from(cell.slot.0))
+            && place.replace(value).is_none()
         {
-            self.set.push(slot.0);
+            self.set.push(cell.slot.0);
         }
-        true
+        if cell.has_prefix {
+            self.push_prefixed(key, value, keys, limits);
+        }
     }
 
     fn push_prefixed(&mut self, key: &'a [u8], value: AnyValue<'a>, keys: &KeyTable, limits: &WalkLimits) {

@@ -1,9 +1,10 @@
 //! The attribute keys that somebody wants, compiled once into a table that says no quickly.
 //!
-//! Of the dozen attributes of a span two or three are wanted, so the common answer is no: keys are grouped by
-//! length, and within a length the last eight bytes are compared as one number (keys of a namespace share
-//! their beginnings). A hash map would read the whole key for every no; a perfect hash was not worth its
-//! code.
+//! Of the dozen attributes of a span two or three are wanted, so the common answer is no, and it must come
+//! after one look: keys are hashed by their length and their last eight bytes (keys of a namespace share their
+//! beginnings) into a table that is nearly empty, and a free cell is a no. A
+//! hash map would read the whole key for every no; lists of keys by length were compared one by one, which
+//! cost more with every key that the configuration added.
 #![allow(clippy::inline_always, reason = "measured: see `reader`")]
 
 use std::collections::HashMap;
@@ -19,9 +20,11 @@ pub struct PrefixId(pub u8);
 /// The attribute keys that objectives and cohorts read, compiled once.
 #[derive(Clone, Debug, Default)]
 pub struct KeyTable {
-    /// The keys of each length.
-    by_length: Vec<Box<[Key]>>,
-    slots: usize,
+    /// A power of two of cells, few of them taken. A key that finds its cell taken lies in the
+    /// next free one.
+    cells: Box<[Cell]>,
+    /// The keys by slot.
+    keys: Box<[Box<[u8]>]>,
     prefixes: Vec<Prefix>,
     /// Bit b says that some prefix begins with byte b.
     first_bytes: [u64; 4],
@@ -29,12 +32,30 @@ pub struct KeyTable {
     pub(super) all_events: bool,
 }
 
-#[derive(Clone, Debug)]
-struct Key {
+/// A key, as much of it as tells it from most others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cell {
     tail: u64,
-    slot: Slot,
-    bytes: Box<[u8]>,
+    /// [`FREE`] when there is no key.
+    length: u32,
+    /// Where the key's value goes.
+    pub(super) slot: Slot,
+    /// Whether the key also begins with a wanted prefix.
+    pub(super) has_prefix: bool,
 }
+
+/// The length of no key.
+const FREE: u32 = u32::MAX;
+
+const FREE_CELL: Cell = Cell {
+    tail: 0,
+    length: FREE,
+    slot: Slot(u16::MAX),
+    has_prefix: false,
+};
+
+/// Cells a key.
+const CELLS_PER_KEY: usize = 8;
 
 #[derive(Clone, Debug)]
 struct Prefix {
@@ -51,26 +72,57 @@ fn tail(key: &[u8]) -> u64 {
     key.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
+/// Where the search for a key begins, among `cells` cells.
+#[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the cells are fewer than the bits that stay"
+)]
+fn home(tail: u64, length: usize, cells: usize) -> usize {
+    let mixed = (tail ^ length as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 32) as usize & cells.wrapping_sub(1)
+}
+
 impl KeyTable {
     /// How many slots the table has.
     pub fn slots(&self) -> usize {
-        self.slots
+        self.keys.len()
     }
 
     /// The slot of `key`, if it is wanted.
-    #[inline(always)]
     pub fn find(&self, key: &[u8]) -> Option<Slot> {
-        let of_length = self.by_length.get(key.len())?;
-        if of_length.is_empty() {
-            return None;
-        }
-        let wanted = tail(key);
-        for candidate in of_length {
-            if candidate.tail == wanted && *candidate.bytes == *key {
-                return Some(candidate.slot);
+        self.cell(key).map(|cell| cell.slot)
+    }
+
+    /// Whether `key` may be wanted, by name or by prefix. Most keys are not, and end here.
+    #[inline(always)]
+    pub(super) fn may_want(&self, key: &[u8]) -> bool {
+        let home = home(tail(key), key.len(), self.cells.len());
+        self.cells.get(home).is_some_and(|cell| cell.length != FREE) || self.may_have_prefix(key)
+    }
+
+    /// The cell of `key`, if it is wanted.
+    #[inline]
+    pub(super) fn cell(&self, key: &[u8]) -> Option<&Cell> {
+        let tail = tail(key);
+        let mut at = home(tail, key.len(), self.cells.len());
+        loop {
+            let cell = self.cells.get(at)?;
+            if cell.tail == tail && cell.length as usize == key.len() && self.is(cell.slot, key) {
+                return Some(cell);
             }
+            if cell.length == FREE {
+                return None;
+            }
+            at = (at + 1) & (self.cells.len() - 1);
         }
-        None
+    }
+
+    #[inline(always)]
+    fn is(&self, slot: Slot, key: &[u8]) -> bool {
+        self.keys
+            .get(usize::from(slot.0))
+            .is_some_and(|known| **known == *key)
     }
 
     /// Whether some prefix begins as `key` does.
@@ -126,22 +178,6 @@ impl KeyTableBuilder {
 
     /// Compiles the table.
     pub fn build(self) -> KeyTable {
-        let slots = self.keys.len();
-        let lengths = self.keys.keys().map(|key| key.len() + 1).max().unwrap_or(0);
-        let mut by_length = vec![Vec::new(); lengths];
-        for (bytes, slot) in self.keys {
-            if let Some(of_length) = by_length.get_mut(bytes.len()) {
-                of_length.push(Key {
-                    tail: tail(&bytes),
-                    slot: Slot(slot),
-                    bytes,
-                });
-            }
-        }
-        for of_length in &mut by_length {
-            of_length.sort_by_key(|key: &Key| key.slot);
-        }
-        let by_length = by_length.into_iter().map(Vec::into_boxed_slice).collect();
         let prefix = |(bytes, id): (Box<[u8]>, u8)| Prefix {
             id: PrefixId(id),
             bytes,
@@ -155,12 +191,41 @@ impl KeyTableBuilder {
                 Some(first) => first_bytes[usize::from(first >> 6)] |= 1 << (first & 63),
             }
         }
-        KeyTable {
-            by_length,
-            slots,
+        let mut keys = vec![Box::default(); self.keys.len()];
+        for (bytes, slot) in self.keys {
+            if let Some(key) = keys.get_mut(usize::from(slot)) {
+                *key = bytes;
+            }
+        }
+        let mut table = KeyTable {
+            cells: vec![FREE_CELL; (keys.len() * CELLS_PER_KEY).next_power_of_two()].into(),
+            keys: keys.into(),
             prefixes,
             first_bytes,
             all_events: self.all_events,
+        };
+        table.fill();
+        table
+    }
+}
+
+impl KeyTable {
+    /// Gives every key its cell.
+    fn fill(&mut self) {
+        for (slot, key) in (0..u16::MAX).zip(&self.keys) {
+            let cell = Cell {
+                tail: tail(key),
+                length: u32::try_from(key.len()).unwrap_or(FREE),
+                slot: Slot(slot),
+                has_prefix: self.prefixes_of(key).next().is_some(),
+            };
+            let (before, behind) = self
+                .cells
+                .split_at_mut(home(cell.tail, key.len(), self.cells.len()));
+            let free = behind.iter_mut().chain(before).find(|cell| cell.length == FREE);
+            if let Some(free) = free {
+                *free = cell;
+            }
         }
     }
 }

@@ -219,7 +219,7 @@ impl<'w, 'a, S: SpanSink<'a>> Walk<'w, 'a, S> {
         let mut fields = Reader::new(message);
         while let Some(tag) = fields.tag()? {
             match tag {
-                resource::ATTRIBUTES => self.resource.take(fields.bytes()?, self.keys, self.limits)?,
+                resource::ATTRIBUTES => self.resource.take_row(&mut fields, tag, self.keys, self.limits)?,
                 resource::DROPPED | resource::ENTITY_REFS => fields.skip(tag)?,
                 _ => fields.skip_unless_known(tag, resource::KNOWN)?,
             }
@@ -256,7 +256,7 @@ impl<'w, 'a, S: SpanSink<'a>> Walk<'w, 'a, S> {
             match tag {
                 scope::NAME => self.scope_name = fields.bytes()?,
                 scope::VERSION => self.scope_version = fields.bytes()?,
-                scope::ATTRIBUTES => self.scope.take(fields.bytes()?, self.keys, self.limits)?,
+                scope::ATTRIBUTES => self.scope.take_row(&mut fields, tag, self.keys, self.limits)?,
                 scope::DROPPED => fields.skip(tag)?,
                 _ => fields.skip_unless_known(tag, scope::KNOWN)?,
             }
@@ -289,7 +289,9 @@ impl<'w, 'a, S: SpanSink<'a>> Walk<'w, 'a, S> {
         let mut fields = Reader::new(message);
         while let Some(tag) = fields.tag()? {
             match tag {
-                span::ATTRIBUTES => self.attributes.take(fields.bytes()?, self.keys, self.limits)?,
+                span::ATTRIBUTES => self
+                    .attributes
+                    .take_row(&mut fields, tag, self.keys, self.limits)?,
                 span::TRACE_ID => span.trace_id = fields.bytes()?,
                 span::SPAN_ID => span.span_id = fields.bytes()?,
                 span::TRACE_STATE => span.trace_state = fields.bytes()?,
@@ -427,7 +429,7 @@ fn read_event<'a>(
         match tag {
             event::NAME => event.name = fields.bytes()?,
             event::TIME => event.time_unix_nano = fields.fixed64()?,
-            event::ATTRIBUTES => event.attributes.take(fields.bytes()?, keys, limits)?,
+            event::ATTRIBUTES => event.attributes.take_row(&mut fields, tag, keys, limits)?,
             _ => fields.skip(tag)?,
         }
     }
