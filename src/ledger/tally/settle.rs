@@ -16,9 +16,9 @@ use crate::time::UnixNanos;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// A cohort and a bucket, under an origin (whose objectives are the lanes).
+/// A cohort and a bucket, under [`Home::lanes`].
 type SeriesKey = (u32, CohortId, u64);
-/// An evidence cell and its block, under an origin (whose objectives are the lanes).
+/// An evidence cell and its block, under [`Home::lanes`].
 type CellKey = (u32, CohortId, StratumId, SourceId, u64);
 
 /// What a batch adds.
@@ -39,6 +39,9 @@ struct Home<'t> {
     environment: Option<&'t str>,
     total: Interned,
     objectives: Vec<ObjectiveId>,
+    /// The first origin of the batch that has these objectives, which are the lanes of its sums: a service
+    /// has many instances, and all of them add to the same rows.
+    lanes: u32,
     source: SourceId,
 }
 
@@ -60,6 +63,8 @@ struct Settling<'t, 'a, 'c> {
     peer: Option<&'t str>,
     scratch: Vec<u8>,
     homes: Vec<Option<Home<'t>>>,
+    /// The first origin with these objectives.
+    lanes: HashMap<Vec<ObjectiveId>, u32, foldhash::fast::RandomState>,
     deployments: Vec<Option<Deployment>>,
     flags: Vec<Option<FlagSet>>,
     /// Of the groups that are being settled.
@@ -88,6 +93,7 @@ impl Tally<'_, '_> {
             peer,
             scratch: Vec::new(),
             homes: (0..self.sources.len()).map(|_| None).collect(),
+            lanes: HashMap::default(),
             deployments: vec![None; self.groups.deployments.len()],
             flags: vec![None; self.groups.flags.len()],
             cohorts: Cohorts::default(),
@@ -115,7 +121,7 @@ impl<'t> Settling<'t, '_, '_> {
             let Some(source) = tally.sources.get(origin) else {
                 continue;
             };
-            self.settle_home(origin, source);
+            self.settle_home(key.origin, source);
             if self.cohorts.of != Some((key.origin, key.deployment, key.flags)) {
                 self.cohorts = self.cohorts(source, key);
             }
@@ -142,29 +148,31 @@ impl<'t> Settling<'t, '_, '_> {
             let Some(Some(home)) = self.homes.get(origin) else {
                 continue;
             };
-            series.add((key.origin, home.total.id(), key.bucket), sums.iter().copied());
+            series.add((home.lanes, home.total.id(), key.bucket), sums.iter().copied());
             for (cohort, _) in &self.cohorts.ids {
-                series.add((key.origin, *cohort, key.bucket), sums.iter().copied());
+                series.add((home.lanes, *cohort, key.bucket), sums.iter().copied());
             }
         }
         self.emit(&series, &evidence);
     }
 
-    /// From sums by origin and cohort to rows, each once, in order.
+    /// From sums to rows, each once; series in order. Series have to be merged, since services beyond a cap
+    /// share cohorts and objectives. Cohorts beyond a cap have no cells, so no cell is summed under two lanes,
+    /// and many cells need not be sorted.
     fn emit(&mut self, series: &Lanes<SeriesKey>, evidence: &Lanes<CellKey>) {
-        let objectives = |origin: u32| {
-            let home = self.homes.get(origin as usize).and_then(Option::as_ref);
+        let objectives = |lanes: u32| {
+            let home = self.homes.get(lanes as usize).and_then(Option::as_ref);
             home.map_or(&[][..], |home| &home.objectives).iter().copied()
         };
-        let rows = series.iter().flat_map(|((origin, cohort, bucket), counts)| {
+        let rows = series.iter().flat_map(|((lanes, cohort, bucket), counts)| {
             let key = move |objective| (objective, cohort, bucket);
-            objectives(origin).map(key).zip(counts.iter().copied())
+            objectives(lanes).map(key).zip(counts.iter().copied())
         });
         let cells = evidence
             .iter()
-            .flat_map(|((origin, cohort, stratum, source, bucket), counts)| {
+            .flat_map(|((lanes, cohort, stratum, source, bucket), counts)| {
                 let key = move |objective| (objective, cohort, stratum, source, bucket);
-                objectives(origin).map(key).zip(counts.iter().copied())
+                objectives(lanes).map(key).zip(counts.iter().copied())
             });
         let row = |((objective, cohort, bucket), counts)| SeriesDelta {
             objective,
@@ -180,7 +188,11 @@ impl<'t> Settling<'t, '_, '_> {
             bucket,
             counts,
         };
-        let (series, evidence) = (merged(rows).map(row).collect(), merged(cells).map(cell).collect());
+        let counted = |(_, counts): &(_, Counts)| *counts != Counts::default();
+        let (series, evidence) = (
+            merged(rows).map(row).collect(),
+            cells.filter(counted).map(cell).collect(),
+        );
         self.out.series = series;
         self.out.evidence = evidence;
     }
@@ -203,15 +215,15 @@ impl<'t> Settling<'t, '_, '_> {
         });
         for (cohort, _) in self.cohorts.ids.iter().filter(|(_, cells)| *cells) {
             evidence.add(
-                (key.origin, *cohort, stratum, home.source, key.bucket),
+                (home.lanes, *cohort, stratum, home.source, key.bucket),
                 lanes.clone(),
             );
         }
     }
 
     /// Looks up total and objectives of an origin, once.
-    fn settle_home(&mut self, origin: usize, source: &'t Source<'_, '_>) {
-        if self.homes.get(origin).is_none_or(Option::is_some) {
+    fn settle_home(&mut self, origin: u32, source: &'t Source<'_, '_>) {
+        if self.homes.get(origin as usize).is_none_or(Option::is_some) {
             return;
         }
         let (mut service, mut environment) = (&*source.service, source.environment.as_deref());
@@ -229,15 +241,17 @@ impl<'t> Settling<'t, '_, '_> {
             let name = self.tally.compiled.objectives.objective_name(*objective, &shared);
             self.registry.objective_id(service, &name.slo, &mut self.scratch)
         });
-        let objectives = objectives.collect();
+        let objectives: Vec<_> = objectives.collect();
+        let lanes = *self.lanes.entry(objectives.clone()).or_insert(origin);
         let instance = source.instance.as_deref().or(self.peer);
         let source = instance.map_or(SourceId::OVERFLOW, |name| self.registry.source_id(name, self.now));
-        if let Some(home) = self.homes.get_mut(origin) {
+        if let Some(home) = self.homes.get_mut(origin as usize) {
             *home = Some(Home {
                 service,
                 environment,
                 total,
                 objectives,
+                lanes,
                 source,
             });
         }
