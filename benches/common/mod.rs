@@ -1,5 +1,10 @@
 //! The payload that the benches and the allocation test read: requests of 1000 spans, about 560 bytes a span,
 //! eleven attributes a span, four resources of twelve attributes, an exception event on every fiftieth span.
+//!
+//! Spans are in no order, and three of four are a server's. In the usual shape these make 128 groups: four
+//! services of one deployment each, eight routes, two combinations of flags, two buckets. In the scattered
+//! shape (256 routes, 256 combinations of flags) nearly every span is a group of its own, which no service
+//! sends, but which the tally must survive.
 #![allow(dead_code, unreachable_pub, reason = "each bench uses its part")]
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -49,6 +54,15 @@ impl Sequence {
     }
 }
 
+/// How much the spans of a request differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As services send them.
+    Usual,
+    /// As differently as can be.
+    Scattered,
+}
+
 fn text(value: &str) -> Value {
     Value::StringValue(value.to_owned())
 }
@@ -86,7 +100,27 @@ fn resource(number: u64) -> Resource {
     }
 }
 
-fn flags(sequence: &mut Sequence) -> Value {
+fn route(sequence: &mut Sequence, shape: Shape) -> String {
+    let route = sequence.one_of(&ROUTES).to_owned();
+    match shape {
+        Shape::Usual => route,
+        Shape::Scattered => format!("{route}/{}", sequence.next() % 32),
+    }
+}
+
+fn flags(sequence: &mut Sequence, shape: Shape) -> Value {
+    if shape == Shape::Scattered {
+        let (bits, names) = (
+            sequence.next(),
+            ["new-checkout", "b", "c", "d", "e", "f", "g", "h"],
+        );
+        let state = |bit: usize| if bits >> bit & 1 == 1 { "on" } else { "off" };
+        let flags: Vec<_> = (0..)
+            .zip(names)
+            .map(|(bit, name)| format!("{name}={}", state(bit)))
+            .collect();
+        return text(&flags.join(","));
+    }
     let all = ["new-checkout=on", "fast-cart=off", "blue-button=treatment"];
     if sequence.next().is_multiple_of(2) {
         return text("new-checkout=on,fast-cart=off");
@@ -100,11 +134,11 @@ fn flags(sequence: &mut Sequence) -> Value {
     Value::ArrayValue(ArrayValue { values })
 }
 
-fn attributes(sequence: &mut Sequence, status: i64) -> Vec<KeyValue> {
+fn attributes(sequence: &mut Sequence, status: i64, shape: Shape) -> Vec<KeyValue> {
     vec![
         pair("http.request.method", text(sequence.one_of(&METHODS))),
         pair("http.response.status_code", Value::IntValue(status)),
-        pair("http.route", text(sequence.one_of(&ROUTES))),
+        pair("http.route", text(&route(sequence, shape))),
         pair("url.path", text("/api/v1/carts/8812736/items")),
         pair("url.scheme", text("https")),
         pair("server.address", text("checkout.shop.svc.cluster.local")),
@@ -112,7 +146,7 @@ fn attributes(sequence: &mut Sequence, status: i64) -> Vec<KeyValue> {
         pair("client.address", text("10.17.4.211")),
         pair("user_agent.original", text(AGENT)),
         pair("network.protocol.version", text("1.1")),
-        pair("feature.flags", flags(sequence)),
+        pair("feature.flags", flags(sequence, shape)),
     ]
 }
 
@@ -132,7 +166,7 @@ fn exception() -> Event {
     }
 }
 
-fn span(sequence: &mut Sequence, number: u64, now_unix_nano: u64) -> Span {
+fn span(sequence: &mut Sequence, number: u64, now_unix_nano: u64, shape: Shape) -> Span {
     let status = sequence.one_of(&STATUS_CODES);
     let start = now_unix_nano - sequence.next() % 1_000_000_000;
     Span {
@@ -144,7 +178,7 @@ fn span(sequence: &mut Sequence, number: u64, now_unix_nano: u64) -> Span {
         kind: if sequence.next().is_multiple_of(4) { 3 } else { 2 },
         start_time_unix_nano: start,
         end_time_unix_nano: start + sequence.next() % 400_000_000,
-        attributes: attributes(sequence, status),
+        attributes: attributes(sequence, status, shape),
         events: if number.is_multiple_of(50) {
             vec![exception()]
         } else {
@@ -161,11 +195,16 @@ fn span(sequence: &mut Sequence, number: u64, now_unix_nano: u64) -> Span {
 /// One encoded request of `spans` spans that ended around `now_unix_nano`; `seed` makes it differ from
 /// others.
 pub fn request(seed: u64, spans: u64, now_unix_nano: u64) -> Vec<u8> {
+    request_of(Shape::Usual, seed, spans, now_unix_nano)
+}
+
+/// As [`request`], of a shape.
+pub fn request_of(shape: Shape, seed: u64, spans: u64, now_unix_nano: u64) -> Vec<u8> {
     let mut sequence = Sequence(seed);
     let resource_spans = (0..RESOURCES).map(|number| {
         let of_resource = (0..spans).filter(|span| span % RESOURCES == number);
         let spans = of_resource
-            .map(|number| span(&mut sequence, number, now_unix_nano))
+            .map(|number| span(&mut sequence, number, now_unix_nano, shape))
             .collect();
         let name = "io.opentelemetry.tomcat-10.0".to_owned();
         let scope = InstrumentationScope {

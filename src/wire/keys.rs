@@ -1,10 +1,10 @@
 //! The attribute keys that somebody wants, compiled once into a table that says no quickly.
 //!
 //! Of the dozen attributes of a span two or three are wanted, so the common answer is no, and it must come
-//! after one look: keys are hashed by their length and their last eight bytes (keys of a namespace share their
-//! beginnings) into a table that is nearly empty, and a free cell is a no. A
-//! hash map would read the whole key for every no; lists of keys by length were compared one by one, which
-//! cost more with every key that the configuration added.
+//! after one look. So keys are hashed by their length and their last eight bytes (keys of a namespace share
+//! their beginnings) into a table that is nearly empty, where a free cell is a no. Rejected: a hash map, which
+//! reads the whole key for every no, and lists of keys by length, which cost more with every key that the
+//! configuration adds.
 #![allow(clippy::inline_always, reason = "measured: see `reader`")]
 
 use std::collections::HashMap;
@@ -317,6 +317,7 @@ mod tests {
             let table = builder.build();
             for (key, slot) in keys.iter().zip(&slots) {
                 prop_assert_eq!(table.find(key.as_bytes()), Some(*slot));
+                prop_assert!(table.may_want(key.as_bytes()));
             }
             prop_assert_eq!(table.find(asked.as_bytes()).is_some(), keys.contains(&asked));
         }

@@ -166,6 +166,26 @@ fn resource_and_scope_behind_their_spans_come_first() {
 }
 
 #[test]
+fn a_late_scope_makes_the_whole_request_begin_again() {
+    let usual = request(vec![named("one")]).encode_to_vec();
+    let late = [field(2, &field(5, b"two")), field(1, &field(1, b"lib"))].concat();
+    let request = [usual, field(1, &field(2, &late))].concat();
+    let (summary, told) = walk(&request).unwrap();
+    assert_eq!(summary.spans, 2, "no span counts twice");
+    assert_eq!(
+        told,
+        [
+            "resource[]",
+            "scope []",
+            "span one[]",
+            "resource[]",
+            "scope lib[]",
+            "span two[]"
+        ]
+    );
+}
+
+#[test]
 fn resources_without_accepted_spans_are_not_announced() {
     let mut empty = request(vec![]);
     empty.resource_spans.push(ResourceSpans::default());

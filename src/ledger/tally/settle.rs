@@ -157,8 +157,8 @@ impl<'t> Settling<'t, '_, '_> {
     }
 
     /// From sums to rows, each once; series in order. Series have to be merged, since services beyond a cap
-    /// share cohorts and objectives. Cohorts beyond a cap have no cells, so no cell is summed under two lanes,
-    /// and many cells need not be sorted.
+    /// share cohorts and objectives. Cohorts beyond a cap have no cells, so no cell is summed under two
+    /// lanes, and many cells need not be sorted.
     fn emit(&mut self, series: &Lanes<SeriesKey>, evidence: &Lanes<CellKey>) {
         let objectives = |lanes: u32| {
             let home = self.homes.get(lanes as usize).and_then(Option::as_ref);
