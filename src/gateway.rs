@@ -12,21 +12,27 @@
 //! A reload (`reload`) is a start beside what runs: everything is checked and bound first, and only then
 //! swapped. What holds counts (`core`) is not touched by it.
 
+mod admissions;
+mod authorize;
 mod banner;
 mod clock;
 mod core;
+mod exits;
 mod graph;
 mod ingest;
 mod listeners;
+mod pages;
 mod plain;
 mod plans;
 mod prepared;
+mod receivers;
 mod reload;
 mod servers;
 mod services;
 mod switch;
 mod tick;
 
+pub use authorize::AuthorizeError;
 pub use clock::SystemClock;
 pub use reload::Reload;
 
@@ -34,9 +40,13 @@ use self::core::Core;
 use crate::act::{ActError, Decisions, JournalError};
 use crate::api::ApiError;
 use crate::config::Config;
+use crate::connect::ConnectError;
+use crate::forward::{FileError, ForwardError, RemoteWriteError};
 use crate::ledger::PlanError;
 use crate::policy::{Board, PolicyError};
+use crate::process::ProcessError;
 use crate::publish::{BudgetPage, OtlpPublishError};
+use crate::receive::{AuthError, GateError};
 use crate::sli::SliError;
 use crate::store::StoreError;
 use crate::time::Clock;
@@ -102,6 +112,40 @@ pub enum GatewayError {
     /// The API cannot be built.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// A processor cannot be built.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// An exporter of telemetry cannot be built.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// A file exporter cannot write.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A remote-write exporter cannot be built.
+    #[error(transparent)]
+    RemoteWrite(#[from] RemoteWriteError),
+    /// A connector cannot be built.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// An authenticator cannot be used.
+    #[error("extension {0}")]
+    Authenticator(#[from] AuthError),
+    /// The TLS or authenticator of a receiver cannot be used.
+    #[error("receiver {door}: {source}")]
+    Gate {
+        /// Which, such as `otlp/grpc`.
+        door: String,
+        /// What is wrong.
+        source: GateError,
+    },
+    /// The credentials of an exporter cannot be used.
+    #[error("exporter {exporter}: {source}")]
+    Credentials {
+        /// Which.
+        exporter: String,
+        /// What is wrong.
+        source: AuthorizeError,
+    },
     /// A push exporter cannot be built.
     #[error(transparent)]
     Otlp(#[from] OtlpPublishError),
@@ -119,11 +163,28 @@ pub enum GatewayError {
 }
 
 impl GatewayError {
+    fn gate(door: &str, source: GateError) -> Self {
+        Self::Gate {
+            door: door.to_owned(),
+            source,
+        }
+    }
+
     /// Whether the configuration (or a policy) is to blame, and not the machine.
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Policy(_) | Self::Act(_) | Self::Plan { .. } | Self::Sli(_)
+            Self::Policy(_)
+                | Self::Act(_)
+                | Self::Plan { .. }
+                | Self::Sli(_)
+                | Self::Process(_)
+                | Self::Forward(_)
+                | Self::RemoteWrite(_)
+                | Self::Connect(_)
+                | Self::Authenticator(_)
+                | Self::Gate { .. }
+                | Self::Credentials { .. }
         )
     }
 }
@@ -159,8 +220,10 @@ pub(crate) enum Stage {
     Serving,
     /// Receivers stop accepting and finish what they have; deliveries finish their calls.
     Draining,
-    /// Nothing comes in any more: connectors give what they have, queues drain or stay on disk.
+    /// Nothing comes in any more: connectors give what they have.
     Flushing,
+    /// Queues drain, or stay on disk.
+    Forwarding,
     /// Nothing is counted any more: the tick runs once more and ends.
     LastTick,
     /// The rest ends.
@@ -190,13 +253,14 @@ impl Gateway {
         let sockets = Sockets::bind(&servers::wanted(&prepared.config), &Sockets::default())?;
         let config = prepared.config.clone();
         let (policies, exporters) = (prepared.policies.clone(), prepared.exporters.clone());
+        let authenticators = prepared.authenticators.clone();
         let banner = banner::lines(&config, &sockets.addresses(), &policies);
         let page = config.prometheus.as_ref().map(BudgetPage::new);
         let handle = page.as_ref().map(BudgetPage::handle);
         let (core, engines) = Core::open(&config, prepared, page, clock)?;
         let mut services = Services::new(stopping.clone());
         let tick = servers::engines(engines, core.clock.clone(), &planes, &mut services, &stopping);
-        let graph = Graph::build(&config, &core, None)?;
+        let (mut graph, parts) = Graph::build(&config, &core, &planes.data, None)?;
         let change = Change {
             config: &config,
             former: None,
@@ -207,7 +271,9 @@ impl Gateway {
             core: &core,
             planes: &planes,
         };
-        for start in change.starts(handle, graph.switch(), graph.switch().signals())? {
+        let starts = change.starts(handle, &graph, &authenticators)?;
+        graph.turn();
+        for start in parts.into_iter().chain(starts) {
             start.run(&mut services);
         }
         core.health.serving();
@@ -292,7 +358,6 @@ impl Gateway {
             data,
             control,
             core,
-            graph,
             sockets,
             mut services,
             stop,
@@ -306,8 +371,9 @@ impl Gateway {
             stop.send_replace(Stage::Draining);
             services.ended(Stage::Draining).await;
             stop.send_replace(Stage::Flushing);
-            graph.flush(FLUSH_WITHIN).await;
             services.ended(Stage::Flushing).await;
+            stop.send_replace(Stage::Forwarding);
+            services.ended(Stage::Forwarding).await;
             stop.send_replace(Stage::LastTick);
             let _ = tick.await;
             stop.send_replace(Stage::Closing);

@@ -1,6 +1,7 @@
 //! What outlives a reload: counts, the store, decisions, and the tick over them.
 
 use super::GatewayError;
+use super::admissions::Admissions;
 use super::ingest::{Ingest, PlainCounter};
 use super::plans::Plans;
 use super::prepared::{Prepared, walk_limits};
@@ -14,6 +15,7 @@ use crate::ledger::{Ledger, Tap};
 use crate::pipeline::Memory;
 use crate::policy::{Board, Evaluator};
 use crate::publish::BudgetPage;
+use crate::receive::Reload;
 use crate::store::{Keeper, MemStore, Names, Opened, Store, open_embedded};
 use crate::time::{Clock, UnixNanos};
 use arc_swap::ArcSwap;
@@ -27,6 +29,9 @@ pub(super) struct Core {
     pub(super) ingest: Arc<Ingest>,
     pub(super) plain: Arc<PlainCounter>,
     pub(super) memory: Memory,
+    pub(super) admissions: Admissions,
+    /// Certificates, tokens and passwords are read again when this rings.
+    pub(super) files: Reload,
     pub(super) board: Arc<Board>,
     pub(super) decisions: Decisions,
     pub(super) outlets: OutletSwitch,
@@ -89,6 +94,8 @@ impl Core {
             tap,
             plain,
             memory: Memory::default(),
+            admissions: Admissions::default(),
+            files: Reload::default(),
             board: board.clone(),
             decisions: decisions.clone(),
             outlets: delivery.outlets(),

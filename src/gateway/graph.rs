@@ -1,50 +1,192 @@
 //! From the configuration's graph to pipelines that run.
+//!
+//! Sources (receivers, connectors, the budgets) end in switches, and exits are built first, so that the order of the
+//! configuration does not matter and a reload can leave both ends in place: it builds new pipelines between them and
+//! turns the switches.
 
 use super::GatewayError;
+use super::Stage;
 use super::core::Core;
+use super::exits::{Parts, Site};
+use super::prepared::walk_limits;
+use super::servers::Start;
 use super::switch::{Lanes, Switch};
-use crate::config::Config;
+use crate::config::{Config, Connector, PipelineConfig, PipelineKind};
+use crate::forward::ReceivedMetrics;
 use crate::pipeline::{Exits, FanOut, Pipeline, Signal};
+use crate::process;
+use crate::publish::BudgetSource;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// Time between two batches of budgets.
+const BUDGET_INTERVAL: Duration = Duration::from_secs(10);
+/// The service that makes them.
+const BUDGET_SOURCE: &str = "budgets";
 
 /// The pipelines of a configuration.
 #[derive(Debug)]
 pub(super) struct Graph {
-    switch: Arc<Switch>,
+    /// By receiver.
+    switches: BTreeMap<String, Arc<Switch>>,
+    budgets: Option<Arc<Switch>>,
+    parts: Parts,
+    /// What each switch is to lead to once this graph is in use.
+    turns: Vec<(Arc<Switch>, Lanes)>,
 }
 
 impl Graph {
-    /// Builds what `config` describes; parts of `former` whose settings did not change go on.
-    pub(super) fn build(config: &Config, core: &Core, _former: Option<&Self>) -> Result<Self, GatewayError> {
-        let lane = |signal: Signal, on: bool| {
-            if !on {
-                return FanOut::default();
+    /// Builds what `config` describes, beside what must be started; parts of `former` whose settings did not change
+    /// go on.
+    pub(super) fn build(
+        config: &Config,
+        core: &Core,
+        data: &Handle,
+        former: Option<&Self>,
+    ) -> Result<(Self, Vec<Start>), GatewayError> {
+        let site = Site {
+            config,
+            core,
+            data,
+            limits: walk_limits(config),
+        };
+        let (parts, mut starts) = Parts::build(&site, former.map(|it| &it.parts))?;
+        let pipelines = pipelines(config, core, &parts)?;
+        let lanes = |source: &str| lanes(&pipelines, source);
+        let mut turns = Vec::new();
+        for (id, output) in parts.outputs() {
+            turns.push((output.clone(), lanes(id)));
+        }
+        let mut switches = BTreeMap::new();
+        for receiver in &config.receivers {
+            let kept = former.and_then(|it| it.switches.get(&receiver.id)).cloned();
+            let switch = kept.unwrap_or_default();
+            turns.push((switch.clone(), lanes(&receiver.id)));
+            switches.insert(receiver.id.clone(), switch);
+        }
+        let budgets = budget_connector(config)
+            .map(lanes)
+            .filter(|lanes| !lanes.metrics.is_empty());
+        let budgets = budgets.map(|lanes| {
+            let kept = former.and_then(|it| it.budgets.clone());
+            let switch = kept.unwrap_or_else(|| {
+                let switch = Arc::new(Switch::default());
+                let source = BudgetSource::new(core.board.clone(), BUDGET_INTERVAL, switch.clone());
+                starts.push(Start::new(BUDGET_SOURCE, data, Stage::Flushing, |ending| {
+                    source.run(ending)
+                }));
+                switch
+            });
+            turns.push((switch.clone(), lanes));
+            switch
+        });
+        let graph = Self {
+            switches,
+            budgets,
+            parts,
+            turns,
+        };
+        Ok((graph, starts))
+    }
+
+    /// Leads every source through this graph from now on.
+    pub(super) fn turn(&mut self) {
+        for (switch, lanes) in self.turns.drain(..) {
+            switch.turn(lanes);
+        }
+    }
+
+    /// Where the receiver `id` ends.
+    pub(super) fn switch(&self, id: &str) -> Arc<Switch> {
+        self.switches.get(id).cloned().unwrap_or_default()
+    }
+
+    /// What the `prometheus` exporter `id` shows of received metrics.
+    pub(super) fn received(&self, id: &str) -> Option<Arc<ReceivedMetrics>> {
+        self.parts.received(id)
+    }
+
+    /// Whether a service of this name belongs to the graph.
+    pub(super) fn has(&self, service: &str) -> bool {
+        self.parts.has(service) || (service == BUDGET_SOURCE && self.budgets.is_some())
+    }
+}
+
+/// A built pipeline, and who feeds it.
+struct Fed {
+    receivers: Vec<String>,
+    pipeline: Arc<Pipeline>,
+}
+
+fn pipelines(config: &Config, core: &Core, parts: &Parts) -> Result<Vec<Fed>, GatewayError> {
+    let receiving = core.admissions.clone();
+    let context = process::Context {
+        memory: core.memory.clone(),
+        receiving: Arc::new(move || receiving.in_flight_bytes()),
+        clock: core.clock.clone(),
+    };
+    let mut processors = BTreeMap::new();
+    for named in &config.graph.processors {
+        let built = process::build(&named.id, &named.config, &context)?;
+        processors.insert(named.id.as_str(), built);
+    }
+    let budget = budget_connector(config);
+    let fed = |described: &PipelineConfig| {
+        let mut exits = Exits::default();
+        for id in &described.exporters {
+            if let Some(sink) = parts.sink(id) {
+                exits.add(id.as_str(), sink);
             }
-            let mut pipeline = Pipeline::new(signal.as_str(), signal, core.plain.clone(), Exits::default());
+        }
+        let signal = signal(described.kind);
+        let mut pipeline = Pipeline::new(described.id.as_str(), signal, core.plain.clone(), exits);
+        for id in &described.processors {
+            match processors.get(id.as_str()) {
+                Some(process::Built::Stage(stage)) => pipeline.add(stage.clone()),
+                Some(process::Built::Batching(batching)) => pipeline.set_batching(batching.clone()),
+                None => {}
+            }
+        }
+        if budget.is_some_and(|budget| described.exporters.iter().any(|id| id == budget)) {
             pipeline.set_tap(core.ingest.clone());
-            FanOut::new(vec![Arc::new(pipeline)])
-        };
-        let lanes = Lanes {
-            traces: lane(Signal::Traces, config.signals.traces),
-            metrics: lane(Signal::Metrics, config.signals.metrics),
-            logs: lane(Signal::Logs, config.signals.logs),
-        };
-        Ok(Self {
-            switch: Arc::new(Switch::new(lanes)),
-        })
-    }
+        }
+        Fed {
+            receivers: described.receivers.clone(),
+            pipeline: Arc::new(pipeline),
+        }
+    };
+    Ok(config.graph.pipelines.iter().map(fed).collect())
+}
 
-    /// Where receivers end.
-    pub(super) fn switch(&self) -> &Arc<Switch> {
-        &self.switch
-    }
+/// The name of the `error_budget` connector.
+fn budget_connector(config: &Config) -> Option<&str> {
+    let mut connectors = config.graph.connectors.iter();
+    connectors
+        .find(|named| named.config == Connector::ErrorBudget)
+        .map(|named| named.id.as_str())
+}
 
-    /// Goes on in the place of `former`.
-    pub(super) fn take_over(self, former: &mut Self) {
-        former.switch.swap(&self.switch);
+/// The pipelines that `source` feeds, by signal.
+fn lanes(all: &[Fed], source: &str) -> Lanes {
+    let of = |signal| {
+        let fed = all
+            .iter()
+            .filter(|fed| fed.pipeline.signal() == signal && fed.receivers.iter().any(|id| id == source));
+        FanOut::new(fed.map(|fed| fed.pipeline.clone()).collect())
+    };
+    Lanes {
+        traces: of(Signal::Traces),
+        metrics: of(Signal::Metrics),
+        logs: of(Signal::Logs),
     }
+}
 
-    /// Gives everything that connectors and queues hold the time to leave.
-    pub(super) async fn flush(self, _within: Duration) {}
+const fn signal(kind: PipelineKind) -> Signal {
+    match kind {
+        PipelineKind::Traces => Signal::Traces,
+        PipelineKind::Metrics => Signal::Metrics,
+        PipelineKind::Logs => Signal::Logs,
+    }
 }

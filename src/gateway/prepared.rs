@@ -4,9 +4,11 @@
 use super::GatewayError;
 use crate::act::{self, Exporters, RuleTarget};
 use crate::cohort::NamedFlags;
-use crate::config::{Config, ConfigSource};
+use crate::config::{Authenticator, Config, ConfigSource, Extension};
 use crate::ledger::Compiled;
 use crate::policy::{self, PolicySet};
+use crate::process;
+use crate::receive::Authenticators;
 use crate::wire::WalkLimits;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ pub(super) struct Prepared {
     pub(super) policies: Arc<PolicySet>,
     pub(super) exporters: Arc<Exporters>,
     pub(super) compiled: Compiled,
+    pub(super) authenticators: Authenticators,
 }
 
 impl Prepared {
@@ -26,13 +29,32 @@ impl Prepared {
         let exporters = Arc::new(Exporters::build(&config.unleash, &config.webhooks)?);
         act::check(&RuleTarget::all(&policies), &exporters)?;
         let compiled = compile(&config, &policies)?;
+        for named in &config.graph.processors {
+            process::check(&named.id, &named.config)?;
+        }
+        let named = authenticators(&config);
+        let authenticators = Authenticators::build(named.iter().map(|(id, it)| (*id, it)))?;
         Ok(Self {
+            authenticators,
             config,
             policies,
             exporters,
             compiled,
         })
     }
+}
+
+/// The extensions that know who somebody is, by name.
+pub(super) fn authenticators(config: &Config) -> Vec<(&str, Authenticator)> {
+    let known = config.extensions.iter().filter_map(|named| {
+        let authenticator = match &named.config {
+            Extension::BearerTokenAuth(bearer) => Authenticator::Bearer(bearer.clone()),
+            Extension::BasicAuth(basic) => Authenticator::Basic(basic.clone()),
+            _ => return None,
+        };
+        Some((named.id.as_str(), authenticator))
+    });
+    known.collect()
 }
 
 /// Loads the policies that the configuration names, with the objective of all other services.

@@ -139,7 +139,8 @@ impl Gateway {
         let config = &prepared.config;
         let sockets = Sockets::bind(&servers::wanted(config), &self.sockets)?;
         let plans = super::plans::Plans::new(config, prepared.policies.clone(), &self.core.registry)?;
-        let graph = super::graph::Graph::build(config, &self.core, Some(&self.graph))?;
+        let (mut graph, parts) =
+            super::graph::Graph::build(config, &self.core, &planes.data, Some(&self.graph))?;
         self.say_what_stays(config);
 
         let new_page = (config.prometheus != self.config.prometheus)
@@ -155,8 +156,7 @@ impl Gateway {
             core: &self.core,
             planes: &planes,
         };
-        // Receivers keep the switch that they have; it is told where to lead.
-        let starts = change.starts(handle, self.graph.switch(), graph.switch().signals())?;
+        let starts = change.starts(handle, &graph, &prepared.authenticators)?;
 
         // From here on nothing is refused any more.
         self.core.outlets.swap(prepared.exporters.clone());
@@ -169,11 +169,17 @@ impl Gateway {
             cooldown_secs: config.error_budget.decision_cooldown.as_secs(),
         });
         self.core.tap.swap(prepared.compiled);
-        graph.take_over(&mut self.graph);
+        self.core.files.ring();
+        // Exits run before anything leads to them; what led to the old ones is turned before those end.
+        for start in parts {
+            start.run(&mut self.services);
+        }
+        graph.turn();
         for start in starts {
             start.run(&mut self.services);
         }
-        self.services.keep(|name| change.wants(name));
+        self.services.keep(|name| change.wants(name, &graph));
+        self.graph = graph;
         self.sockets = sockets;
         self.config = prepared.config;
         Ok(())

@@ -1,23 +1,22 @@
 //! Sets the services of a configuration running, each on its plane's runtime; a reload touches those that changed.
 
 use super::core::{Core, Engines};
+use super::graph::Graph;
 use super::listeners::{Sockets, Wanted};
+use super::pages;
 use super::plain;
+use super::receivers;
 use super::services::{Ending, Services};
-use super::switch::Switch;
 use super::tick::Tick;
 use super::{GatewayError, Stage, reached};
 use crate::act::{Exporters, Preflight, RuleTarget};
 use crate::api::{api_router, health_router};
-use crate::config::{Config, Endpoint, Named};
-use crate::pipeline::Signals;
+use crate::config::{Config, Endpoint};
 use crate::policy::PolicySet;
-use crate::publish::{OtlpPublisher, PageHandle, metrics_router};
-use crate::receive::{self, Admission, Bound, Context, Listener};
+use crate::publish::{OtlpPublisher, PageHandle};
+use crate::receive::{Authenticators, Bound, Listener};
 use crate::time::Clock;
 use axum::Router;
-use std::io;
-use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -57,20 +56,14 @@ pub(super) fn wanted(config: &Config) -> Wanted {
             wanted.insert(name.to_owned(), endpoint);
         }
     };
-    for Named { id, config } in &config.receivers {
-        add(
-            &format!("{id}/grpc"),
-            config.grpc.as_ref().map(|c| c.endpoint.clone()),
-        );
-        add(
-            &format!("{id}/http"),
-            config.http.as_ref().map(|c| c.endpoint.clone()),
-        );
+    for receiver in &config.receivers {
+        let (grpc, http) = receivers::doors(&receiver.id);
+        add(&grpc, receiver.config.grpc.as_ref().map(|c| c.endpoint.clone()));
+        add(&http, receiver.config.http.as_ref().map(|c| c.endpoint.clone()));
     }
-    add(
-        "prometheus",
-        config.prometheus.as_ref().map(|c| c.endpoint.into()),
-    );
+    for page in pages::pages(config) {
+        add(&page.name, Some(page.exporter.endpoint.into()));
+    }
     add("health", config.health.as_ref().map(|c| c.endpoint.into()));
     add("api", config.api.as_ref().map(|c| c.endpoint.into()));
     wanted
@@ -124,7 +117,7 @@ pub(super) struct Change<'a> {
 
 impl Change<'_> {
     /// Whether what `of` picks from the configuration stayed as it was, and `name` listens where it did.
-    fn stays<T: PartialEq>(&self, name: &str, of: impl Fn(&Config) -> T) -> bool {
+    pub(super) fn stays<T: PartialEq>(&self, name: &str, of: impl Fn(&Config) -> T) -> bool {
         self.sockets.agrees(self.former_sockets, name)
             && self.former.is_some_and(|former| of(former) == of(self.config))
     }
@@ -133,72 +126,21 @@ impl Change<'_> {
     pub(super) fn starts(
         &self,
         page: Option<PageHandle>,
-        switch: &Arc<Switch>,
-        signals: Signals,
+        graph: &Graph,
+        authenticators: &Authenticators,
     ) -> Result<Vec<Start>, GatewayError> {
         let mut starts = Vec::new();
-        self.listeners(&mut starts, page)?;
+        self.pages(&mut starts, page, graph)?;
+        self.listeners(&mut starts)?;
         self.publishers(&mut starts)?;
-        self.receivers(&mut starts, switch, signals)?;
+        for receiver in &self.config.receivers {
+            self.receiver(&mut starts, receiver, graph, authenticators)?;
+        }
         Ok(starts)
     }
 
-    fn receivers(
-        &self,
-        starts: &mut Vec<Start>,
-        switch: &Arc<Switch>,
-        signals: Signals,
-    ) -> Result<(), GatewayError> {
-        let data = &self.planes.data;
-        for receiver in &self.config.receivers {
-            let (id, otlp) = (&receiver.id, &receiver.config);
-            let admission = Admission::new(&otlp.limits);
-            let of = |c: &Config| {
-                c.receivers
-                    .iter()
-                    .find(|it| it.id == *id)
-                    .map(|it| it.config.clone())
-            };
-            let settings = |c: &Config| (of(c), c.signals);
-            let (grpc, http) = (format!("{id}/grpc"), format!("{id}/http"));
-            if let Some(config) = otlp.grpc.clone()
-                && !self.stays(&grpc, settings)
-                && let Some(listener) = self.lend(&grpc, data)?
-            {
-                let (context, sink) = (Context::new(id.as_str(), admission.clone()), switch.clone());
-                starts.push(Start::new(
-                    grpc,
-                    data,
-                    Stage::Draining,
-                    move |ending| async move {
-                        receive::serve_grpc(listener, &config, context, sink, signals, ending).await;
-                    },
-                ));
-            }
-            if let Some(config) = otlp.http.clone()
-                && !self.stays(&http, settings)
-                && let Some(listener) = self.lend(&http, data)?
-            {
-                let (context, sink) = (Context::new(id.as_str(), admission), switch.clone());
-                starts.push(Start::new(
-                    http,
-                    data,
-                    Stage::Draining,
-                    move |ending| async move {
-                        receive::serve_http(listener, &config, context, sink, signals, ending).await;
-                    },
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// The small listeners.
-    fn listeners(&self, starts: &mut Vec<Start>, page: Option<PageHandle>) -> Result<(), GatewayError> {
-        let own = crate::telemetry::metrics_handle();
-        if let Some(page) = page {
-            self.serve(starts, "prometheus", metrics_router(page, own))?;
-        }
+    fn listeners(&self, starts: &mut Vec<Start>) -> Result<(), GatewayError> {
         if let Some(check) = &self.config.health
             && !self.stays("health", |c| c.health.clone())
         {
@@ -235,17 +177,22 @@ impl Change<'_> {
     }
 
     /// Whether a service of this name is wanted at all.
-    pub(super) fn wants(&self, name: &str) -> bool {
+    pub(super) fn wants(&self, name: &str, graph: &Graph) -> bool {
         match name {
             "delivery" | "preflight" => true,
             _ => match name.strip_prefix("publish ") {
                 Some(id) => self.config.otlp_metrics.iter().any(|it| it.id == id),
-                None => wanted(self.config).contains_key(name),
+                None => graph.has(name) || wanted(self.config).contains_key(name),
             },
         }
     }
 
-    fn serve(&self, starts: &mut Vec<Start>, name: &str, router: Router) -> Result<(), GatewayError> {
+    pub(super) fn serve(
+        &self,
+        starts: &mut Vec<Start>,
+        name: &str,
+        router: Router,
+    ) -> Result<(), GatewayError> {
         if let Some(Listener::Tcp(listener)) = self.lend(name, &self.planes.control)? {
             let serve = move |ending: Ending| plain::serve(listener, router, ending);
             starts.push(Start::new(name, &self.planes.control, Stage::Closing, serve));
@@ -253,7 +200,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    fn lend(&self, name: &str, on: &Handle) -> Result<Option<Listener>, GatewayError> {
+    pub(super) fn lend(&self, name: &str, on: &Handle) -> Result<Option<Listener>, GatewayError> {
         let _context = on.enter();
         let lent = self.sockets.lend(name).map(Bound::listener);
         lent.transpose().map_err(|source| GatewayError::System {

@@ -28,6 +28,8 @@ struct Service {
 pub(super) struct Services {
     stopping: watch::Receiver<Stage>,
     running: BTreeMap<String, Service>,
+    /// Those whose place another has taken, and which have not been told.
+    replaced: Vec<Service>,
     /// Those that were replaced and may still finish what they have.
     leaving: Vec<(Stage, JoinHandle<()>)>,
 }
@@ -37,11 +39,12 @@ impl Services {
         Self {
             stopping,
             running: BTreeMap::new(),
+            replaced: Vec::new(),
             leaving: Vec::new(),
         }
     }
 
-    /// Runs `serve` until the shutdown comes to `until`, or until another service takes its name.
+    /// Runs `serve` until the shutdown comes to `until`. A service that had the name goes on until it is let go.
     pub(super) fn put<F, S>(&mut self, name: &str, on: &Handle, until: Stage, serve: S)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -62,13 +65,19 @@ impl Services {
             replaced,
             task,
         };
-        if let Some(former) = self.running.insert(name.to_owned(), service) {
+        self.replaced
+            .extend(self.running.insert(name.to_owned(), service));
+    }
+
+    /// Ends what was replaced.
+    fn let_go(&mut self) {
+        for former in std::mem::take(&mut self.replaced) {
             self.leave(former);
         }
     }
-
-    /// Ends what `wanted` does not have.
+    /// Ends what `wanted` does not have, and what was replaced.
     pub(super) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.let_go();
         let gone: Vec<String> = self
             .running
             .keys()

@@ -3,8 +3,9 @@
 //! A reload builds a new set and swaps the pointer; requests under way finish with the set they began with, which
 //! lives as long as they do. Rejected: a lock around the pipelines, because a slow exporter would hold it.
 
-use crate::pipeline::{Batch, Consume, Consumed, FanOut, Refusal, Signal, Signals};
+use crate::pipeline::{Batch, Consume, Consumed, FanOut, Refusal, Signal};
 use arc_swap::ArcSwap;
+use std::sync::Arc;
 
 /// The pipelines of one receiver, a fan-out a signal.
 #[derive(Debug, Default)]
@@ -29,23 +30,9 @@ impl Lanes {
 pub(super) struct Switch(ArcSwap<Lanes>);
 
 impl Switch {
-    pub(super) fn new(lanes: Lanes) -> Self {
-        Self(ArcSwap::from_pointee(lanes))
-    }
-
-    /// Requests go where `other` leads from now on.
-    pub(super) fn swap(&self, other: &Self) {
-        self.0.store(other.0.load_full());
-    }
-
-    /// Signals that have a pipeline.
-    pub(super) fn signals(&self) -> Signals {
-        let lanes = self.0.load();
-        Signals {
-            traces: !lanes.traces.is_empty(),
-            metrics: !lanes.metrics.is_empty(),
-            logs: !lanes.logs.is_empty(),
-        }
+    /// Requests go through `lanes` from now on.
+    pub(super) fn turn(&self, lanes: Lanes) {
+        self.0.store(Arc::new(lanes));
     }
 }
 
