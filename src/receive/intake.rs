@@ -6,6 +6,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::meters::{Meters, Transport};
 use super::{Accepted, Batch, Consume, Signal, Signals};
+use crate::wire::edit::{Request, count_items};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ impl Intake {
             admission: Arc::clone(&context.admission),
             signals,
             sink,
-            meters: Meters::new(transport),
+            meters: Meters::new(&context.id, transport),
             draining: AtomicBool::new(false),
             log: LogLimit::new(),
         })
@@ -68,17 +69,23 @@ impl Intake {
 
     /// Hands a batch over. A panic of the consumer costs this batch, not the server.
     pub(super) async fn deliver(&self, batch: Batch) -> Result<Accepted, Failure> {
-        let (signal, bytes) = (batch.signal, batch.bytes.len() as u64);
+        let (signal, message) = (batch.signal, batch.bytes.clone());
+        let bytes = message.len() as u64;
         let consumed = AssertUnwindSafe(async { self.sink.consume(batch).await });
-        let accepted = match consumed.catch_unwind().await {
-            Ok(outcome) => outcome?,
+        let failure = match consumed.catch_unwind().await {
+            Ok(Ok(accepted)) => {
+                self.meters.accepted(signal, bytes, &accepted);
+                return Ok(accepted);
+            }
+            Ok(Err(refusal)) => Failure::from(refusal),
             Err(_panic) => {
                 tracing::error!(?signal, bytes, "the consumer panicked; the batch is lost");
-                return Err(Failure::Panicked);
+                Failure::Panicked
             }
         };
-        self.meters.accepted(signal, bytes, &accepted);
-        Ok(accepted)
+        let items = count_items(request_of(signal), &message).unwrap_or(0);
+        self.meters.not_taken(signal, items, &failure);
+        Err(failure)
     }
 
     /// Counts a refusal and logs it, a few a second. Nothing of the payload is in either.
@@ -96,6 +103,14 @@ impl Intake {
                 failure.message()
             );
         }
+    }
+}
+
+const fn request_of(signal: Signal) -> Request {
+    match signal {
+        Signal::Traces => Request::Traces,
+        Signal::Metrics => Request::Metrics,
+        Signal::Logs => Request::Logs,
     }
 }
 
