@@ -1,8 +1,12 @@
 //! From the configuration of a processor to what a pipeline runs.
 
 use super::ProcessError;
+use super::attributes::AttributeEdits;
+use super::filter::Filter;
 use super::memory_limiter::MemoryGuard;
 use super::memory_total;
+use super::resource::ResourceEdits;
+use super::transform::Transform;
 use crate::config::{BatchProcessor, Processor};
 use crate::pipeline::{Batching, Memory, Process};
 use crate::time::Clock;
@@ -55,6 +59,17 @@ pub fn build(id: &str, config: &Processor, context: &Context) -> Result<Built, P
             Built::Stage(Arc::new(MemoryGuard::new(id, config, total, context)?))
         }
         Processor::Batch(config) => Built::Batching(Arc::new(batching(id, config))),
+        other => Built::Stage(editor(id, other)?),
+    })
+}
+
+/// A processor that needs to know nothing of the gateway.
+fn editor(id: &str, config: &Processor) -> Result<Arc<dyn Process>, ProcessError> {
+    Ok(match config {
+        Processor::Resource(config) => Arc::new(ResourceEdits::new(id, config)?),
+        Processor::Attributes(config) => Arc::new(AttributeEdits::new(id, config)?),
+        Processor::Filter(config) => Arc::new(Filter::new(id, config)?),
+        Processor::Transform(config) => Arc::new(Transform::new(id, config)?),
         _ => return Err(ProcessError::whole(id, "not supported in this version")),
     })
 }
@@ -62,8 +77,11 @@ pub fn build(id: &str, config: &Processor, context: &Context) -> Result<Built, P
 /// Everything that [`build`] would refuse, without a gateway around it: for `burngate validate`.
 pub fn check(id: &str, config: &Processor) -> Result<(), ProcessError> {
     match config {
-        Processor::MemoryLimiter(_) | Processor::Batch(_) => Ok(()),
-        _ => Err(ProcessError::whole(id, "not supported in this version")),
+        Processor::MemoryLimiter(config) => {
+            MemoryGuard::check(id, config, memory_total::total_bytes(Path::new("/")))
+        }
+        Processor::Batch(_) => Ok(()),
+        other => editor(id, other).map(drop),
     }
 }
 

@@ -65,6 +65,13 @@ impl MemoryGuard {
         })
     }
 
+    /// Whether a guard could be made of this.
+    pub(super) fn check(id: &str, config: &MemoryLimiter, total: Option<u64>) -> Result<(), ProcessError> {
+        limits(config, total)
+            .map(drop)
+            .map_err(|message| ProcessError::whole(id, message))
+    }
+
     /// Bytes in use, as far as is known now.
     fn used_bytes(&self) -> u64 {
         let now = self.clock.now().0;

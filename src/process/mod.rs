@@ -9,11 +9,22 @@
 //! Where each stands in a pipeline, [`crate::pipeline`] decides; `batch` is no stage but a wish that travels with
 //! what leaves.
 
+mod actions;
+mod attributes;
 mod build;
+mod client;
+mod edits;
 mod error;
+mod filter;
+mod matching;
 mod memory_limiter;
 mod memory_total;
 mod meters;
+mod ottl;
+mod resource;
+mod rules;
+mod text;
+mod transform;
 
 pub use build::{Built, Context, build, check};
 pub use error::ProcessError;

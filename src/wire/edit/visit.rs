@@ -252,10 +252,11 @@ impl<'a, V: Visit<'a>> Way<'_, 'a, V> {
                 self.levels.scope.read(field.piece(), attributes)?;
             }
         }
-        if self.plan.scope > Wants::Nothing
-            && self.visitor.visit(Level::Scope, &mut self.levels)? == Keep::Drop
-        {
-            return Ok(Keep::Drop);
+        if self.plan.scope > Wants::Nothing {
+            match self.visitor.visit(Level::Scope, &mut self.levels)? {
+                Keep::Stay => {}
+                done => return Ok(done),
+            }
         }
         if !self.plan.items() {
             return Ok(Keep::Stay);
