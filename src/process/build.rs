@@ -6,6 +6,7 @@ use super::filter::Filter;
 use super::memory_limiter::MemoryGuard;
 use super::memory_total;
 use super::resource::ResourceEdits;
+use super::sampler::Sampler;
 use super::transform::Transform;
 use crate::config::{BatchProcessor, Processor};
 use crate::pipeline::{Batching, Memory, Process};
@@ -70,7 +71,10 @@ fn editor(id: &str, config: &Processor) -> Result<Arc<dyn Process>, ProcessError
         Processor::Attributes(config) => Arc::new(AttributeEdits::new(id, config)?),
         Processor::Filter(config) => Arc::new(Filter::new(id, config)?),
         Processor::Transform(config) => Arc::new(Transform::new(id, config)?),
-        _ => return Err(ProcessError::whole(id, "not supported in this version")),
+        Processor::ProbabilisticSampler(config) => Arc::new(Sampler::new(id, config)),
+        Processor::MemoryLimiter(_) | Processor::Batch(_) => {
+            return Err(ProcessError::whole(id, "is no stage that edits"));
+        }
     })
 }
 

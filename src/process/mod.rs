@@ -23,6 +23,9 @@ mod meters;
 mod ottl;
 mod resource;
 mod rules;
+mod sampler;
+#[cfg(test)]
+mod testing;
 mod text;
 mod transform;
 
