@@ -35,7 +35,9 @@ async fn uncompressed_batch_arrives_byte_for_byte() {
         let sent = sized_batch(1, 1000, 500);
         built.sink().consume(sent.clone()).await.unwrap();
         sink.until("a request", |sink| sink.count() == 1).await;
-        let [received] = &sink.requests()[..] else { panic!("one request") };
+        let [received] = &sink.requests()[..] else {
+            panic!("one request")
+        };
         assert_eq!(received.message, sent.bytes, "{protocol:?}");
         let (path, kind) = match protocol {
             OtlpProtocol::Grpc => (
@@ -46,7 +48,12 @@ async fn uncompressed_batch_arrives_byte_for_byte() {
         };
         assert_eq!(received.path, path);
         assert_eq!(received.headers["content-type"], kind);
-        assert!(received.headers["user-agent"].to_str().unwrap().starts_with("burngate/"));
+        assert!(
+            received.headers["user-agent"]
+                .to_str()
+                .unwrap()
+                .starts_with("burngate/")
+        );
         built.shutdown(Duration::from_secs(5)).await;
     }
 }
@@ -60,8 +67,16 @@ async fn compressed_batch_unpacks_to_the_same_bytes() {
             let mut config = direct(protocol, &sink);
             config.compression = compression;
             let sent = sized_batch(1, 300, 300);
-            run(&config, context(None)).sink().consume(sent.clone()).await.unwrap();
-            assert_eq!(sink.requests()[0].message, sent.bytes, "{protocol:?} {compression:?}");
+            run(&config, context(None))
+                .sink()
+                .consume(sent.clone())
+                .await
+                .unwrap();
+            assert_eq!(
+                sink.requests()[0].message,
+                sent.bytes,
+                "{protocol:?} {compression:?}"
+            );
         }
     }
 }
@@ -74,7 +89,11 @@ async fn json_is_written_on_request() {
     config.encoding = burngate::config::OtlpEncoding::Json;
     // The sink reads protobuf only where it counts spans.
     config.endpoints.traces = Some(format!("{}/json", sink.url()));
-    run(&config, context(None)).sink().consume(batch(1, 2)).await.unwrap();
+    run(&config, context(None))
+        .sink()
+        .consume(batch(1, 2))
+        .await
+        .unwrap();
     let received = &sink.requests()[0];
     assert_eq!(received.headers["content-type"], "application/json");
     let text: serde_json::Value = serde_json::from_slice(&received.message).unwrap();
@@ -99,7 +118,10 @@ async fn headers_and_credentials_go_with_every_call() {
         context.authorization = Some(std::sync::Arc::new(Token));
         run(&config, context).sink().consume(batch(1, 1)).await.unwrap();
         let headers = &sink.requests()[0].headers;
-        assert_eq!((&headers["x-tenant"], &headers["authorization"]), (&"a".parse().unwrap(), &"Bearer t".parse().unwrap()));
+        assert_eq!(
+            (&headers["x-tenant"], &headers["authorization"]),
+            (&"a".parse().unwrap(), &"Bearer t".parse().unwrap())
+        );
     }
 }
 
@@ -114,11 +136,23 @@ async fn codes_of_the_table_are_tried_again_and_the_others_are_not() {
         let attempts = sink.count() - before;
         let again = matches!(
             code,
-            Code::Cancelled | Code::DeadlineExceeded | Code::Aborted | Code::OutOfRange | Code::Unavailable | Code::DataLoss
+            Code::Cancelled
+                | Code::DeadlineExceeded
+                | Code::Aborted
+                | Code::OutOfRange
+                | Code::Unavailable
+                | Code::DataLoss
         );
-        assert_eq!((attempts, result.is_ok()), if again { (2, true) } else { (1, false) }, "{code:?}");
+        assert_eq!(
+            (attempts, result.is_ok()),
+            if again { (2, true) } else { (1, false) },
+            "{code:?}"
+        );
     }
-    sink.answer([Answer::Grpc(Code::ResourceExhausted, Some(Duration::from_millis(300)))]);
+    sink.answer([Answer::Grpc(
+        Code::ResourceExhausted,
+        Some(Duration::from_millis(300)),
+    )]);
     let begun = Instant::now();
     built.sink().consume(batch(1, 1)).await.unwrap();
     assert!(begun.elapsed() >= Duration::from_millis(300));
@@ -128,13 +162,19 @@ async fn codes_of_the_table_are_tried_again_and_the_others_are_not() {
 async fn statuses_of_the_table_are_tried_again_and_the_others_are_not() {
     let sink = Sink::start().await;
     let built = run(&direct(OtlpProtocol::Http, &sink), context(None));
-    for status in [301, 307, 400, 401, 403, 404, 408, 413, 429, 500, 501, 502, 503, 504] {
+    for status in [
+        301, 307, 400, 401, 403, 404, 408, 413, 429, 500, 501, 502, 503, 504,
+    ] {
         let before = sink.count();
         sink.answer([Answer::Http(status, vec![], vec![])]);
         let result = built.sink().consume(batch(1, 1)).await;
         let again = matches!(status, 429 | 502 | 503 | 504);
         let attempts = sink.count() - before;
-        assert_eq!((attempts, result.is_ok()), if again { (2, true) } else { (1, false) }, "{status}");
+        assert_eq!(
+            (attempts, result.is_ok()),
+            if again { (2, true) } else { (1, false) },
+            "{status}"
+        );
     }
     let soon = SystemTime::now() + Duration::from_secs(3);
     let date = jiff::Timestamp::try_from(soon).unwrap();
@@ -143,7 +183,11 @@ async fn statuses_of_the_table_are_tried_again_and_the_others_are_not() {
         sink.answer([Answer::Http(503, vec![("retry-after", value)], vec![])]);
         let begun = Instant::now();
         built.sink().consume(batch(1, 1)).await.unwrap();
-        assert!(begun.elapsed() >= Duration::from_millis(least), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() >= Duration::from_millis(least),
+            "{:?}",
+            begun.elapsed()
+        );
     }
 }
 
@@ -164,27 +208,46 @@ async fn partial_success_is_passed_on_and_never_sent_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nonsense_is_a_failure_that_ends() {
-    let html = || Answer::Http(200, vec![("content-type", "text/html".to_owned())], b"<html>".to_vec());
+    let html = || {
+        Answer::Http(
+            200,
+            vec![("content-type", "text/html".to_owned())],
+            b"<html>".to_vec(),
+        )
+    };
     let cases = [
         (OtlpProtocol::Grpc, html()),
         (OtlpProtocol::Http, html()),
         (OtlpProtocol::Grpc, Answer::Endless),
         (OtlpProtocol::Http, Answer::Endless),
         (OtlpProtocol::Http, Answer::Frames(vec![b"<html>".to_vec()], None)),
-        (OtlpProtocol::Grpc, Answer::Frames(vec![vec![0, 0, 0, 0, 9, 1]], Some(ok_trailers()))),
-        (OtlpProtocol::Grpc, Answer::Frames(vec![vec![1, 0, 0, 0, 1, 1]], Some(ok_trailers()))),
+        (
+            OtlpProtocol::Grpc,
+            Answer::Frames(vec![vec![0, 0, 0, 0, 9, 1]], Some(ok_trailers())),
+        ),
+        (
+            OtlpProtocol::Grpc,
+            Answer::Frames(vec![vec![1, 0, 0, 0, 1, 1]], Some(ok_trailers())),
+        ),
     ];
     for (protocol, answer) in cases {
         let sink = Sink::start().await;
         sink.answer([answer.clone()]);
-        let result = run(&direct(protocol, &sink), context(None)).sink().consume(batch(1, 1)).await;
+        let result = run(&direct(protocol, &sink), context(None))
+            .sink()
+            .consume(batch(1, 1))
+            .await;
         assert!(result.is_err(), "{protocol:?} {answer:?}");
         assert_eq!(sink.count(), 1, "{protocol:?} {answer:?}");
     }
     // An answer without a status is a broken connection, which may pass.
     let sink = Sink::start().await;
     sink.answer([Answer::Frames(vec![vec![0; 5]], None)]);
-    run(&direct(OtlpProtocol::Grpc, &sink), context(None)).sink().consume(batch(1, 1)).await.unwrap();
+    run(&direct(OtlpProtocol::Grpc, &sink), context(None))
+        .sink()
+        .consume(batch(1, 1))
+        .await
+        .unwrap();
 }
 
 fn ok_trailers() -> http::HeaderMap {

@@ -2,7 +2,10 @@
 //! answers as it is told, nonsense included.
 
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used)]
-#![allow(clippy::disallowed_methods, reason = "prost is the oracle, and tests read clocks")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "prost is the oracle, and tests read clocks"
+)]
 
 use burngate::config::{Compression, OtlpExporter, OtlpProtocol, Retry};
 use burngate::forward::{Built, Context, build_otlp};
@@ -174,7 +177,13 @@ impl Sink {
 
     /// Spans taken, the same one counted as often as it came.
     pub fn arrivals(&self) -> u64 {
-        self.state.lock().unwrap().spans.values().map(|n| u64::from(*n)).sum()
+        self.state
+            .lock()
+            .unwrap()
+            .spans
+            .values()
+            .map(|n| u64::from(*n))
+            .sum()
     }
 
     pub async fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
@@ -211,19 +220,27 @@ async fn handle(
     let Ok(collected) = incoming.collect().await else {
         return Err(std::io::Error::other("cut off"));
     };
-    let grpc = head.headers.get("content-type").is_some_and(|it| it == "application/grpc");
+    let grpc = head
+        .headers
+        .get("content-type")
+        .is_some_and(|it| it == "application/grpc");
     let message = unpack(grpc, &head.headers, collected.to_bytes());
     let (answer, keep) = {
         let mut state = state.lock().unwrap();
         let next = state.next.pop_front();
-        (next.or(state.otherwise.clone()).unwrap_or(Answer::Ok), state.keep_bodies)
+        (
+            next.or(state.otherwise.clone()).unwrap_or(Answer::Ok),
+            state.keep_bodies,
+        )
     };
     if let Answer::Slow(time) = &answer {
         tokio::time::sleep(*time).await;
     }
     {
         let mut state = state.lock().unwrap();
-        if matches!(answer, Answer::Ok | Answer::Partial(..) | Answer::Slow(_)) && head.uri.path().contains("race") {
+        if matches!(answer, Answer::Ok | Answer::Partial(..) | Answer::Slow(_))
+            && head.uri.path().contains("race")
+        {
             for id in span_ids(&message) {
                 *state.spans.entry(id).or_default() += 1;
             }
@@ -254,7 +271,9 @@ fn unpack(grpc: bool, headers: &HeaderMap, body: Bytes) -> Bytes {
         None => body,
         Some("gzip") => {
             let mut out = Vec::new();
-            flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut out).unwrap();
+            flate2::read::GzDecoder::new(&body[..])
+                .read_to_end(&mut out)
+                .unwrap();
             out.into()
         }
         Some("zstd") => zstd::stream::decode_all(&body[..]).unwrap().into(),
@@ -288,15 +307,29 @@ fn response(grpc: bool, answer: Answer) -> Response<Body> {
         Answer::Endless => {
             let zeros = Bytes::from(vec![0; 64 << 10]);
             let endless = tokio_stream::iter(std::iter::repeat_with(move || Ok(Frame::data(zeros.clone()))));
-            let kind = if grpc { "application/grpc" } else { "application/x-protobuf" };
+            let kind = if grpc {
+                "application/grpc"
+            } else {
+                "application/x-protobuf"
+            };
             let body = BodyExt::boxed(StreamBody::new(endless));
-            Response::builder().header("content-type", kind).body(body).unwrap()
+            Response::builder()
+                .header("content-type", kind)
+                .body(body)
+                .unwrap()
         }
         Answer::Frames(data, trailers) => {
             let mut frames: Vec<_> = data.into_iter().map(|it| Frame::data(it.into())).collect();
             frames.extend(trailers.map(Frame::trailers));
-            let kind = if grpc { "application/grpc" } else { "application/x-protobuf" };
-            Response::builder().header("content-type", kind).body(body(frames)).unwrap()
+            let kind = if grpc {
+                "application/grpc"
+            } else {
+                "application/x-protobuf"
+            };
+            Response::builder()
+                .header("content-type", kind)
+                .body(body(frames))
+                .unwrap()
         }
         Answer::Grpc(code, retry) => {
             use tonic_types::{ErrorDetails, StatusExt};
@@ -388,6 +421,7 @@ pub fn context(storage: Option<&std::path::Path>) -> Context {
         clock: Arc::new(SystemTimeClock),
         storage: storage.map(std::path::Path::to_path_buf),
         authorization: None,
+        component: burngate::pipeline::Components::default().component("exporter otlp/test"),
     }
 }
 

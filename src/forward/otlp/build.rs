@@ -1,13 +1,13 @@
 //! From the configuration to an exporter that runs.
 
 use super::courier::{Courier, Delivered, Phase, Transport};
-use super::{Dropped, Failure, Meters, Quiet, tls};
+use super::{Authorize, Dropped, Failure, Meters, Quiet, tls};
 use crate::config::{ClientTls, OtlpExporter, OtlpProtocol};
 use crate::forward::disk::{Limits, Log};
 use crate::forward::grpc::GrpcClient;
 use crate::forward::http::HttpClient;
 use crate::forward::queue::{Job, Part, Queue};
-use crate::pipeline::{Accepted, Batch, Consume, Consumed, Memory, Refusal};
+use crate::pipeline::{Accepted, Batch, Component, Consume, Consumed, Memory, Refusal, Status};
 use crate::time::Clock;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::path::{Path, PathBuf};
@@ -16,12 +16,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-
-/// Credentials of an authenticator (`auth`), asked for once a call, because tokens change.
-pub trait Authorize: Send + Sync + std::fmt::Debug + 'static {
-    /// The header to add; `None` adds none.
-    fn header(&self) -> Option<(HeaderName, HeaderValue)>;
-}
 
 /// What an exporter is given.
 #[derive(Clone, Debug)]
@@ -34,6 +28,8 @@ pub struct Context {
     pub storage: Option<PathBuf>,
     /// The extension that `auth.authenticator` names.
     pub authorization: Option<Arc<dyn Authorize>>,
+    /// Where it says how it is.
+    pub component: Component,
 }
 
 /// Why an exporter cannot be built.
@@ -115,6 +111,7 @@ pub fn build_otlp(id: &str, config: &OtlpExporter, context: Context) -> Result<B
         persistent,
         meters,
         quiet: Quiet::default(),
+        component: context.component,
         failing: AtomicBool::new(false),
         phase: watch::Sender::new(Phase::Running),
     };
@@ -170,6 +167,7 @@ impl Built {
     /// Starts its tasks on `runtime`. Once.
     pub fn start(&self, runtime: &tokio::runtime::Handle) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        self.forwarder.courier.component.set(Status::Ok);
         if let Some(queue) = &self.forwarder.queue {
             for _ in 0..self.workers {
                 tasks.spawn_on(work(self.forwarder.clone(), queue.clone()), runtime);

@@ -7,12 +7,13 @@ use crate::forward::http::HttpClient;
 use crate::forward::merge::Pieces;
 use crate::forward::retry::Backoff;
 use crate::forward::{json, merge};
-use crate::pipeline::Signal;
+use crate::pipeline::{Component, Signal, Status, exporter_span, fail};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 /// How an exporter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +71,7 @@ pub(super) struct Courier {
     pub(super) persistent: bool,
     pub(super) meters: Arc<Meters>,
     pub(super) quiet: Quiet,
+    pub(super) component: Component,
     /// The last attempt failed.
     pub(super) failing: AtomicBool,
     pub(super) phase: watch::Sender<Phase>,
@@ -86,10 +88,20 @@ impl Courier {
             signal,
             items,
         };
+        let span = exporter_span(&self.id, signal);
         let delivered = match self.encode(signal, merge::joined(pieces)).await {
-            Ok(packed) => self.attempts(signal, &packed).await,
+            Ok(packed) if span.is_disabled() => self.attempts(signal, &packed).await,
+            Ok(packed) => self.attempts(signal, &packed).instrument(span.clone()).await,
             Err(failure) => Delivered::Dropped(Dropped::Unreadable, failure),
         };
+        match &delivered {
+            Delivered::Arrived(arrived) => {
+                span.record("accepted_items", items.saturating_sub(arrived.rejected));
+                span.record("rejected_items", arrived.rejected);
+            }
+            Delivered::Dropped(_, failure) => fail(&span, &failure.message),
+            Delivered::Unfinished => {}
+        }
         end.settle(&delivered);
         delivered
     }
@@ -128,7 +140,7 @@ impl Courier {
                 }
                 Err(failure) => failure,
             };
-            self.failing.store(true, Ordering::Relaxed);
+            self.note_failure(&failure);
             let wait = match &mut backoff {
                 Some(backoff) if failure.retryable => {
                     backoff.wait(begun.elapsed(), failure.advice, fastrand::f64())
@@ -166,6 +178,7 @@ impl Courier {
     }
 
     fn note_success(&self, signal: Signal, arrived: &Arrived) {
+        self.component.set(Status::Ok);
         if self.failing.swap(false, Ordering::Relaxed) {
             tracing::info!(exporter = %self.id, "the backend takes telemetry again");
         }
@@ -177,6 +190,16 @@ impl Courier {
                 said = arrived.message, "the backend took a request in part"
             );
         }
+    }
+
+    fn note_failure(&self, failure: &Failure) {
+        self.failing.store(true, Ordering::Relaxed);
+        let message = failure.message.clone().into();
+        self.component.set(if failure.retryable {
+            Status::Recoverable(message)
+        } else {
+            Status::Permanent(message)
+        });
     }
 
     fn note_retry(&self, failure: &Failure, wait: Duration) {

@@ -10,14 +10,14 @@
 mod answer;
 mod build;
 mod courier;
+mod credentials;
 mod meters;
 mod pack;
 mod quiet;
-#[cfg(test)]
-mod tests;
 mod tls;
 
-pub use build::{Authorize, Built, Context, ForwardError, OtlpForwarder, build_otlp};
+pub use build::{Built, Context, ForwardError, OtlpForwarder, build_otlp};
+pub use credentials::{Authorize, authorize};
 
 pub(super) use answer::{Arrived, Attempt, Failure, RESPONSE_MAX, arrived, unpack};
 pub(super) use meters::{Dropped, Meters, StorageError};

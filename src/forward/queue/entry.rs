@@ -22,7 +22,7 @@ pub(in crate::forward) struct Entry {
     pub(super) bytes: u64,
     stored: Stored,
     /// Room that it takes; given back when it is gone.
-    pub(super) place: Place,
+    _place: Place,
     waiter: Mutex<Option<(oneshot::Sender<Verdict>, Arrived)>>,
     /// Items that are neither sent nor given up, at least one for each part.
     pending: AtomicU64,
@@ -61,7 +61,7 @@ impl Entry {
             items,
             bytes,
             stored,
-            place,
+            _place: place,
             waiter: Mutex::new(waiter.map(|it| (it, Arrived::default()))),
             pending: AtomicU64::new(items.max(1)),
         }
