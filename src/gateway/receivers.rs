@@ -56,7 +56,7 @@ impl Change<'_> {
         {
             let gate = Gate::grpc(&config, authenticators).map_err(|e| GatewayError::gate(&grpc, e))?;
             let (context, sink) = (context.clone().behind(gate), sink.clone());
-            starts.push(Start::new(
+            starts.push(Start::that_knows(
                 grpc,
                 data,
                 Stage::Draining,
@@ -71,7 +71,7 @@ impl Change<'_> {
         {
             let gate = Gate::http(&config, authenticators).map_err(|e| GatewayError::gate(&http, e))?;
             let context = context.behind(gate);
-            starts.push(Start::new(
+            starts.push(Start::that_knows(
                 http,
                 data,
                 Stage::Draining,

@@ -40,7 +40,7 @@ pub(super) fn engines(
 ) -> JoinHandle<()> {
     let Engines { tick, delivery } = engines;
     services.put("delivery", &planes.control, Stage::Draining, |ending| {
-        delivery.run(ending)
+        delivery.run(ended(ending))
     });
     let own = crate::telemetry::metrics_handle();
     planes
@@ -78,9 +78,31 @@ pub(super) struct Start {
 }
 
 type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Resolves when a service is to end.
+pub(super) type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn ended(ending: Ending) -> Ended {
+    Box::pin(async {
+        ending.await;
+    })
+}
 
 impl Start {
+    /// A service that ends in the same way whatever the reason.
     pub(super) fn new<F>(
+        name: impl Into<String>,
+        on: &Handle,
+        until: Stage,
+        serve: impl FnOnce(Ended) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::that_knows(name, on, until, |ending| serve(ended(ending)))
+    }
+
+    /// A service that must know whether it is replaced.
+    pub(super) fn that_knows<F>(
         name: impl Into<String>,
         on: &Handle,
         until: Stage,
@@ -194,7 +216,7 @@ impl Change<'_> {
         router: Router,
     ) -> Result<(), GatewayError> {
         if let Some(Listener::Tcp(listener)) = self.lend(name, &self.planes.control)? {
-            let serve = move |ending: Ending| plain::serve(listener, router, ending);
+            let serve = move |ending: Ended| plain::serve(listener, router, ending);
             starts.push(Start::new(name, &self.planes.control, Stage::Closing, serve));
         }
         Ok(())

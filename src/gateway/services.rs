@@ -5,6 +5,7 @@
 //! the service is replaced, and nothing that was spawned is ever forgotten.
 
 use super::{Stage, reached};
+use crate::receive::End;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,8 +13,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Resolves when a service is to end.
-pub(super) type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Resolves when a service is to end, and says why.
+pub(super) type Ending = Pin<Box<dyn Future<Output = End> + Send>>;
 
 /// One running service.
 #[derive(Debug)]
@@ -54,9 +55,9 @@ impl Services {
         let stage = reached(self.stopping.clone(), until);
         let ending = Box::pin(async move {
             tokio::select! {
-                () = stage => {}
+                () = stage => End::Stopped,
                 // An error means that the sender is gone, and that the service has been replaced.
-                _ = watched.wait_for(|replaced| *replaced) => {}
+                _ = watched.wait_for(|replaced| *replaced) => End::Replaced,
             }
         });
         let task = on.spawn(serve(ending));

@@ -31,6 +31,7 @@ use crate::pipeline::{Accepted, Batch, Consume, Refusal, Signal, Signals};
 pub use self::http::serve_http;
 pub use admission::Admission;
 pub use auth::{AuthError, Authenticators};
+pub use connections::End;
 pub use context::Context;
 pub use gate::{Gate, GateError};
 pub use grpc::serve_grpc;

@@ -12,7 +12,7 @@
 
 use burngate::config::{GrpcReceiver, HttpReceiver, ReceiverLimits};
 use burngate::pipeline::{Accepted, Batch, Consume, Consumed, Refusal, Signals};
-use burngate::receive::{Admission, Context, Gate, Reload, serve_grpc, serve_http};
+use burngate::receive::{Admission, Context, End, Gate, Reload, serve_grpc, serve_http};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, StreamBody};
@@ -146,6 +146,7 @@ impl Setup {
         let task = tokio::spawn(async move {
             let stopped = async {
                 let _ = stopped.await;
+                End::Stopped
             };
             if over_grpc {
                 serve_grpc(listener, &self.grpc, context, consume, self.signals, stopped).await;

@@ -8,7 +8,7 @@ use crate::receive::gate::Gate;
 use crate::receive::io::{Raw, Stream, Watched};
 use crate::receive::pulse::Pulse;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -18,6 +18,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -85,7 +86,7 @@ where
                 self.meters.cut("handshake_evicted");
                 None
             }
-            _ = phase.changed() => {
+            _ = phase.wait_for(|phase| *phase >= Phase::Draining) => {
                 self.meters.cut("shutdown");
                 None
             }
@@ -102,12 +103,21 @@ where
             self.rules.pings,
         );
         let (handle, beat) = (self.handle.clone(), Arc::clone(&pulse));
-        let service = service_fn(move |request| {
+        let is_http2 = Arc::new(AtomicBool::new(false));
+        let (version, moving) = (Arc::clone(&is_http2), phase.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
             let under_way = beat.begin();
+            let speaks_http2 = request.version() == Version::HTTP_2;
+            version.store(speaks_http2, Ordering::Relaxed);
+            let leaves = !speaks_http2 && *moving.borrow() == Phase::Leaving;
             let answer = handle(request, peer);
             async move {
-                let answer = answer.await;
+                let mut answer = answer.await;
                 drop(under_way);
+                if leaves {
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(header::CONNECTION, close);
+                }
                 Ok::<_, Infallible>(answer)
             }
         });
@@ -130,6 +140,13 @@ where
                     return;
                 }
                 changed = phase.changed() => {
+                    if changed.is_ok() && *phase.borrow() == Phase::Leaving {
+                        // HTTP/2 can say so without losing a request; over HTTP/1 the next answer says it.
+                        if is_http2.load(Ordering::Relaxed) {
+                            conn.as_mut().graceful_shutdown();
+                        }
+                        continue;
+                    }
                     // A client that has not said hello yet cannot be told to leave.
                     let silent = pulse.bytes_read() < FIRST_BYTES;
                     if changed.is_err() || *phase.borrow() == Phase::Cut || silent {

@@ -63,10 +63,21 @@ pub(super) struct Rules {
     pub(super) drain: Duration,
 }
 
-/// Where the server stands.
+/// How a server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The gateway ends: requests in flight finish, new ones are told to come back.
+    Stopped,
+    /// Another server has taken the socket: connections move over at their own next request, and none is refused.
+    Replaced,
+}
+
+/// Where the server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Serving,
+    /// Clients are asked to connect anew, and answered until they do.
+    Leaving,
     Draining,
     Cut,
 }
@@ -78,7 +89,7 @@ pub(super) async fn serve<H, F, B>(
     context: &Context,
     intake: Arc<Intake>,
     handle: H,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = End>,
 ) where
     H: Fn(Request<Incoming>, Option<SocketAddr>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
@@ -98,11 +109,16 @@ pub(super) async fn serve<H, F, B>(
     };
     // Ends with this function.
     let _refresh = refresh::spawn(context, &server.meters);
-    accept_all(&listener, &server, max, &watched, shutdown).await;
+    let end = accept_all(&listener, &server, max, &watched, shutdown).await;
     // Closes the socket, so that nobody is left waiting in its queue.
     drop(listener);
     drop(watched);
-    intake.drain();
+    if end == End::Replaced {
+        let _ = phase.send(Phase::Leaving);
+        let _ = tokio::time::timeout(drain, phase.closed()).await;
+    } else {
+        intake.drain();
+    }
     let _ = phase.send(Phase::Draining);
     if tokio::time::timeout(drain, phase.closed()).await.is_err() {
         tracing::warn!(
@@ -119,8 +135,9 @@ async fn accept_all<H, F, B>(
     server: &Server<H>,
     max_connections: usize,
     phase: &watch::Receiver<Phase>,
-    shutdown: impl Future<Output = ()>,
-) where
+    shutdown: impl Future<Output = End>,
+) -> End
+where
     H: Fn(Request<Incoming>, Option<SocketAddr>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
@@ -132,7 +149,7 @@ async fn accept_all<H, F, B>(
     loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut shutdown => return,
+            end = &mut shutdown => return end,
             accepted = accept(listener, &slots) => accepted,
         };
         match accepted {
@@ -149,7 +166,7 @@ async fn accept_all<H, F, B>(
                 tracing::warn!(%error, "accept failed; trying again in {back_off:?}");
                 tokio::select! {
                     biased;
-                    () = &mut shutdown => return,
+                    end = &mut shutdown => return end,
                     () = sleep(back_off) => back_off = (back_off * 2).min(MAX_BACK_OFF),
                 }
             }

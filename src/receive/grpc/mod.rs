@@ -12,7 +12,7 @@ mod timeout;
 
 use super::body::Paced;
 use super::claims;
-use super::connections::{self, Rules};
+use super::connections::{self, End, Rules};
 use super::context::Context;
 use super::decompress::{Caps, Coding, decompress};
 use super::failure::Failure;
@@ -52,7 +52,7 @@ pub async fn serve_grpc(
     context: Context,
     sink: Arc<dyn Consume>,
     signals: Signals,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = End>,
 ) {
     let limits = context.admission.limits();
     let limit = usize::try_from(config.max_recv_msg_size_mib.saturating_mul(1 << 20)).unwrap_or(usize::MAX);

@@ -9,7 +9,7 @@ mod content;
 mod cors;
 mod service;
 
-use super::connections::{self, Rules};
+use super::connections::{self, End, Rules};
 use super::context::Context;
 use super::intake::Intake;
 use super::listener::Listener;
@@ -46,7 +46,7 @@ pub async fn serve_http(
     context: Context,
     sink: Arc<dyn Consume>,
     signals: Signals,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = End>,
 ) {
     let limits = context.admission.limits();
     let rules = Rules {
