@@ -36,7 +36,8 @@
 //! * [`act`]: exporters of decisions: journal, delivery, Unleash, webhook.
 //! * [`publish`]: exporters of budget metrics: Prometheus, OTLP.
 //! * [`api`]: budgets, cohorts and decisions over HTTP and gRPC; health.
-//! * [`telemetry`]: the gateway's own logs and metrics.
+//! * [`telemetry`]: the gateway's own logs, metrics and traces.
+//! * [`extend`]: extensions about the process itself: CPU profiles, zpages.
 //! * [`gateway`]: wires everything; owns the clock, the tick and the order of shutdown.
 //! * [`cli`]: one file a subcommand.
 
@@ -48,6 +49,7 @@ pub mod cohort;
 pub mod config;
 pub mod connect;
 pub mod decide;
+pub mod extend;
 pub mod forward;
 pub mod gateway;
 pub mod ledger;

@@ -23,7 +23,7 @@ const HALLS: [(&str, usize); 1] = [
 ];
 
 /// The rooms, from the ground up: a room may import those before it.
-const ROOMS: [&str; 21] = [
+const ROOMS: [&str; 22] = [
     "time",
     "config",
     "wire",
@@ -43,6 +43,7 @@ const ROOMS: [&str; 21] = [
     "publish",
     "api",
     "telemetry",
+    "extend",
     "gateway",
     "cli",
 ];

@@ -27,6 +27,7 @@ pub use announce::announce;
 pub use init::{TelemetryGuard, init, recent_spans, reload_log_level};
 pub use metrics::metrics_handle;
 pub use otlp::TelemetryError;
+pub use process::process_facts;
 pub use push::MetricsPush;
 pub use recent::{LATENCIES_NS, NamedSpans, RecentSpan, RecentSpans};
 pub use resource::OwnResource;

@@ -57,6 +57,21 @@ pub(super) fn families() -> Vec<Family> {
     families
 }
 
+/// The same for people: name and value, as far as they can be read.
+pub fn process_facts() -> Vec<(&'static str, String)> {
+    let value = |family: &Family| family.samples.first().map_or(0.0, |sample| sample.value.as_f64());
+    let shown = |family: &Family| match family.name.as_str() {
+        "otelcol_process_uptime" => Some(("uptime", format!("{:.0} s", value(family)))),
+        "otelcol_process_cpu_seconds" => Some(("CPU time", format!("{:.2} s", value(family)))),
+        "otelcol_process_memory_rss" => {
+            let mib = value(family) / f64::from(1 << 20);
+            Some(("physical memory", format!("{mib:.1} MiB")))
+        }
+        _ => None,
+    };
+    families().iter().filter_map(shown).collect()
+}
+
 /// Times of the process, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Times {
