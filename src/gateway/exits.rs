@@ -122,6 +122,7 @@ impl Site<'_> {
                     clock,
                     storage: self.storage(config.queue.as_ref().and_then(|queue| queue.storage.as_deref())),
                     authorization: self.authorization(id, config.authenticator.as_deref())?,
+                    component: self.core.health.component(&name),
                 };
                 let built = Arc::new(forward::build_otlp(id, config, context)?);
                 let (sink, on) = (built.sink(), self.data.clone());
