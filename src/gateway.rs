@@ -21,6 +21,7 @@ mod exits;
 mod graph;
 mod ingest;
 mod listeners;
+mod own;
 mod pages;
 mod plain;
 mod plans;
@@ -49,6 +50,7 @@ use crate::publish::{BudgetPage, OtlpPublishError};
 use crate::receive::{AuthError, GateError};
 use crate::sli::SliError;
 use crate::store::StoreError;
+use crate::telemetry::TelemetryError;
 use crate::time::Clock;
 use graph::Graph;
 use listeners::Sockets;
@@ -127,6 +129,9 @@ pub enum GatewayError {
     /// A connector cannot be built.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The push of own metrics cannot be built.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// An authenticator cannot be used.
     #[error("extension {0}")]
     Authenticator(#[from] AuthError),
@@ -250,7 +255,9 @@ impl Gateway {
         };
         let _context = control.enter();
         let prepared = Prepared::check(config)?;
-        let sockets = Sockets::bind(&servers::wanted(&prepared.config), &Sockets::default())?;
+        let sockets = Sockets::bind(&servers::wanted(&prepared.config), &Sockets::default(), |name| {
+            own::is_optional(&prepared.config, name)
+        })?;
         let config = prepared.config.clone();
         let (policies, exporters) = (prepared.policies.clone(), prepared.exporters.clone());
         let authenticators = prepared.authenticators.clone();

@@ -29,17 +29,31 @@ struct Socket {
 pub(super) struct Sockets(BTreeMap<String, Socket>);
 
 impl Sockets {
-    /// Binds what is `wanted` and not among `former`; one port that is taken refuses all of it.
-    pub(super) fn bind(wanted: &Wanted, former: &Self) -> Result<Self, GatewayError> {
+    /// Binds what is `wanted` and not among `former`; one port that is taken refuses all of it, unless the listener
+    /// is optional.
+    pub(super) fn bind(
+        wanted: &Wanted,
+        former: &Self,
+        is_optional: impl Fn(&str) -> bool,
+    ) -> Result<Self, GatewayError> {
         let mut sockets = BTreeMap::new();
         for (name, endpoint) in wanted {
             let bound = match former.same(name, endpoint) {
                 Some(socket) => socket.bound.clone(),
-                None => Arc::new(Bound::bind(endpoint).map_err(|source| GatewayError::Bind {
-                    name: name.clone(),
-                    endpoint: endpoint.to_string(),
-                    source,
-                })?),
+                None => match Bound::bind(endpoint) {
+                    Ok(bound) => Arc::new(bound),
+                    Err(error) if is_optional(name) => {
+                        tracing::warn!(listener = name, %endpoint, %error, "taken; nobody asked for it, going on without");
+                        continue;
+                    }
+                    Err(source) => {
+                        return Err(GatewayError::Bind {
+                            name: name.clone(),
+                            endpoint: endpoint.to_string(),
+                            source,
+                        });
+                    }
+                },
             };
             let wanted = endpoint.clone();
             sockets.insert(name.clone(), Socket { wanted, bound });
@@ -86,16 +100,18 @@ mod tests {
     #[test]
     fn a_socket_whose_address_stays_is_kept_and_another_is_bound() {
         let wanted: Wanted = [("a".to_owned(), any()), ("b".to_owned(), any())].into();
-        let first = Sockets::bind(&wanted, &Sockets::default()).unwrap();
+        let first = Sockets::bind(&wanted, &Sockets::default(), |_| false).unwrap();
         let moved: Wanted = [("a".to_owned(), any()), ("c".to_owned(), any())].into();
-        let second = Sockets::bind(&moved, &first).unwrap();
+        let second = Sockets::bind(&moved, &first, |_| false).unwrap();
         assert!(first.agrees(&second, "a"));
         assert!(second.lend("b").is_none());
         assert_ne!(first.addresses()["b"], second.addresses()["c"]);
         // A named port that is taken by ourselves can change its name.
         let port = first.addresses()["b"];
         let renamed: Wanted = [("d".to_owned(), port.into())].into();
-        let taken = Sockets::bind(&renamed, &second).unwrap_err().to_string();
+        let taken = Sockets::bind(&renamed, &second, |_| false).unwrap_err().to_string();
         assert!(taken.contains("d cannot listen on"), "{taken}");
+        let without = Sockets::bind(&renamed, &second, |name| name == "d").unwrap();
+        assert!(without.lend("d").is_none());
     }
 }

@@ -137,7 +137,9 @@ impl Gateway {
         let _context = control.enter();
         let prepared = Prepared::check(config)?;
         let config = &prepared.config;
-        let sockets = Sockets::bind(&servers::wanted(config), &self.sockets)?;
+        let sockets = Sockets::bind(&servers::wanted(config), &self.sockets, |name| {
+            super::own::is_optional(config, name)
+        })?;
         let plans = super::plans::Plans::new(config, prepared.policies.clone(), &self.core.registry)?;
         let (mut graph, parts) =
             super::graph::Graph::build(config, &self.core, &planes.data, Some(&self.graph))?;

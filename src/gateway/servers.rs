@@ -3,6 +3,7 @@
 use super::core::{Core, Engines};
 use super::graph::Graph;
 use super::listeners::{Sockets, Wanted};
+use super::own;
 use super::pages;
 use super::plain;
 use super::receivers;
@@ -64,6 +65,12 @@ pub(super) fn wanted(config: &Config) -> Wanted {
     for page in pages::pages(config) {
         add(&page.name, Some(page.exporter.endpoint.into()));
     }
+    own::wanted(config, &mut wanted);
+    let mut add = |name: &str, endpoint: Option<Endpoint>| {
+        if let Some(endpoint) = endpoint {
+            wanted.insert(name.to_owned(), endpoint);
+        }
+    };
     add("health", config.health.as_ref().map(|c| c.endpoint.into()));
     add("api", config.api.as_ref().map(|c| c.endpoint.into()));
     wanted
@@ -154,6 +161,7 @@ impl Change<'_> {
         let mut starts = Vec::new();
         self.pages(&mut starts, page, graph)?;
         self.listeners(&mut starts)?;
+        self.own_metrics(&mut starts)?;
         self.publishers(&mut starts)?;
         for receiver in &self.config.receivers {
             self.receiver(&mut starts, receiver, graph, authenticators)?;
@@ -204,7 +212,12 @@ impl Change<'_> {
             "delivery" | "preflight" => true,
             _ => match name.strip_prefix("publish ") {
                 Some(id) => self.config.otlp_metrics.iter().any(|it| it.id == id),
-                None => graph.has(name) || wanted(self.config).contains_key(name),
+                None => {
+                    let pushes = 0..self.config.telemetry.metrics.push.len();
+                    pushes.into_iter().any(|nth| own::push_name(nth) == name)
+                        || graph.has(name)
+                        || wanted(self.config).contains_key(name)
+                }
             },
         }
     }
