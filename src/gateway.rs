@@ -18,6 +18,7 @@ mod banner;
 mod clock;
 mod core;
 mod exits;
+mod extensions;
 mod graph;
 mod ingest;
 mod listeners;
@@ -42,6 +43,7 @@ use crate::act::{ActError, Decisions, JournalError};
 use crate::api::ApiError;
 use crate::config::Config;
 use crate::connect::ConnectError;
+use crate::extend::ProfilerError;
 use crate::forward::{FileError, ForwardError, RemoteWriteError};
 use crate::ledger::PlanError;
 use crate::policy::{Board, PolicyError};
@@ -132,6 +134,9 @@ pub enum GatewayError {
     /// The push of own metrics cannot be built.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// A profile cannot be written.
+    #[error(transparent)]
+    Profiler(#[from] ProfilerError),
     /// An authenticator cannot be used.
     #[error("extension {0}")]
     Authenticator(#[from] AuthError),
@@ -279,6 +284,7 @@ impl Gateway {
             planes: &planes,
         };
         let starts = change.starts(handle, &graph, &authenticators)?;
+        change.show();
         graph.turn();
         for start in parts.into_iter().chain(starts) {
             start.run(&mut services);

@@ -30,6 +30,8 @@ pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet
             "api",
             "/api/v1/budgets, /cohorts, /decisions, and gRPC burngate.v1.BudgetService",
         ),
+        ("pprof", "/debug/pprof/"),
+        ("zpages", "/debug/servicez, /debug/pipelinez, /debug/tracez"),
         ("telemetry", "/metrics of burngate itself, as a Collector's"),
     ];
     for (name, what) in receivers.chain(others.map(|(name, what)| (name.to_owned(), what))) {

@@ -11,6 +11,7 @@ use crate::api::{ApiState, Health};
 use crate::cohort::Registry;
 use crate::config::Config;
 use crate::decide::KillDecider;
+use crate::extend::Pages;
 use crate::ledger::{Ledger, Tap};
 use crate::pipeline::Memory;
 use crate::policy::{Board, Evaluator};
@@ -37,6 +38,8 @@ pub(super) struct Core {
     pub(super) outlets: OutletSwitch,
     pub(super) health: Arc<Health>,
     pub(super) api: ApiState,
+    /// What zpages show.
+    pub(super) pages: Arc<ArcSwap<Pages>>,
     pub(super) inbox: Inbox,
 }
 
@@ -106,6 +109,7 @@ impl Core {
                 decisions: decisions.clone(),
                 withheld: withheld.clone(),
             },
+            pages: Arc::default(),
             inbox: inbox.clone(),
         };
         let tick = Tick {

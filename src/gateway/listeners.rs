@@ -109,7 +109,9 @@ mod tests {
         // A named port that is taken by ourselves can change its name.
         let port = first.addresses()["b"];
         let renamed: Wanted = [("d".to_owned(), port.into())].into();
-        let taken = Sockets::bind(&renamed, &second, |_| false).unwrap_err().to_string();
+        let taken = Sockets::bind(&renamed, &second, |_| false)
+            .unwrap_err()
+            .to_string();
         assert!(taken.contains("d cannot listen on"), "{taken}");
         let without = Sockets::bind(&renamed, &second, |name| name == "d").unwrap();
         assert!(without.lend("d").is_none());

@@ -15,7 +15,14 @@ fn readers(config: &Config) -> Vec<(String, &PullReader)> {
         };
         (name, reader)
     };
-    config.telemetry.metrics.pull.iter().enumerate().map(named).collect()
+    config
+        .telemetry
+        .metrics
+        .pull
+        .iter()
+        .enumerate()
+        .map(named)
+        .collect()
 }
 
 /// Where they want to listen.
@@ -27,7 +34,9 @@ pub(super) fn wanted(config: &Config, wanted: &mut Wanted) {
 
 /// Whether the listener `name` is one that nobody asked for: where its port is taken, that is no reason not to start.
 pub(super) fn is_optional(config: &Config, name: &str) -> bool {
-    readers(config).iter().any(|(of, reader)| of == name && reader.implicit)
+    readers(config)
+        .iter()
+        .any(|(of, reader)| of == name && reader.implicit)
 }
 
 impl Change<'_> {
@@ -51,7 +60,9 @@ impl Change<'_> {
             }
             let push = MetricsPush::new(push, telemetry::metrics_handle(), &resource)?;
             let name = push_name(nth);
-            starts.push(Start::new(name, &self.planes.control, Stage::Closing, |ending| push.run(ending)));
+            starts.push(Start::new(name, &self.planes.control, Stage::Closing, |ending| {
+                push.run(ending)
+            }));
         }
         Ok(())
     }

@@ -172,11 +172,13 @@ impl Gateway {
         });
         self.core.tap.swap(prepared.compiled);
         self.core.files.ring();
+        crate::telemetry::reload_log_level(&config.telemetry.logs);
         // Exits run before anything leads to them; what led to the old ones is turned before those end.
         for start in parts {
             start.run(&mut self.services);
         }
         graph.turn();
+        change.show();
         for start in starts {
             start.run(&mut self.services);
         }
@@ -206,7 +208,10 @@ impl Gateway {
                 "the caps of error_budget.cohorts",
                 caps(&self.config) != caps(config),
             ),
-            ("service.telemetry", self.config.telemetry != config.telemetry),
+            (
+                "service.telemetry.traces",
+                self.config.telemetry.traces != config.telemetry.traces,
+            ),
         ] {
             if differs {
                 tracing::warn!("{what} changed: that takes effect at the next start");

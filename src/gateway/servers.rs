@@ -1,6 +1,7 @@
 //! Sets the services of a configuration running, each on its plane's runtime; a reload touches those that changed.
 
 use super::core::{Core, Engines};
+use super::extensions;
 use super::graph::Graph;
 use super::listeners::{Sockets, Wanted};
 use super::own;
@@ -66,6 +67,7 @@ pub(super) fn wanted(config: &Config) -> Wanted {
         add(&page.name, Some(page.exporter.endpoint.into()));
     }
     own::wanted(config, &mut wanted);
+    extensions::wanted(config, &mut wanted);
     let mut add = |name: &str, endpoint: Option<Endpoint>| {
         if let Some(endpoint) = endpoint {
             wanted.insert(name.to_owned(), endpoint);
@@ -162,6 +164,7 @@ impl Change<'_> {
         self.pages(&mut starts, page, graph)?;
         self.listeners(&mut starts)?;
         self.own_metrics(&mut starts)?;
+        self.extensions(&mut starts)?;
         self.publishers(&mut starts)?;
         for receiver in &self.config.receivers {
             self.receiver(&mut starts, receiver, graph, authenticators)?;
@@ -210,6 +213,7 @@ impl Change<'_> {
     pub(super) fn wants(&self, name: &str, graph: &Graph) -> bool {
         match name {
             "delivery" | "preflight" => true,
+            extensions::PROFILER => self.config.pprof.is_some(),
             _ => match name.strip_prefix("publish ") {
                 Some(id) => self.config.otlp_metrics.iter().any(|it| it.id == id),
                 None => {
