@@ -1,8 +1,8 @@
-//! What counting costs: walk, judgement and tally of requests of 1000, 100 and 10 spans, and of 1000 spans that
-//! have little in common. prost's full decode of the same bytes runs beside it, which does none of that.
+//! What counting costs: walk, judgement and tally of requests of 1000, 100 and 10 spans, and of 1000 spans
+//! that have little in common. prost's full decode of the same bytes runs beside it, which does none of that.
 //!
-//! Sixteen requests take turns, 9 MB: more than a core's own caches hold, as little as a request that has just
-//! come in.
+//! Sixteen requests take turns, 9 MB: more than a core's own caches hold, so that every request is read from
+//! further away than one that has just come in.
 #![allow(missing_docs, reason = "criterion's macros make the entry points")]
 #![allow(clippy::disallowed_methods, reason = "prost is here to be compared with")]
 

@@ -2,9 +2,9 @@
 //!
 //! Of the dozen attributes of a span two or three are wanted, so the common answer is no, and it must come
 //! after one look. So keys are hashed by their length and their last eight bytes (keys of a namespace share
-//! their beginnings) into a table that is nearly empty, where a free cell is a no. Rejected: a hash map, which
-//! reads the whole key for every no, and lists of keys by length, which cost more with every key that the
-//! configuration adds.
+//! their beginnings) into a table that is nearly empty, where a free cell is a no. Rejected: a hash map,
+//! which reads the whole key for every no, and lists of keys by length, which cost more with every key that
+//! the configuration adds.
 #![allow(clippy::inline_always, reason = "measured: see `reader`")]
 
 use std::collections::HashMap;
