@@ -107,8 +107,12 @@ impl Actions {
             ActionKind::Insert { key, from } => set(key, from, Only::Absent),
             ActionKind::Update { key, from } => set(key, from, Only::Present),
             ActionKind::Upsert { key, from } => set(key, from, Only::Always),
-            ActionKind::Delete { key, pattern } => Ok(Compiled::Delete(keys(key, pattern)?)),
-            ActionKind::Hash { key, pattern } => Ok(Compiled::Hash(keys(key, pattern)?)),
+            ActionKind::Delete { key, pattern } => {
+                Ok(Compiled::Delete(keys(key.as_deref(), pattern.as_deref())?))
+            }
+            ActionKind::Hash { key, pattern } => {
+                Ok(Compiled::Hash(keys(key.as_deref(), pattern.as_deref())?))
+            }
             ActionKind::Extract { key, pattern } => {
                 let regex = compiled(pattern)?;
                 let groups = regex.capture_names().enumerate();
@@ -213,10 +217,10 @@ fn compiled(pattern: &str) -> Result<Regex, String> {
     Regex::new(pattern).map_err(|error| format!("not a regular expression: {error}"))
 }
 
-fn keys(key: &Option<String>, pattern: &Option<String>) -> Result<Keys, String> {
+fn keys(key: Option<&str>, pattern: Option<&str>) -> Result<Keys, String> {
     Ok(Keys {
-        key: key.as_ref().map(|key| key.as_bytes().into()),
-        pattern: pattern.as_deref().map(compiled).transpose()?,
+        key: key.map(|key| key.as_bytes().into()),
+        pattern: pattern.map(compiled).transpose()?,
     })
 }
 

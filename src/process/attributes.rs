@@ -5,7 +5,7 @@ use super::actions::{Actions, Client};
 use super::edits::{Halt, processed, visit};
 use super::matching::Matcher;
 use super::meters::Meters;
-use crate::config::AttributesProcessor;
+use crate::config::{AttributesProcessor, Matching};
 use crate::pipeline::{Batch, Process, Processed, Refusal, Signal, Stage};
 use crate::wire::edit::{Keep, Kind, Level, Levels, Visit, Wants};
 
@@ -21,7 +21,10 @@ pub(super) struct AttributeEdits {
 
 impl AttributeEdits {
     pub(super) fn new(id: &str, config: &AttributesProcessor) -> Result<Self, ProcessError> {
-        let matcher = |matching: &Option<_>| matching.as_ref().map(|it| Matcher::new(id, it)).transpose();
+        let matcher = |matching: &Option<Box<Matching>>| {
+            let matching = matching.as_deref();
+            matching.map(|matching| Matcher::new(id, matching)).transpose()
+        };
         Ok(Self {
             id: id.to_owned(),
             actions: Actions::new(id, &config.actions)?,

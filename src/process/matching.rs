@@ -12,9 +12,9 @@ use regex::bytes::{Regex, RegexSet};
 #[derive(Debug)]
 pub(super) struct Matcher {
     services: Option<Texts>,
-    resources: Vec<(Box<[u8]>, Test)>,
+    resources: Tests,
     libraries: Vec<(Texts, Option<Texts>)>,
-    attributes: Vec<(Box<[u8]>, Test)>,
+    attributes: Tests,
     span_names: Option<Texts>,
     span_kinds: Option<Texts>,
     log_bodies: Option<Texts>,
@@ -38,6 +38,9 @@ enum Test {
     Matches(Regex),
 }
 
+/// Tests of attributes by key.
+type Tests = Vec<(Box<[u8]>, Test)>;
+
 impl Texts {
     fn new(texts: &[String], regexp: bool) -> Result<Option<Self>, regex::Error> {
         Ok(match (texts.is_empty(), regexp) {
@@ -58,7 +61,7 @@ impl Texts {
 }
 
 impl Test {
-    fn new(value: &Option<PlainValue>, regexp: bool) -> Result<Self, regex::Error> {
+    fn new(value: Option<&PlainValue>, regexp: bool) -> Result<Self, regex::Error> {
         Ok(match value {
             None => Self::Any,
             Some(PlainValue::Text(pattern)) if regexp => Self::Matches(Regex::new(pattern)?),
@@ -81,9 +84,9 @@ impl Test {
     }
 }
 
-fn tests(all: &[AttributeMatch], regexp: bool) -> Result<Vec<(Box<[u8]>, Test)>, regex::Error> {
+fn tests(all: &[AttributeMatch], regexp: bool) -> Result<Tests, regex::Error> {
     all.iter()
-        .map(|one| Ok((one.key.as_bytes().into(), Test::new(&one.value, regexp)?)))
+        .map(|one| Ok((one.key.as_bytes().into(), Test::new(one.value.as_ref(), regexp)?)))
         .collect()
 }
 
@@ -141,8 +144,8 @@ impl Matcher {
         Ok(self.libraries.is_empty() || self.libraries.iter().any(meant))
     }
 
-    /// Whether the item (of metrics: the data point) is one that is meant, resource and scope aside. A property
-    /// that the signal does not have does not hold.
+    /// Whether the item (of metrics: the data point) is one that is meant, resource and scope aside. A
+    /// property that the signal does not have does not hold.
     pub(super) fn holds_for(&self, at: &Levels<'_>, signal: Signal) -> Result<bool, Halt> {
         let item = &at.item;
         let map = match signal {

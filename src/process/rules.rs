@@ -24,16 +24,14 @@ pub(super) fn context(
         return inferred();
     };
     let known = Context::of(request_of(slot(signal)));
-    match Context::named(&written.text).filter(|context| known.contains(context)) {
-        Some(context) => Ok(context),
-        None => {
-            let names: Vec<&str> = known.iter().map(|context| context.name()).collect();
-            let message = format!(
-                "not supported: the context `{}` for {signal}; here are {}",
-                written.text,
-                names.join(", ")
-            );
-            Err(OttlError::new(1, message))
-        }
-    }
+    let context = Context::named(&written.text).filter(|context| known.contains(context));
+    context.ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|context| context.name()).collect();
+        let message = format!(
+            "not supported: the context `{}` for {signal}; here are {}",
+            written.text,
+            names.join(", ")
+        );
+        OttlError::new(1, message)
+    })
 }

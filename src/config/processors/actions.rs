@@ -4,7 +4,7 @@ use super::Matching;
 use crate::config::Place;
 use crate::config::section::{Section, shown};
 use crate::config::setting::{Setting, text};
-use crate::config::tree::{Node, Value};
+use crate::config::tree::{Any, Node, Value};
 
 /// `resource`: edits the attributes of resources.
 ///
@@ -30,9 +30,9 @@ pub struct ResourceProcessor {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AttributesProcessor {
     /// Only items that match.
-    pub include: Option<Matching>,
+    pub include: Option<Box<Matching>>,
     /// Only items that do not match.
-    pub exclude: Option<Matching>,
+    pub exclude: Option<Box<Matching>>,
     /// In order.
     pub actions: Vec<Action>,
 }
@@ -137,36 +137,18 @@ pub enum ConvertTo {
     Text,
 }
 
-/// A number as people write it: one that came from a variable must also read back as the same text, so that
-/// a sha such as `0012345` or `12e4567` stays what it is.
-fn number(written: &str, strict: bool) -> Option<PlainValue> {
-    let looks = written.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
-    if !looks {
-        return None;
-    }
-    if let Ok(whole) = written.parse::<i64>() {
-        return (!strict || whole.to_string() == written).then_some(PlainValue::Int(whole));
-    }
-    let double: f64 = written.parse().ok().filter(|number: &f64| number.is_finite())?;
-    (!strict || double.to_string() == written).then_some(PlainValue::Double(double))
-}
-
 impl Setting for PlainValue {
     const EXPECTED: &'static str = "text, a number, true, false, or a list of them";
 
     fn read(node: &Node) -> Result<Self, String> {
-        if let (Value::List(items), None) = (&node.value, &node.expanded) {
-            let items = items.iter().map(Self::read).collect::<Result<_, _>>()?;
-            return Ok(Self::List(items));
-        }
-        let written = text(node).ok_or_else(|| shown(node))?;
-        if node.quoted {
-            return Ok(Self::Text(written.to_owned()));
-        }
-        Ok(match written {
-            "true" | "True" | "TRUE" => Self::Bool(true),
-            "false" | "False" | "FALSE" => Self::Bool(false),
-            _ => number(written, node.expanded.is_some()).unwrap_or_else(|| Self::Text(written.to_owned())),
+        Ok(match node.any() {
+            Any::Null => Self::Text(String::new()),
+            Any::Bool(yes) => Self::Bool(yes),
+            Any::Int(number) => Self::Int(number),
+            Any::Float(number) => Self::Double(number),
+            Any::Text(text) => Self::Text(text.to_owned()),
+            Any::List(items) => Self::List(items.iter().map(Self::read).collect::<Result<_, _>>()?),
+            Any::Map(_) => return Err(shown(node)),
         })
     }
 }
@@ -196,8 +178,8 @@ impl ResourceProcessor {
 impl AttributesProcessor {
     pub(in crate::config) fn read(_id: &str, section: Section<'_>) -> Option<Self> {
         let it = Self {
-            include: section.section("include").and_then(Matching::read),
-            exclude: section.section("exclude").and_then(Matching::read),
+            include: section.section("include").map(Matching::read).map(Box::new),
+            exclude: section.section("exclude").map(Matching::read).map(Box::new),
             actions: actions(&section, "actions"),
         };
         section.finish();

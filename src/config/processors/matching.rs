@@ -73,7 +73,7 @@ const SPAN_KINDS: [&str; 6] = [
 const SEVERITIES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
 impl Matching {
-    pub(super) fn read(section: Section<'_>) -> Option<Self> {
+    pub(super) fn read(section: Section<'_>) -> Self {
         let mut it = Self::default();
         let match_type: Option<String> = section.required("match_type", "write strict or regexp");
         match match_type.as_deref() {
@@ -96,7 +96,7 @@ impl Matching {
         ] {
             section.field(key, slot);
             if it.regexp {
-                slot.iter().for_each(|pattern| check(&section, key, pattern));
+                check_all(&section, key, &*slot);
             }
         }
         if !it.regexp {
@@ -130,7 +130,13 @@ impl Matching {
             );
         }
         section.finish();
-        Some(it)
+        it
+    }
+}
+
+fn check_all<'p>(section: &Section<'_>, key: &str, patterns: impl IntoIterator<Item = &'p String>) {
+    for pattern in patterns {
+        check(section, key, pattern);
     }
 }
 
@@ -181,10 +187,8 @@ fn libraries(section: &Section<'_>, regexp: bool) -> Vec<LibraryMatch> {
         let mut version = None::<String>;
         inside.field("version", &mut version);
         if regexp {
-            name.iter().for_each(|pattern| check(&inside, "name", pattern));
-            version
-                .iter()
-                .for_each(|pattern| check(&inside, "version", pattern));
+            check_all(&inside, "name", &name);
+            check_all(&inside, "version", &version);
         }
         inside.finish();
         all.extend(name.map(|name| LibraryMatch { name, version }));

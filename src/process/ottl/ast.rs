@@ -87,7 +87,9 @@ impl Node {
         match &self.ast {
             Ast::Path(path) => each(self.column, path),
             Ast::List(nodes) | Ast::Call(_, nodes) | Ast::And(nodes) | Ast::Or(nodes) => {
-                nodes.iter().for_each(|node| node.each_path(each));
+                for node in nodes {
+                    node.each_path(each);
+                }
             }
             Ast::Math(_, left, right) | Ast::Compare(_, left, right) => {
                 left.each_path(each);

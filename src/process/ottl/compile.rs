@@ -98,13 +98,11 @@ impl Compiler {
             Ast::Float(number) => Expr::Constant(Constant::Float(*number)),
             Ast::Text(text) => Expr::Constant(Constant::Text(text.as_bytes().into())),
             Ast::Bytes(bytes) => Expr::Constant(Constant::Bytes(bytes.as_slice().into())),
-            Ast::Enum(name) => match enums::number(name) {
-                Some(number) => Expr::Constant(Constant::Int(number)),
-                None => {
-                    let message = format!("not supported: the enum `{name}`");
-                    return Err(OttlError::new(node.column, message));
-                }
-            },
+            Ast::Enum(name) => {
+                let unknown = || OttlError::new(node.column, format!("not supported: the enum `{name}`"));
+                let number = enums::number(name).ok_or_else(unknown)?;
+                Expr::Constant(Constant::Int(number))
+            }
             Ast::List(nodes) => Expr::Constant(Constant::List(self.list(nodes)?)),
             Ast::Path(path) => {
                 let path = Path::read(node.column, path, self.context)?;
@@ -115,7 +113,10 @@ impl Compiler {
                 self.needs.path(&path);
                 Expr::Path(path)
             }
-            Ast::Call(name, args) => Expr::Call(Box::new(functions::compile(self, node.column, name, args)?)),
+            Ast::Call(name, args) => match functions::constant(name, node.column, args)? {
+                Some(constant) => Expr::Constant(constant),
+                None => Expr::Call(Box::new(functions::compile(self, node.column, name, args)?)),
+            },
             Ast::Math(op, left, right) => {
                 Expr::Math(*op, Box::new(self.value(left)?), Box::new(self.value(right)?))
             }
@@ -157,8 +158,8 @@ impl Constant {
     }
 }
 
-/// An id that is compared with a text means the hexadecimal digits of it: a comparison that could only be false
-/// is a mistake.
+/// An id that is compared with a text means the hexadecimal digits of it: a comparison that could only be
+/// false is a mistake.
 fn id_from_text(id: &Expr, other: &mut Expr, column: usize) -> Result<(), OttlError> {
     let (Expr::Path(path), Expr::Constant(Constant::Text(text))) = (id, &*other) else {
         return Ok(());

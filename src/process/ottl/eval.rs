@@ -125,13 +125,9 @@ fn any_point(at: &Levels<'_>, key: &[u8], value: Option<&[u8]>) -> Result<bool, 
             return false;
         };
         let Some(value) = value else { return true };
-        match as_text(found) {
-            Ok(text) => text == value,
-            Err(_) => {
-                broken = true;
-                true
-            }
-        }
+        let text = as_text(found);
+        broken |= text.is_err();
+        text.is_ok_and(|text| text == value)
     })?;
     if broken { Err(Halt::Malformed) } else { Ok(found) }
 }

@@ -106,13 +106,11 @@ impl<'t> Lexer<'t> {
         let column = self.column;
         if self.rest.starts_with("0x") {
             let text = self.take_while(|c| c.is_ascii_alphanumeric());
-            return match hex::decode(text.trim_start_matches("0x")) {
-                Ok(bytes) => Ok(Token::Bytes(bytes)),
-                Err(_) => {
-                    let message = format!("`{text}` is no even number of hexadecimal digits");
-                    Err(OttlError::new(column, message))
-                }
-            };
+            let bytes = hex::decode(text.trim_start_matches("0x"));
+            return bytes.map(Token::Bytes).map_err(|_| {
+                let message = format!("`{text}` is no even number of hexadecimal digits");
+                OttlError::new(column, message)
+            });
         }
         let is_number = |c: char| c.is_ascii_digit() || c == '.';
         let mut text = self.take_while(is_number).to_owned();

@@ -27,9 +27,10 @@ pub(super) fn statement(text: &str) -> Result<StatementAst, OttlError> {
     };
     parser.expect("(")?;
     let args = parser.values(")")?;
-    let condition = match parser.take_word("where") {
-        true => Some(parser.or()?),
-        false => None,
+    let condition = if parser.take_word("where") {
+        Some(parser.or()?)
+    } else {
+        None
     };
     parser.end()?;
     Ok(StatementAst {

@@ -55,7 +55,7 @@ impl Needs {
         self.at_least(path.context, wants);
     }
 
-    fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: Self) {
         for (own, other) in self.levels.iter_mut().zip(other.levels) {
             *own = (*own).max(other);
         }
@@ -63,7 +63,7 @@ impl Needs {
     }
 
     /// How much is needed of a message of this kind.
-    pub(in crate::process) fn of_kind(&self, kind: Kind) -> Wants {
+    pub(in crate::process) fn of_kind(self, kind: Kind) -> Wants {
         let level = |level: Level| self.levels.get(level as usize).copied().unwrap_or(Wants::Nothing);
         match kind {
             Kind::Resource => level(Level::Resource),
@@ -96,17 +96,15 @@ fn inferred(
         let context = path.names.first().filter(|_| path.names.len() > 1);
         let context = context.and_then(|name| Context::named(name));
         let place = context.and_then(|context| Context::of(request).iter().position(|one| *one == context));
-        match place {
-            Some(place) => found = found.max(Some(place)),
-            None => {
-                let names: Vec<&str> = Context::of(request).iter().map(|one| one.name()).collect();
-                let message = format!(
-                    "`{path}` needs its context in front, such as {}.{path}; one of {}",
-                    names.last().copied().unwrap_or_default(),
-                    names.join(", ")
-                );
-                problem.get_or_insert(OttlError::new(column, message));
-            }
+        found = found.max(place);
+        if place.is_none() {
+            let names: Vec<&str> = Context::of(request).iter().map(|one| one.name()).collect();
+            let message = format!(
+                "`{path}` needs its context in front, such as {}.{path}; one of {}",
+                names.last().copied().unwrap_or_default(),
+                names.join(", ")
+            );
+            problem.get_or_insert(OttlError::new(column, message));
         }
     });
     if let Some(problem) = problem {
@@ -144,7 +142,7 @@ impl Group {
     ) -> Result<Context, OttlError> {
         let node = parser::condition(text)?;
         inferred(request, |each| {
-            node.each_path(&mut |column, path| each(column, path))
+            node.each_path(&mut |column, path| each(column, path));
         })
     }
 
@@ -162,7 +160,7 @@ impl Group {
         let node = parser::condition(text)?;
         let mut compiler = Compiler::new(self.context);
         self.conditions.push(compiler.condition(&node)?);
-        self.needs.add(&compiler.needs);
+        self.needs.add(compiler.needs);
         Ok(())
     }
 
@@ -172,7 +170,7 @@ impl Group {
         let mut compiler = Compiler::new(self.context);
         self.statements
             .push(Statement::compile(&mut compiler, &statement)?);
-        self.needs.add(&compiler.needs);
+        self.needs.add(compiler.needs);
         Ok(())
     }
 
@@ -233,14 +231,14 @@ impl Pass {
         if inner.is_some_and(|inner| inner > group.context.level()) {
             return Err(group);
         }
-        self.needs.add(&group.needs);
+        self.needs.add(group.needs);
         self.groups.push(group);
         Ok(())
     }
 
     /// What the pass reads.
-    pub(in crate::process) fn needs(&self) -> &Needs {
-        &self.needs
+    pub(in crate::process) fn needs(&self) -> Needs {
+        self.needs
     }
 
     /// The groups about what is visited.

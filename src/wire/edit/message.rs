@@ -231,7 +231,7 @@ impl<'a> Message<'a> {
             self.each_written(|field, scalar| put_new(&mut content, self.kind, field, scalar));
             if !content.is_empty() {
                 out.replace_with(Span::new(front, front), |arena| {
-                    put_bytes(arena, number, &content)
+                    put_bytes(arena, number, &content);
                 });
             }
         }
@@ -252,29 +252,11 @@ impl<'a> Message<'a> {
         }
         self.each_written(|field, scalar| {
             if self.kind.number(field).is_some() {
-                self.write_field(out, self.kind, (field, scalar), piece, last);
+                write_field(out, self.kind, (field, scalar), piece, last);
             }
         });
         if self.kind == Kind::Span {
             self.write_status(out, piece);
-        }
-    }
-
-    fn write_field(
-        &self,
-        out: &mut Splices,
-        kind: Kind,
-        (field, scalar): (Field, &Scalar<'_>),
-        piece: Piece,
-        last: bool,
-    ) {
-        let end = Span::new(piece.content.end, piece.content.end);
-        match scalar.at {
-            Some(at) if piece.content.holds(at) => {
-                out.replace_with(at, |arena| put_field(arena, kind, field, scalar));
-            }
-            None if last => out.replace_with(end, |arena| put_new(arena, kind, field, scalar)),
-            _ => {}
         }
     }
 
@@ -289,7 +271,7 @@ impl<'a> Message<'a> {
             let last = nth + 1 == self.inner.len();
             self.each_written(|field, scalar| {
                 if Kind::Status.number(field).is_some() {
-                    self.write_field(out, Kind::Status, (field, scalar), *inner, last);
+                    write_field(out, Kind::Status, (field, scalar), *inner, last);
                 }
             });
             out.leave(open);
@@ -310,6 +292,24 @@ impl<'a> Message<'a> {
                 each(field, scalar);
             }
         }
+    }
+}
+
+/// Writes a field within `piece`; one that was not there, if it is the `last`.
+fn write_field(
+    out: &mut Splices,
+    kind: Kind,
+    (field, scalar): (Field, &Scalar<'_>),
+    piece: Piece,
+    last: bool,
+) {
+    let end = Span::new(piece.content.end, piece.content.end);
+    match scalar.at {
+        Some(at) if piece.content.holds(at) => {
+            out.replace_with(at, |arena| put_field(arena, kind, field, scalar));
+        }
+        None if last => out.replace_with(end, |arena| put_new(arena, kind, field, scalar)),
+        _ => {}
     }
 }
 

@@ -13,7 +13,7 @@ pub enum Held<'a> {
     Own(Vec<u8>),
 }
 
-impl<'a> Held<'a> {
+impl Held<'_> {
     /// A text; its bytes are taken as they are.
     pub fn text(text: &[u8]) -> Self {
         let mut out = Vec::with_capacity(text.len() + 3);
