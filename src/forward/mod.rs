@@ -18,6 +18,6 @@ mod retry;
 
 pub use debug::DebugExporter;
 pub use file::{FileError, FileForwarder};
-pub use otlp::{Authorize, Built, Context, ForwardError, OtlpForwarder, authorize, build_otlp};
+pub use otlp::{Authorize, Built, Context, ForwardError, OtlpForwarder, build_otlp};
 pub use prometheus::ReceivedMetrics;
 pub use remote_write::{RemoteWrite, RemoteWriteError};

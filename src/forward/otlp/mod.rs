@@ -17,7 +17,7 @@ mod quiet;
 mod tls;
 
 pub use build::{Built, Context, ForwardError, OtlpForwarder, build_otlp};
-pub use credentials::{Authorize, authorize};
+pub use credentials::Authorize;
 
 pub(super) use answer::{Arrived, Attempt, Failure, RESPONSE_MAX, arrived, unpack};
 pub(super) use meters::{Dropped, Meters, StorageError};
