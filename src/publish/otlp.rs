@@ -1,28 +1,15 @@
 //! Budget metrics pushed to any OTLP endpoint, through the OpenTelemetry SDK.
 //!
-//! The SDK folds what is beyond its cardinality limit (2,000 unless told otherwise) into one overflow series,
-//! in silence; every instrument here gets the configured limit instead. Collecting is ours (a manual reader
-//! on our own timer) and not the SDK's periodic thread: so a failed push is counted and logged by us, and
-//! shutdown makes one last push within its time.
+//! A failed push is counted and logged by us, and shutdown makes one last push within its time.
 
-use super::samples::{self, Kind, Metric, Value};
+use super::instruments::Instruments;
 use crate::config::{OtlpMetricsExporter, OtlpProtocol};
 use crate::policy::Board;
-use opentelemetry::metrics::MeterProvider as _;
-use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{
     ExporterBuildError, MetricExporter, Protocol, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
-use opentelemetry_sdk::metrics::reader::MetricReader;
-use opentelemetry_sdk::metrics::{
-    Instrument, InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Stream, Temporality,
-};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 
@@ -55,42 +42,14 @@ pub enum OtlpPublishError {
     },
 }
 
-/// (attributes, value) of every series of one metric.
-type Column = Vec<(Vec<KeyValue>, Value)>;
-
-#[derive(Clone, Debug)]
-struct SharedReader(Arc<ManualReader>);
-
-impl MetricReader for SharedReader {
-    fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
-        self.0.register_pipeline(pipeline);
-    }
-    fn collect(&self, rm: &mut ResourceMetrics) -> OTelSdkResult {
-        self.0.collect(rm)
-    }
-    fn force_flush(&self) -> OTelSdkResult {
-        self.0.force_flush()
-    }
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.0.shutdown_with_timeout(timeout)
-    }
-    fn temporality(&self, kind: InstrumentKind) -> Temporality {
-        self.0.temporality(kind)
-    }
-}
-
 /// Pushes the board's budgets on an interval of its own.
 #[derive(Debug)]
 pub struct OtlpPublisher {
     id: String,
     interval: Duration,
     timeout: Duration,
-    board: Arc<Board>,
-    columns: Arc<Mutex<HashMap<&'static str, Column>>>,
-    reader: SharedReader,
+    instruments: Instruments,
     exporter: MetricExporter,
-    // Owns the instruments whose callbacks the reader calls.
-    _provider: SdkMeterProvider,
 }
 
 impl OtlpPublisher {
@@ -100,33 +59,12 @@ impl OtlpPublisher {
             OtlpProtocol::Grpc => grpc_exporter(config)?,
             OtlpProtocol::Http => http_exporter(config)?,
         };
-        let reader = SharedReader(Arc::new(
-            ManualReader::builder()
-                .with_temporality(Temporality::Cumulative)
-                .build(),
-        ));
-        let limit = config.cardinality_limit;
-        let provider = SdkMeterProvider::builder()
-            .with_resource(
-                Resource::builder()
-                    .with_service_name("burngate")
-                    .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-                    .build(),
-            )
-            .with_view(move |_: &Instrument| Stream::builder().with_cardinality_limit(limit).build().ok())
-            .with_reader(reader.clone())
-            .build();
-        let columns = Arc::new(Mutex::new(HashMap::new()));
-        register(&provider, &columns);
         Ok(Self {
             id: config.id.clone(),
             interval: config.interval,
             timeout: config.timeout,
-            board,
-            columns,
-            reader,
+            instruments: Instruments::new(board, config.cardinality_limit),
             exporter,
-            _provider: provider,
         })
     }
 
@@ -161,85 +99,11 @@ impl OtlpPublisher {
     }
 
     async fn collect_and_export(&self) -> Result<(), String> {
-        self.fill();
-        let mut collected = ResourceMetrics::default();
-        self.reader.collect(&mut collected).map_err(|e| e.to_string())?;
+        let collected = self.instruments.collect()?;
         let export = self.exporter.export(&collected);
         match tokio::time::timeout(self.timeout, export).await {
             Ok(result) => result.map_err(|e| e.to_string()),
             Err(_) => Err(format!("no answer within {:?}", self.timeout)),
-        }
-    }
-
-    /// One pass over the board; the instruments' callbacks then only read.
-    fn fill(&self) {
-        let mut columns: HashMap<&'static str, Column> = HashMap::new();
-        for status in self.board.snapshot() {
-            let identity: Vec<KeyValue> = samples::identity(&status)
-                .into_iter()
-                .map(|(name, value)| KeyValue::new(name, value))
-                .collect();
-            for sample in samples::samples(&status, None) {
-                let mut attributes = identity.clone();
-                attributes.extend(sample.label.map(|(name, value)| KeyValue::new(name, value)));
-                columns
-                    .entry(sample.metric.name)
-                    .or_default()
-                    .push((attributes, sample.value));
-            }
-        }
-        *self.columns.lock().unwrap_or_else(PoisonError::into_inner) = columns;
-    }
-}
-
-fn register(provider: &SdkMeterProvider, columns: &Arc<Mutex<HashMap<&'static str, Column>>>) {
-    let scope = InstrumentationScope::builder("burngate")
-        .with_version(env!("CARGO_PKG_VERSION"))
-        .build();
-    let meter = provider.meter_with_scope(scope);
-    for metric in samples::ALL {
-        let columns = columns.clone();
-        let read = move |each: &mut dyn FnMut(Value, &[KeyValue])| {
-            let columns = columns.lock().unwrap_or_else(PoisonError::into_inner);
-            for (attributes, value) in columns.get(metric.name).into_iter().flatten() {
-                each(*value, attributes);
-            }
-        };
-        let Metric {
-            name,
-            help,
-            unit,
-            kind,
-        } = metric;
-        match kind {
-            Kind::Gauge => {
-                let _ = meter
-                    .f64_observable_gauge(*name)
-                    .with_description(*help)
-                    .with_unit(*unit)
-                    .with_callback(move |observer| {
-                        read(&mut |value, attributes| {
-                            if let Value::Gauge(value) = value {
-                                observer.observe(value, attributes);
-                            }
-                        });
-                    })
-                    .build();
-            }
-            Kind::Counter => {
-                let _ = meter
-                    .u64_observable_counter(*name)
-                    .with_description(*help)
-                    .with_unit(*unit)
-                    .with_callback(move |observer| {
-                        read(&mut |value, attributes| {
-                            if let Value::Count(value) = value {
-                                observer.observe(value, attributes);
-                            }
-                        });
-                    })
-                    .build();
-            }
         }
     }
 }
