@@ -51,8 +51,8 @@ impl std::fmt::Debug for Built {
     }
 }
 
-/// Builds the processor `id` (such as `batch` or `filter/health`). One that several pipelines name is built once and
-/// shared.
+/// Builds the processor `id` (such as `batch` or `filter/health`). One that several pipelines name is built
+/// once and shared.
 pub fn build(id: &str, config: &Processor, context: &Context) -> Result<Built, ProcessError> {
     Ok(match config {
         Processor::MemoryLimiter(config) => {

@@ -1,8 +1,8 @@
 //! `filter`: drops what a condition holds for.
 //!
 //! A span that goes takes its events with it, a metric its points; a metric without points, a scope without
-//! items and a resource without scopes go too, if it was this that emptied them. All conditions are asked in one
-//! way through the request, and where none holds the very bytes go on.
+//! items and a resource without scopes go too, if it was this that emptied them. All conditions are asked in
+//! one way through the request, and where none holds the very bytes go on.
 
 use super::edits::{Halt, processed, request_of, visit};
 use super::error::problem;

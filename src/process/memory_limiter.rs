@@ -1,10 +1,11 @@
 //! `memory_limiter`: refuses, with retry advice, what would not fit.
 //!
-//! Problem: the Collector's limiter looks at the heap once a second and lets the garbage collector catch up; a
-//! burst within that second is not seen. Property wanted: what is known exactly (bytes that queues hold, bytes
-//! of requests at work) is compared for every batch, and the resident set (late, and with what the allocator
-//! keeps) at most every `check_interval`, by whichever request comes first; the decision between two looks costs
-//! two atomic reads. Rejected: a task that looks, because a limiter that nobody asks need not look.
+//! Problem: the Collector's limiter looks at the heap once a second and lets the garbage collector catch up;
+//! a burst within that second is not seen. Property wanted: what is known exactly (bytes that queues hold,
+//! bytes of requests at work) is compared for every batch, and the resident set (late, and with what the
+//! allocator keeps) at most every `check_interval`, by whichever request comes first; the decision between
+//! two looks costs two atomic reads. Rejected: a task that looks, because a limiter that nobody asks need not
+//! look.
 //!
 //! Refusals begin at the limit less the spike, as in the Collector: the spike is room for what grows between
 //! two looks.

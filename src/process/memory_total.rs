@@ -23,8 +23,8 @@ pub(super) fn total_bytes(root: &Path) -> Option<u64> {
 pub(super) fn resident_bytes(root: &Path) -> Option<u64> {
     let text = fs::read_to_string(root.join("proc/self/statm")).ok()?;
     let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    // Linux reports pages of 4 KiB on every machine that burngate is built for, but those with large pages say
-    // so in the auxiliary vector, which safe code cannot read: smaps_rollup is in kB, and slower.
+    // Linux reports pages of 4 KiB on every machine that burngate is built for, but those with large pages
+    // say so in the auxiliary vector, which safe code cannot read: smaps_rollup is in kB, and slower.
     if cfg!(target_arch = "x86_64") {
         return Some(pages * 4096);
     }

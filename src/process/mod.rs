@@ -2,14 +2,16 @@
 //!
 //! Problem: a gateway is asked to change a few bytes of what it forwards: name an environment, drop a health
 //! check, hide a password. Decoding and encoding a request for that costs ten times what forwarding it does.
-//! Property wanted: a processor reads the wire's bytes and writes splices of them; what no rule matches goes on
-//! as the very bytes that came in. Rejected: prost structs (memory and time), and a mutable tree of our own
-//! (the same, later).
+//! Property wanted: a processor reads the wire's bytes and writes splices of them; what no rule matches goes
+//! on as the very bytes that came in. Rejected: prost structs (memory and time), and a mutable tree of our
+//! own (the same, later).
 //!
-//! Where each stands in a pipeline, [`crate::pipeline`] decides; `batch` is no stage but a wish that travels with
-//! what leaves.
+//! Where each stands in a pipeline, [`crate::pipeline`] decides; `batch` is no stage but a wish that travels
+//! with what leaves.
 
 mod actions;
+#[cfg(test)]
+mod actions_tests;
 mod attributes;
 mod build;
 mod client;

@@ -1,8 +1,8 @@
 //! `resource`: edits the attributes of every resource, and of nothing else.
 //!
-//! Scopes and what is in them are hopped over by their length, so that a request of a thousand spans costs its
-//! copy, and nothing where the attributes already are as they should be. A request may come without a resource;
-//! it then gets one.
+//! Scopes and what is in them are hopped over by their length, so that a request of a thousand spans costs
+//! its copy, and nothing where the attributes already are as they should be. A request may come without a
+//! resource; it then gets one.
 
 use super::ProcessError;
 use super::actions::{Actions, Client};

@@ -1,8 +1,9 @@
 //! `transform`: statements that change fields.
 //!
 //! The Collector runs group after group, each over the whole request. Groups that go from the outside to the
-//! inside (resource, scope, span, its events) give the same in one way through the request, because a statement
-//! writes only what it is about; a group that goes outwards again begins another pass over the edited bytes.
+//! inside (resource, scope, span, its events) give the same in one way through the request, because a
+//! statement writes only what it is about; a group that goes outwards again begins another pass over the
+//! edited bytes.
 
 use super::edits::{Halt, processed, request_of, visit};
 use super::error::problem;

@@ -216,7 +216,8 @@ impl<'a> AnyValue<'a> {
         Ok(value)
     }
 
-    /// The encoding of this value. Several pieces become one: messages merge when they stand one behind another.
+    /// The encoding of this value. Several pieces become one: messages merge when they stand one behind
+    /// another.
     pub fn encoded(self) -> Cow<'a, [u8]> {
         if self.form == Form::Whole {
             return Cow::Borrowed(self.bytes);

@@ -1,8 +1,8 @@
 //! `processors`: what happens to telemetry on its way.
 //!
-//! Every processor reads its keys here, and refuses what its room cannot do: types, ranges, regular expressions.
-//! Statements and conditions stay text with its place; `process` parses them, because their language stands
-//! above this room, and tells what it does not understand by the same kind of problem.
+//! Every processor reads its keys here, and refuses what its room cannot do: types, ranges, regular
+//! expressions. Statements and conditions stay text with its place; `process` parses them, because their
+//! language stands above this room, and tells what it does not understand by the same kind of problem.
 #![allow(
     clippy::unnecessary_wraps,
     reason = "all readers have one signature: `None` stands beside a reported problem"

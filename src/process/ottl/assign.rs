@@ -160,16 +160,16 @@ fn set(compiler: &mut Compiler, target: &Node, value: &Node) -> Result<Action, O
     compiler.needs.path(&path);
     let value_column = value.column;
     let value = compiler.value(value)?;
-    if let Expr::Constant(constant) = &value
-        && let Some(message) = mismatch(&path, &constant.value())
-    {
-        return Err(OttlError::new(value_column, message));
-    }
     if let Expr::Constant(Constant::Nil) = &value {
         return Err(OttlError::new(
             value_column,
             "setting nil does nothing; use delete_key",
         ));
+    }
+    if let Expr::Constant(constant) = &value
+        && let Some(message) = mismatch(&path, &constant.value())
+    {
+        return Err(OttlError::new(value_column, message));
     }
     Ok(Action::Set(path, value))
 }

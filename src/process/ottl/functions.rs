@@ -51,9 +51,9 @@ pub(super) enum Case {
 }
 
 /// All names, for errors.
-const NAMES: &str = "IsMatch, IsString, IsBool, IsInt, IsDouble, IsMap, IsList, IsRootSpan, HasAttrOnDatapoint, \
-                     HasAttrKeyOnDatapoint, Len, Int, Double, String, Concat, ToLowerCase, ToUpperCase, SHA256, \
-                     TraceID, SpanID and Duration";
+const NAMES: &str = "IsMatch, IsString, IsBool, IsInt, IsDouble, IsMap, IsList, IsRootSpan, \
+                     HasAttrOnDatapoint, HasAttrKeyOnDatapoint, Len, Int, Double, String, Concat, \
+                     ToLowerCase, ToUpperCase, SHA256, TraceID, SpanID and Duration";
 
 impl Function {
     /// Whether it holds or does not hold.

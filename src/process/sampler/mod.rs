@@ -1,9 +1,9 @@
 //! `probabilistic_sampler`: lets a share of spans or log records pass.
 //!
-//! It stands behind the tap, whatever the order in the file, so that SLIs count what was sent. An item's fate is
-//! settled by randomness that comes with it (its trace id), so that all gateways decide alike. What passes is
-//! told by which threshold it did (`ot=th` of a span's tracestate, `sampling.threshold` of a record), so that
-//! whoever counts behind can weigh it; at 100 % nothing is at stake, and nothing is written.
+//! It stands behind the tap, whatever the order in the file, so that SLIs count what was sent. An item's fate
+//! is settled by randomness that comes with it (its trace id), so that all gateways decide alike. What passes
+//! is told by which threshold it did (`ot=th` of a span's tracestate, `sampling.threshold` of a record), so
+//! that whoever counts behind can weigh it; at 100 % nothing is at stake, and nothing is written.
 
 mod threshold;
 mod tracestate;
@@ -40,8 +40,8 @@ impl Sampler {
     }
 }
 
-/// The threshold of a percentage. The hash has 14 bits, and its rate is worked out as the Collector does, in 32
-/// bits and rounded down, so that both keep the same items.
+/// The threshold of a percentage. The hash has 14 bits, and its rate is worked out as the Collector does, in
+/// 32 bits and rounded down, so that both keep the same items.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,4 +1,5 @@
-//! One message of a request while rules look at it: its fields, its attributes, and what was written over them.
+//! One message of a request while rules look at it: its fields, its attributes, and what was written over
+//! them.
 
 use super::cursor::{Cursor, Piece, RawField, Span};
 use super::fields::Field;

@@ -1,7 +1,7 @@
 //! OTLP's messages as tables: which fields they know, and in which wire types.
 //!
-//! prost refuses a field that it knows when its wire type is another one; so must whoever claims to have read a
-//! message. Fields of no table are hopped over and kept.
+//! prost refuses a field that it knows when its wire type is another one; so must whoever claims to have read
+//! a message. Fields of no table are hopped over and kept.
 
 /// What a request carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
