@@ -3,7 +3,9 @@
 //! `forward` hands a batch on as it is. `count` and `span_metrics` make metrics of what passes; they are built
 //! over the pipelines that take these metrics, so that a refusal there is known here.
 
+mod count;
 mod forward;
+mod key;
 mod proto;
 mod span_metrics;
 
@@ -11,6 +13,7 @@ use crate::config::Connector;
 use crate::pipeline::{Batch, Consume, Consumed};
 use crate::time::Clock;
 use crate::wire::WalkLimits;
+use count::Count;
 use span_metrics::SpanMetrics;
 use std::future::Future;
 use std::path::PathBuf;
@@ -73,7 +76,8 @@ pub fn build(
     let mut engine = None;
     let input: Arc<dyn Consume> = match connector {
         Connector::ErrorBudget => return Err(ConnectError::NotTelemetry { id: id.to_owned() }),
-        Connector::Forward | Connector::Count(_) => Arc::new(forward::Forward::new(downstream)),
+        Connector::Forward => Arc::new(forward::Forward::new(downstream)),
+        Connector::Count(config) => Arc::new(Count::new(id, config, downstream, context.clock.clone())?),
         Connector::SpanMetrics(config) => {
             let it = SpanMetrics::new(id, config, downstream, context);
             engine = Some(Arc::clone(&it));

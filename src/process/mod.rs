@@ -12,6 +12,7 @@
 mod actions;
 #[cfg(test)]
 mod actions_tests;
+mod ask;
 mod attributes;
 mod build;
 mod client;
@@ -31,5 +32,6 @@ mod testing;
 mod text;
 mod transform;
 
+pub use ask::{About, Found, Questions};
 pub use build::{Built, Context, build, check};
 pub use error::ProcessError;

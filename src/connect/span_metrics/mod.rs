@@ -3,7 +3,7 @@
 //! The metrics, names and dimensions of the Collector's connector of the same name, so that dashboards go on,
 //! without what its users run into:
 //!
-//! * identity is typed and positional (see `key`), so a dimension that is missing never looks like another;
+//! * identity is typed and positional (see [`key`]), so a dimension that is missing never looks like another;
 //! * spans of a resource without `service.name` count, under `unknown_service`;
 //! * resources are not kept apart unless that is asked for, so two pods of a service are one series and a
 //!   changing process id does not begin counters anew; a series that is idle leaves by itself;
@@ -21,7 +21,6 @@ mod emit;
 mod exact;
 mod exponential;
 mod gather;
-mod key;
 mod persist;
 mod plan;
 mod resources;
@@ -29,7 +28,7 @@ mod sampling;
 mod series;
 mod state;
 
-use super::Context;
+use super::{Context, key};
 use crate::config::SpanMetricsConnector;
 use crate::pipeline::{Accepted, Batch, Consume, Consumed, Refusal, Signal};
 use crate::time::{Clock, UnixNanos};

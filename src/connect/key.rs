@@ -10,7 +10,7 @@ use crate::wire::{AnyValue, Value};
 use prost::encoding::{decode_varint, encode_varint};
 use sha2::{Digest, Sha256};
 
-use super::super::proto;
+use super::proto;
 
 /// Bytes of a value; a longer one is cut, and its hash told.
 const VALUE_MAX: usize = 1024;
@@ -53,19 +53,30 @@ fn put_bytes(key: &mut Vec<u8>, kind: u8, content: &[u8]) {
     key.extend_from_slice(hash.as_bytes());
 }
 
+/// True or false.
+pub(super) fn put_bool(key: &mut Vec<u8>, yes: bool) {
+    key.extend_from_slice(&[BOOL, u8::from(yes)]);
+}
+
+/// A whole number.
+pub(super) fn put_int(key: &mut Vec<u8>, number: i64) {
+    key.push(INT);
+    key.extend_from_slice(&number.to_le_bytes());
+}
+
+/// A number.
+pub(super) fn put_double(key: &mut Vec<u8>, number: f64) {
+    key.push(DOUBLE);
+    key.extend_from_slice(&number.to_bits().to_le_bytes());
+}
+
 /// A value of any kind; lists become text. One that cannot be read is missing.
 pub(super) fn put_value(key: &mut Vec<u8>, any: AnyValue<'_>) {
     match any.value() {
         Ok(Value::Str(text)) => put_text(key, text),
-        Ok(Value::Bool(yes)) => key.extend_from_slice(&[BOOL, u8::from(yes)]),
-        Ok(Value::Int(number)) => {
-            key.push(INT);
-            key.extend_from_slice(&number.to_le_bytes());
-        }
-        Ok(Value::Double(number)) => {
-            key.push(DOUBLE);
-            key.extend_from_slice(&number.to_bits().to_le_bytes());
-        }
+        Ok(Value::Bool(yes)) => put_bool(key, yes),
+        Ok(Value::Int(number)) => put_int(key, number),
+        Ok(Value::Double(number)) => put_double(key, number),
         Ok(Value::Bytes(bytes)) => put_bytes(key, BYTES, bytes),
         Ok(Value::Array(_) | Value::KvList(_)) => {
             let mut text = String::new();
