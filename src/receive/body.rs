@@ -7,8 +7,12 @@ use super::failure::Failure;
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
+use std::io::ErrorKind;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
+
+/// Whatever goes wrong in a body.
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Longest silence between two pieces of a body.
 const MAX_SILENCE: Duration = Duration::from_secs(5);
@@ -26,9 +30,23 @@ pub(super) struct Paced<B> {
     bytes: u64,
 }
 
+/// A body that breaks off is one thing, one whose chunks are nonsense another: it would be nonsense again.
+fn broken(error: BoxError) -> Failure {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
+    while let Some(it) = cause {
+        let kind = it.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(kind, Some(ErrorKind::InvalidInput | ErrorKind::InvalidData)) {
+            return Failure::Malformed("the request body is not validly chunked".into());
+        }
+        cause = it.source();
+    }
+    Failure::Disconnected
+}
+
 impl<B> Paced<B>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
 {
     /// Starts the clock of `body`.
     pub(super) fn new(body: B) -> Self {
@@ -61,7 +79,7 @@ where
             };
             let frame = match frame {
                 None => return Ok(None),
-                Some(Err(_)) => return Err(Failure::Disconnected),
+                Some(Err(error)) => return Err(broken(error.into())),
                 Some(Ok(frame)) => frame,
             };
             let Ok(data) = frame.into_data() else { continue };

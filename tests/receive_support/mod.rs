@@ -10,7 +10,7 @@
 )]
 #![allow(missing_debug_implementations)]
 
-use burngate::config::{GrpcReceiver, HttpReceiver, ReceiverLimits};
+use burngate::config::{GrpcReceiver, HttpReceiver, PemSource, ReceiverLimits, Secret, TlsServer};
 use burngate::pipeline::{Accepted, Batch, Consume, Consumed, Refusal, Signals};
 use burngate::receive::{Admission, Context, End, Gate, Reload, serve_grpc, serve_http};
 use bytes::Bytes;
@@ -277,6 +277,92 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
 /// zstd whose header does not say how much it holds.
 pub fn zstd_stream(bytes: &[u8]) -> Vec<u8> {
     zstd::stream::encode_all(bytes, 3).unwrap()
+}
+
+pub fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub fn snappy_block(bytes: &[u8]) -> Vec<u8> {
+    snap::raw::Encoder::new().compress_vec(bytes).unwrap()
+}
+
+pub fn snappy_framed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+    encoder.write_all(bytes).unwrap();
+    encoder.into_inner().unwrap()
+}
+
+pub fn lz4(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub type Pack = fn(&[u8]) -> Vec<u8>;
+
+/// Every content coding of HTTP, and how to write it.
+pub const HTTP_CODINGS: [(&str, Pack); 11] = [
+    ("", <[u8]>::to_vec),
+    ("identity", <[u8]>::to_vec),
+    ("gzip", gzip),
+    ("zstd", zstd),
+    ("zstd", zstd_stream),
+    ("zlib", zlib),
+    ("deflate", zlib),
+    ("snappy", snappy_block),
+    ("snappy", snappy_framed),
+    ("x-snappy-framed", snappy_framed),
+    ("lz4", lz4),
+];
+
+/// Every compression of gRPC.
+pub const GRPC_CODINGS: [(&str, Pack); 5] = [
+    ("gzip", gzip),
+    ("zstd", zstd),
+    ("zstd", zstd_stream),
+    ("snappy", snappy_framed),
+    ("snappy", snappy_block),
+];
+
+/// A certificate authority and what it has signed, as PEM.
+pub struct Authority {
+    pub root: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root = params.self_signed(&key).unwrap().pem();
+        Self {
+            root,
+            issuer: rcgen::Issuer::new(params, key),
+        }
+    }
+}
+
+impl Authority {
+    /// A certificate for `name`, and its key.
+    pub fn sign(&self, name: &str) -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// The TLS of a server that it vouches for.
+    pub fn server(&self) -> TlsServer {
+        let (certificate, key) = self.sign("localhost");
+        TlsServer::new(
+            PemSource::Inline(Secret::new(certificate)),
+            PemSource::Inline(Secret::new(key)),
+        )
+    }
 }
 
 /// A request of `spans` spans.

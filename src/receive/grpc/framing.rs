@@ -1,7 +1,7 @@
 //! gRPC's length-prefixed message: one flag byte, four bytes of length, the message.
 
 use crate::receive::admission::Ticket;
-use crate::receive::body::Paced;
+use crate::receive::body::{BoxError, Paced};
 use crate::receive::failure::Failure;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
@@ -27,6 +27,7 @@ pub(super) async fn gather<B>(
 ) -> Result<Message, Failure>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
 {
     let (prefix, first) = prefix(body).await?;
     let compressed = match prefix[0] {
@@ -53,6 +54,7 @@ where
 async fn prefix<B>(body: &mut Paced<B>) -> Result<([u8; PREFIX_BYTES], Bytes), Failure>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
 {
     let mut prefix = [0; PREFIX_BYTES];
     let mut have = 0;
@@ -76,6 +78,7 @@ where
 async fn collect<B>(body: &mut Paced<B>, len: usize, first: Bytes) -> Result<Bytes, Failure>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
 {
     let mut whole = first;
     let mut pieces = BytesMut::new();

@@ -10,7 +10,7 @@ mod answer;
 mod framing;
 mod timeout;
 
-use super::body::Paced;
+use super::body::{BoxError, Paced};
 use super::claims;
 use super::connections::{self, End, Rules};
 use super::context::Context;
@@ -125,6 +125,7 @@ impl Service {
     async fn answer<B>(self: Arc<Self>, request: Request<B>, peer: Option<SocketAddr>) -> Response<AnswerBody>
     where
         B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
         if !is_grpc(&head.headers) {
@@ -167,6 +168,7 @@ impl Service {
     ) -> Result<Accepted, Failure>
     where
         B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
     {
         let coding = match headers.get("grpc-encoding") {
             None => Coding::Identity,

@@ -1,7 +1,7 @@
 //! What a request's headers say of its body, and the body itself.
 
 use crate::receive::admission::Ticket;
-use crate::receive::body::Paced;
+use crate::receive::body::{BoxError, Paced};
 use crate::receive::decompress::Coding;
 use crate::receive::failure::Failure;
 use bytes::{Bytes, BytesMut};
@@ -90,6 +90,7 @@ pub(super) async fn read<B>(
 ) -> Result<Bytes, Failure>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
 {
     let too_large = || Failure::TooLarge(format!("the body is larger than {limit} bytes").into());
     let announced = headers

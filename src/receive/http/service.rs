@@ -6,7 +6,7 @@ use super::cors::Cors;
 use crate::config::HttpReceiver;
 use crate::pipeline::ClientMetadata;
 use crate::receive::admission::Ticket;
-use crate::receive::body::Paced;
+use crate::receive::body::{BoxError, Paced};
 use crate::receive::claims;
 use crate::receive::context::Context;
 use crate::receive::decompress::{Caps, Coding, decompress};
@@ -89,6 +89,7 @@ impl Service {
     ) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
         let mut response = match self.cors.as_ref().and_then(|cors| cors.preflight(&head)) {
@@ -110,6 +111,7 @@ impl Service {
     async fn export<B>(&self, head: &Parts, body: B, peer: Option<SocketAddr>) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
     {
         let mut body = Paced::new(body).within(self.read_within);
         let encoding = Encoding::of(&head.headers);
@@ -184,6 +186,7 @@ impl Service {
     ) -> Result<Accepted, Failure>
     where
         B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
     {
         let mut ticket = self.intake.open()?;
         let raw = content::read(body, &head.headers, self.caps.limit, &mut ticket).await?;
