@@ -36,7 +36,7 @@ fn everything() -> String {
         .join("\n")
         .replace(
             EXTENSIONS,
-            "extensions: [health_check, file_storage, api, pprof, zpages]",
+            "extensions: [health_check, file_storage, api, pprof, zpages, bearertokenauth, basicauth]",
         )
 }
 
@@ -138,8 +138,8 @@ fn no_key_is_missing_in_the_file() {
     let (_, absent) = from_text(&everything(), &source(), &Fixed(VARIABLES.to_vec())).unwrap();
     // Each of these is the other way to say something that the file says.
     let expected = [
-        "receivers.otlp.protocols.grpc.auth",
-        "receivers.otlp.protocols.http.auth",
+        "extensions.bearertokenauth.tokens",
+        "extensions.bearertokenauth.filename",
         "receivers.otlp.protocols.grpc.tls.cert_pem",
         "receivers.otlp.protocols.grpc.tls.key_pem",
         "receivers.otlp.protocols.grpc.tls.client_ca_pem",

@@ -118,7 +118,7 @@ mod tests {
     use proptest::prelude::*;
     use std::convert::Infallible;
 
-    fn body(pieces: Vec<Vec<u8>>) -> impl Body<Data = Bytes> + Unpin {
+    fn body(pieces: Vec<Vec<u8>>) -> impl Body<Data = Bytes, Error = Infallible> + Unpin {
         let frames = pieces
             .into_iter()
             .map(|p| Ok::<_, Infallible>(http_body::Frame::data(Bytes::from(p))));
