@@ -31,7 +31,10 @@ pub(in crate::forward) struct Entry {
 /// Where the bytes are.
 #[derive(Debug)]
 pub(super) enum Stored {
-    Memory(Bytes, Charge),
+    Memory {
+        bytes: Bytes,
+        _charge: Charge,
+    },
     /// On disk, and in memory too as long as there is room for that.
     Disk(Arc<Log>, Record, Option<Hot>),
 }
@@ -99,7 +102,7 @@ impl Part {
     /// The request with these items. Where the batch has to be read from disk that happens on another thread.
     pub(super) async fn load(&self) -> Result<Pieces, Unreadable> {
         let bytes = match &self.entry.stored {
-            Stored::Memory(bytes, _) => bytes.clone(),
+            Stored::Memory { bytes, .. } => bytes.clone(),
             Stored::Disk(_, _, Some(hot)) => hot.bytes.clone(),
             Stored::Disk(_, record, None) => {
                 let record = record.clone();
@@ -177,7 +180,7 @@ impl Part {
     pub(super) fn record(&self) -> Option<Record> {
         match &self.entry.stored {
             Stored::Disk(_, record, _) => Some(record.clone()),
-            Stored::Memory(..) => None,
+            Stored::Memory { .. } => None,
         }
     }
 }

@@ -154,7 +154,10 @@ impl Queue {
         let place = self.place(cost, bytes).await?;
         let values = values_of(&batch, wish.as_deref());
         let Some(log) = &self.log else {
-            let stored = Stored::Memory(batch.bytes, self.memory.charge(bytes));
+            let stored = Stored::Memory {
+                bytes: batch.bytes,
+                _charge: self.memory.charge(bytes),
+            };
             let entry = Entry::new(batch.signal, items, bytes, stored, place, waiter);
             return self.push(Arc::new(entry), wish, values);
         };

@@ -50,7 +50,11 @@ impl Room {
         Self {
             sizer: settings.sizer,
             capacity,
-            bytes_max: settings.queue_size_mib << 20,
+            // On disk the log knows better: it counts what its files take.
+            bytes_max: match settings.storage {
+                None => settings.queue_size_mib << 20,
+                Some(_) => u64::MAX,
+            },
             used: Mutex::default(),
             freed: Notify::new(),
             meters,
