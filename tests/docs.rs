@@ -111,6 +111,32 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     );
 }
 
+/// The metrics that burngate has under the Collector's names, as the code describes them.
+fn collector_metrics_in_source() -> BTreeSet<String> {
+    let described = read("src/telemetry/collector.rs");
+    let code = read("src/telemetry/process.rs");
+    let code = code.split("#[cfg(test)]").next().unwrap();
+    let mut names = all_matches(r#""(otelcol_[a-z_]*[a-z])""#, &(described.clone() + code));
+    for prefix in all_matches(r#""(otelcol_[a-z_]+_)""#, &described) {
+        names.extend(["spans", "metric_points", "log_records"].map(|items| format!("{prefix}{items}")));
+    }
+    names
+}
+
+#[test]
+fn every_metric_under_the_collectors_names_is_documented() {
+    let page = read("docs/metrics.md");
+    let documented = all_matches(r"`(otelcol_[a-z_]*[a-z])`", &page);
+    let source = collector_metrics_in_source();
+    assert!(source.len() > 30, "{source:?}");
+    assert_eq!(documented, source);
+    for (name, text) in pages() {
+        for metric in all_matches(r"\b(otelcol_[a-z_]*[a-z])\b", &text) {
+            assert!(source.contains(&metric), "{name} names {metric}, which nobody publishes");
+        }
+    }
+}
+
 #[test]
 fn every_mention_of_a_metric_is_a_metric() {
     let known = metrics_in_source();
