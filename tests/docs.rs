@@ -132,7 +132,10 @@ fn every_metric_under_the_collectors_names_is_documented() {
     assert_eq!(documented, source);
     for (name, text) in pages() {
         for metric in all_matches(r"\b(otelcol_[a-z_]*[a-z])\b", &text) {
-            assert!(source.contains(&metric), "{name} names {metric}, which nobody publishes");
+            assert!(
+                source.contains(&metric),
+                "{name} names {metric}, which nobody publishes"
+            );
         }
     }
 }

@@ -400,7 +400,9 @@ mod tests {
             for round in 1..=3_u32 {
                 sent.increment(5);
                 metrics::gauge!("otelcol_exporter_queue_size").set(f64::from(round));
-                [3.0, 50.0, 700.0].map(|value| sizes.record(value));
+                for value in [3.0, 50.0, 700.0] {
+                    sizes.record(value);
+                }
                 let all = collected.collect().unwrap();
                 let Some(AggregatedMetrics::U64(MetricData::Sum(sum))) =
                     find(&all, "otelcol_exporter_sent_spans")

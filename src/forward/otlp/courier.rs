@@ -5,6 +5,7 @@ use crate::config::{Compression, OtlpEncoding, Retry};
 use crate::forward::grpc::GrpcClient;
 use crate::forward::http::HttpClient;
 use crate::forward::merge::Pieces;
+use crate::forward::merge::len_of;
 use crate::forward::retry::Backoff;
 use crate::forward::{json, merge};
 use crate::pipeline::{Component, Signal, Status, exporter_span, fail};
@@ -89,6 +90,7 @@ impl Courier {
             items,
         };
         let span = exporter_span(&self.id, signal);
+        self.meters.sending(items, len_of(&pieces));
         let delivered = match self.encode(signal, merge::joined(pieces)).await {
             Ok(packed) if span.is_disabled() => self.attempts(signal, &packed).await,
             Ok(packed) => self.attempts(signal, &packed).instrument(span.clone()).await,

@@ -2,7 +2,7 @@
 //! them what the Collector does not tell: why something was dropped, and what a backend rejected.
 
 use crate::pipeline::Signal;
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, gauge, histogram};
 use std::sync::Arc;
 
 /// Why items did not reach the backend.
@@ -81,6 +81,8 @@ pub(in crate::forward) struct Meters {
     pub(in crate::forward) queue_capacity: Gauge,
     pub(in crate::forward) queue_bytes: Gauge,
     in_flight: Gauge,
+    send_size: Histogram,
+    send_bytes: Histogram,
     corrupt: Counter,
     storage: [Counter; 3],
 }
@@ -106,6 +108,7 @@ impl Meters {
         let id: Arc<str> = id.into();
         let plain = |name: &'static str| counter!(name, "exporter" => id.clone());
         let level = |name: &'static str| gauge!(name, "exporter" => id.clone());
+        let sizes = |name: &'static str| histogram!(name, "exporter" => id.clone());
         Self {
             lanes: Signal::ALL.map(|signal| Lane::new(&id, signal)),
             retries: plain("burngate_exporter_retries_total"),
@@ -113,6 +116,8 @@ impl Meters {
             queue_capacity: level("otelcol_exporter_queue_capacity"),
             queue_bytes: level("burngate_exporter_queue_bytes"),
             in_flight: level("otelcol_exporter_in_flight_requests"),
+            send_size: sizes("otelcol_exporter_queue_batch_send_size"),
+            send_bytes: sizes("otelcol_exporter_queue_batch_send_size_bytes"),
             corrupt: plain("burngate_queue_corrupt_records_total"),
             storage: ["limit", "disk_full", "io"].map(|reason| {
                 counter!("burngate_queue_errors_total", "exporter" => id.clone(), "reason" => reason)
@@ -126,6 +131,12 @@ impl Meters {
             Signal::Metrics => &self.lanes[1],
             Signal::Logs => &self.lanes[2],
         }
+    }
+
+    /// A request is about to leave: its items, and its bytes as protobuf, not compressed.
+    pub(in crate::forward) fn sending(&self, items: u64, bytes: usize) {
+        self.send_size.record(items as f64);
+        self.send_bytes.record(bytes as f64);
     }
 
     /// A request arrived; of its items the backend rejected some for good.
