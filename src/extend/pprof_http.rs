@@ -76,7 +76,8 @@ async fn profile(wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
         return refusal(StatusCode::BAD_REQUEST, &message);
     }
     let mut profile = Profile::default();
-    let until = tokio::time::sleep(Duration::from_secs(seconds));
+    // A timer begins when it is made.
+    let until = async { tokio::time::sleep(Duration::from_secs(seconds)).await };
     match take(&mut profile, until).await {
         Ok(()) => {}
         Err(error @ ProfilerError::Busy) => return refusal(StatusCode::CONFLICT, &error.to_string()),

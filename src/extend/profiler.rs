@@ -124,14 +124,18 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ProfilerError> {
     })
 }
 
-/// Adds to `profile` what happens until `until` is ready.
+/// Adds to `profile` what happens until `until` is ready, which is not polled before the profiler runs.
 pub(super) async fn take<T>(
     profile: &mut Profile,
     until: impl Future<Output = T>,
 ) -> Result<T, ProfilerError> {
     let _one = TIMER.try_lock().map_err(|_| ProfilerError::Busy)?;
-    warm_up()?;
-    let guard = start(FREQUENCY)?;
+    // The library looks for the names of a stack of its own first, which can take seconds.
+    let started = || {
+        warm_up()?;
+        start(FREQUENCY)
+    };
+    let guard = tokio::task::spawn_blocking(started).await??;
     let done = until.await;
     // Finding the names of thousands of addresses is work.
     let report = tokio::task::spawn_blocking(move || guard.report().build()).await??;

@@ -32,6 +32,6 @@ pub use exits::Exits;
 pub use fan_out::FanOut;
 pub use memory::{Charge, Memory};
 pub use path::Pipeline;
-pub use spans::{SPAN_TARGET, exporter_span, fail, receiver_span, traced};
+pub use spans::{SPAN_TARGET, exporter_span, fail, note_items, receiver_span, traced};
 pub use status::{Component, ComponentStatus, Components, Status};
 pub use traits::{Accepted, Consume, Consumed, Count, Counted, Process, Processed, Refusal, Stage};

@@ -61,12 +61,18 @@ pub async fn traced(
     let result = work.instrument(span.clone()).await;
     match &result {
         Ok(accepted) => {
-            span.record("accepted_items", accepted.items);
-            span.record("rejected_items", accepted.rejected);
+            note_items(&span, accepted.items, accepted.rejected);
         }
         Err(refusal) => fail(&span, refusal),
     }
     result
+}
+
+/// Writes into `span` what became of its items. As signed numbers: those of OpenTelemetry are.
+pub fn note_items(span: &Span, accepted: u64, rejected: u64) {
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    span.record("accepted_items", signed(accepted));
+    span.record("rejected_items", signed(rejected));
 }
 
 /// Writes into `span` that its work failed.

@@ -8,7 +8,7 @@ use crate::forward::merge::Pieces;
 use crate::forward::merge::len_of;
 use crate::forward::retry::Backoff;
 use crate::forward::{json, merge};
-use crate::pipeline::{Component, Signal, Status, exporter_span, fail};
+use crate::pipeline::{Component, Signal, Status, exporter_span, fail, note_items};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -98,8 +98,7 @@ impl Courier {
         };
         match &delivered {
             Delivered::Arrived(arrived) => {
-                span.record("accepted_items", items.saturating_sub(arrived.rejected));
-                span.record("rejected_items", arrived.rejected);
+                note_items(&span, items.saturating_sub(arrived.rejected), arrived.rejected);
             }
             Delivered::Dropped(_, failure) => fail(&span, &failure.message),
             Delivered::Unfinished => {}
