@@ -90,15 +90,15 @@ impl Probe {
             Status::Starting | Status::Ok | Status::Stopped => false,
         })
     }
+}
 
-    fn answer(&self, healthy: bool, body: impl IntoResponse) -> Response {
-        let code = if healthy {
-            StatusCode::OK
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        };
-        (code, body).into_response()
-    }
+fn answer(healthy: bool, body: impl IntoResponse) -> Response {
+    let code = if healthy {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (code, body).into_response()
 }
 
 /// `GET path`: 200 while serving, 503 while starting or stopping. `GET {path}status`: the same as JSON, with
@@ -132,14 +132,14 @@ async fn probed(State(probe): State<Arc<Probe>>) -> Response {
     };
     if let Some(body) = body {
         let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-        return probe.answer(healthy, (text, body.clone()));
+        return answer(healthy, (text, body.clone()));
     }
     let said = culprit.filter(|_| serving).map_or_else(
         || said.to_owned(),
         |it| format!("{}: {}", it.name, it.status.as_str()),
     );
     let evaluated = probe.health.evaluated_at();
-    probe.answer(
+    answer(
         healthy,
         Json(json!({ "status": said, "evaluated_at": evaluated })),
     )
@@ -182,7 +182,7 @@ async fn status(State(probe): State<Arc<Probe>>, RawQuery(query): RawQuery) -> R
         };
         body["components"] = Value::Object(components.iter().map(line).collect());
     }
-    probe.answer(healthy, Json(body))
+    answer(healthy, Json(body))
 }
 
 /// The worst state among the components; without any all is well.

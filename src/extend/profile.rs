@@ -175,7 +175,7 @@ pub(super) mod tests {
             profile.add_stack(nth.to_string(), &[place("main")], 2);
         }
         assert_eq!((profile.stacks.len(), profile.beyond), (STACKS_MAX, 10));
-        assert_eq!(profile.samples() as usize, 2 * (STACKS_MAX + 5));
+        assert_eq!(profile.samples(), 2 * (STACKS_MAX as u64 + 5));
         for nth in 0..=PLACES_MAX {
             profile.add_stack("0".to_owned(), &[place(&nth.to_string())], 1);
         }

@@ -101,7 +101,7 @@ impl Profiler {
         let saved = tokio::task::spawn_blocking(move || save(&whole, &path)).await;
         match saved.map_err(ProfilerError::from).and_then(|saved| saved) {
             Ok((path, samples)) => {
-                tracing::info!(path = %path.display(), samples, "the CPU profile is written")
+                tracing::info!(path = %path.display(), samples, "the CPU profile is written");
             }
             Err(error) => tracing::error!(%error, "the CPU profile of this life is lost"),
         }

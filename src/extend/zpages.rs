@@ -135,14 +135,12 @@ async fn featurez() -> Response {
 }
 
 async fn traces(State(shown): State<Shown>, Query(query): Query<HashMap<String, String>>) -> Response {
-    match &shown.recent {
-        Some(recent) => tracez::page(&recent.snapshot(), &query),
-        None => {
-            let mut page = Page::new("burngate tracez");
-            page.paragraph("Spans are kept from a start on that has the zpages extension; this one did not.");
-            page.finish()
-        }
+    if let Some(recent) = &shown.recent {
+        return tracez::page(&recent.snapshot(), &query);
     }
+    let mut page = Page::new("burngate tracez");
+    page.paragraph("Spans are kept from a start on that has the zpages extension; this one did not.");
+    page.finish()
 }
 
 #[cfg(test)]

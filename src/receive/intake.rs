@@ -6,6 +6,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::meters::{Meters, Transport};
 use super::{Accepted, Batch, Consume, Signal, Signals};
+use crate::pipeline::{receiver_span, traced};
 use crate::wire::edit::{Request, count_items};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -71,7 +72,10 @@ impl Intake {
     pub(super) async fn deliver(&self, batch: Batch) -> Result<Accepted, Failure> {
         let (signal, message) = (batch.signal, batch.bytes.clone());
         let bytes = message.len() as u64;
-        let consumed = AssertUnwindSafe(async { self.sink.consume(batch).await });
+        let consumed = AssertUnwindSafe(async {
+            let span = receiver_span(&self.id, self.transport.label(), signal);
+            traced(span, self.sink.consume(batch)).await
+        });
         let failure = match consumed.catch_unwind().await {
             Ok(Ok(accepted)) => {
                 self.meters.accepted(signal, bytes, &accepted);

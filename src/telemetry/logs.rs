@@ -14,7 +14,6 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 pub(super) type LogFilter = reload::Handle<EnvFilter, Registry>;
 
 /// The log as a layer, and the handle to its filter.
-#[expect(clippy::type_complexity, reason = "a layer and its handle")]
 pub(super) fn log_layer(
     config: &LogsConfig,
     resource: &OwnResource,

@@ -146,10 +146,19 @@ fn read(path: &Path) -> Result<Vec<u8>, TelemetryError> {
     })
 }
 
-/// Our certificate and key, if there are any.
-fn identity(tls: &SelfTls) -> Result<Option<(Vec<u8>, Vec<u8>)>, TelemetryError> {
+/// A certificate and its key.
+struct Pem {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+}
+
+/// Ours, if there are any.
+fn identity(tls: &SelfTls) -> Result<Option<Pem>, TelemetryError> {
     match (&tls.cert_file, &tls.key_file) {
-        (Some(cert), Some(key)) => Ok(Some((read(cert)?, read(key)?))),
+        (Some(cert), Some(key)) => Ok(Some(Pem {
+            cert: read(cert)?,
+            key: read(key)?,
+        })),
         _ => Ok(None),
     }
 }
@@ -163,7 +172,7 @@ fn tonic_tls(config: &SelfOtlp) -> Result<Option<ClientTlsConfig>, TelemetryErro
         Some(ca) => tls.ca_certificate(Certificate::from_pem(read(ca)?)),
         None => tls.with_native_roots(),
     };
-    if let Some((cert, key)) = identity(&config.tls)? {
+    if let Some(Pem { cert, key }) = identity(&config.tls)? {
         tls = tls.identity(Identity::from_pem(cert, key));
     }
     Ok(Some(tls))
@@ -182,7 +191,7 @@ fn http_client(config: &SelfOtlp) -> Result<reqwest::Client, TelemetryError> {
         let bundle = reqwest::Certificate::from_pem_bundle(&read(ca)?).map_err(wrong)?;
         client = client.tls_certs_only(bundle);
     }
-    if let Some((mut cert, key)) = identity(&config.tls)? {
+    if let Some(Pem { mut cert, key }) = identity(&config.tls)? {
         cert.push(b'\n');
         cert.extend(key);
         client = client.identity(reqwest::Identity::from_pem(&cert).map_err(wrong)?);

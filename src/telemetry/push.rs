@@ -358,7 +358,7 @@ mod tests {
     use super::*;
     use crate::config::{OtlpProtocol, SelfOtlp, SelfResource, SelfTls};
     use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-    use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
+    use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ScopeMetrics};
     use proptest::prelude::*;
 
     fn reader() -> PushReader {
@@ -378,10 +378,8 @@ mod tests {
     }
 
     fn find<'a>(all: &'a ResourceMetrics, name: &str) -> Option<&'a AggregatedMetrics> {
-        let mut metrics = all.scope_metrics().flat_map(|scope| scope.metrics());
-        metrics
-            .find(|metric| metric.name() == name)
-            .map(|metric| metric.data())
+        let mut metrics = all.scope_metrics().flat_map(ScopeMetrics::metrics);
+        metrics.find(|metric| metric.name() == name).map(Metric::data)
     }
 
     #[test]

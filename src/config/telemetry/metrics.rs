@@ -43,6 +43,10 @@ pub enum MetricsLevel {
 /// The default is what the Collector has without `readers`: names without suffixes, every resource attribute as a
 /// label. A reader that a file names has none of these unless it says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "the switches that the Collector's reader has"
+)]
 pub struct PullReader {
     /// Where to listen.
     pub endpoint: SocketAddr,

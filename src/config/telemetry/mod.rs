@@ -39,7 +39,7 @@ impl TelemetryConfig {
             logs: LogsConfig::read(section.section_or_empty("logs")),
             metrics: SelfMetrics::read(section.section_or_empty("metrics")),
             traces: SelfTraces::read(section.section_or_empty("traces")),
-            resource: SelfResource::read(section.section_or_empty("resource")),
+            resource: SelfResource::read(&section.section_or_empty("resource")),
         };
         section.finish();
         it

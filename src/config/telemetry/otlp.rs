@@ -132,9 +132,10 @@ impl SelfOtlp {
 /// With a scheme, and over HTTP with a path.
 fn url(written: &str, insecure: bool, protocol: OtlpProtocol, path: &str) -> Option<String> {
     let scheme = if insecure { "http" } else { "https" };
-    let whole = match written.contains("://") {
-        true => written.to_owned(),
-        false => format!("{scheme}://{written}"),
+    let whole = if written.contains("://") {
+        written.to_owned()
+    } else {
+        format!("{scheme}://{written}")
     };
     let url = reqwest::Url::parse(&whole).ok()?;
     let plain =

@@ -15,7 +15,7 @@ pub struct SelfResource {
 
 impl SelfResource {
     /// `key: value`, or the newer `attributes: [{name: ..., value: ...}]`.
-    pub(super) fn read(section: Section<'_>) -> Self {
+    pub(super) fn read(section: &Section<'_>) -> Self {
         let mut attributes = BTreeMap::new();
         for entry in section.entries() {
             if entry.key == "attributes" && matches!(entry.node.value, Value::List(_)) {

@@ -75,14 +75,11 @@ impl SelfTraces {
         section.field("level", &mut level);
         for processor in section.sections_in("processors").into_iter().flatten() {
             processor.unsupported(&["simple"]);
-            match processor.section("batch") {
-                Some(batch) => it.processors.extend(SpanBatching::read(batch)),
-                None => {
-                    let message = "expected batch";
-                    processor
-                        .report
-                        .problem(Some(processor.at), &processor.path, message);
-                }
+            if let Some(batch) = processor.section("batch") {
+                it.processors.extend(SpanBatching::read(batch));
+            } else {
+                let (report, at) = (processor.report, processor.at);
+                report.problem(Some(at), &processor.path, "expected batch");
             }
             processor.finish();
         }
