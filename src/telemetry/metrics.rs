@@ -23,6 +23,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "Reloads of the configuration, by outcome.",
     ),
     (
+        "burngate_connector_refused_points_total",
+        "Data points of a connector that the pipelines behind it did not take.",
+    ),
+    (
+        "burngate_debug_omitted_total",
+        "Batches that a debug exporter did not print because it could not keep up.",
+    ),
+    (
         "burngate_decisions_total",
         "States that decisions came to (decided, sending, confirmed ...), by exporter.",
     ),
@@ -65,6 +73,10 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         "burngate_publish_otlp_pushes_total",
         "Pushes of budget metrics, by exporter and outcome.",
+    ),
+    (
+        "burngate_span_metrics_overflow_total",
+        "Spans counted in the overflow series of a span_metrics connector.",
     ),
     (
         "burngate_spans_flag_evaluation_total",
@@ -156,6 +168,14 @@ const GAUGES: &[(&str, &str)] = &[
     ),
     ("burngate_ledger_evidence_cells", "Cells of evidence in memory."),
     ("burngate_ledger_series", "Budget series in memory."),
+    (
+        "burngate_span_metrics_bytes",
+        "Memory that the series of a span_metrics connector take.",
+    ),
+    (
+        "burngate_span_metrics_series",
+        "Series of a span_metrics connector in memory.",
+    ),
 ];
 
 /// Installs the recorder at the first call; the handle renders what was recorded.
