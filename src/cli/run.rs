@@ -19,7 +19,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         }
     };
     for warning in &config.warnings {
-        tracing::warn!(file = %config.source, "{warning}");
+        tracing::warn!("{warning}");
     }
     if config.storage.is_none() {
         tracing::warn!(

@@ -15,7 +15,7 @@ pub(super) fn validate(args: &ConfigArgs) -> ExitCode {
         Err(error) => return complain_of_config(&error),
     };
     for warning in &config.warnings {
-        complain(&format!("warning: {}: {warning}", config.source));
+        complain(&format!("warning: {warning}"));
     }
     let policies = match check(&config) {
         Ok(policies) => policies,
@@ -37,7 +37,7 @@ pub(super) fn validate(args: &ConfigArgs) -> ExitCode {
 fn check(config: &Config) -> Result<PolicySet, Vec<String>> {
     let mut mistakes = Vec::new();
     if let Err(error) = Exporters::build(&config.unleash, &config.webhooks) {
-        mistakes.push(format!("{}: {error}", config.source));
+        mistakes.push(format!("{}: {error}", config.source()));
     }
     let unleash = config.unleash.iter().map(|it| it.id.as_str());
     let known: Vec<&str> = unleash
@@ -57,7 +57,7 @@ fn check(config: &Config) -> Result<PolicySet, Vec<String>> {
 
 /// What a configuration comes to, for people.
 fn summary(config: &Config, policies: &PolicySet) -> String {
-    let mut out = format!("{}: ok\n", config.source);
+    let mut out = format!("{}: ok\n", config.source());
     let mut line = |name: &str, what: String| {
         let _ = writeln!(out, "  {name:<11} {what}");
     };

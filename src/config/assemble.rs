@@ -6,11 +6,12 @@ use super::section::Report;
 use super::types::{ConnectorSettings, Exporter};
 use super::wiring::Wiring;
 use super::{
-    ClientTls, Config, ConfigSource, Connector, Extension, Forwarder, Graph, Named, PipelineConfig,
+    ClientTls, Config, ConfigRequest, Connector, Extension, Forwarder, Graph, Named, PipelineConfig,
     ReloadConfig, Signals, TelemetryConfig,
 };
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Exporters that publish budgets by themselves, and the graph without them.
 #[derive(Debug, Default)]
@@ -111,7 +112,6 @@ pub(super) fn assemble(
     extensions: &[String],
     telemetry: TelemetryConfig,
     reload: ReloadConfig,
-    source: &ConfigSource,
     report: &Report,
 ) -> Option<Config> {
     let mut listeners: Vec<(String, SocketAddr)> = Vec::new();
@@ -135,11 +135,10 @@ pub(super) fn assemble(
         zpages: None,
         telemetry,
         reload,
-        files: match source {
-            ConfigSource::Embedded => Vec::new(),
-            ConfigSource::File(file) => vec![file.clone()],
-        },
-        source: source.clone(),
+        request: ConfigRequest::default(),
+        policy_folder: PathBuf::from("."),
+        files: Vec::new(),
+        dropped: Vec::new(),
         warnings: Vec::new(),
     };
     for (id, path, otlp) in running(components.receivers) {

@@ -77,6 +77,7 @@ impl Default for BearerTokenAuth {
 
 impl Setting for Vec<Secret> {
     const EXPECTED: &'static str = "a list of texts (secrets, not shown)";
+    const SECRET: bool = true;
 
     fn read(node: &Node) -> Result<Self, String> {
         let Value::List(items) = &node.value else {

@@ -5,7 +5,7 @@ use super::section::{Report, Section, suggestion};
 use super::types::{
     CONNECTORS, ConnectorSettings, EXPORTERS, EXTENSIONS, Exporter, PROCESSORS, RECEIVERS, Type,
 };
-use super::{Extension, OtlpReceiver, Processor};
+use super::{Extension, OtlpReceiver, Processor, unsupported};
 
 /// Longest name of a component, and of its type.
 const MAX_NAME_CHARS: usize = 1024;
@@ -64,11 +64,10 @@ fn unused<T>(all: &[Defined<T>], place: &str, report: &Report) {
 }
 
 /// Finds every component of one kind.
-fn defined<'a, T>(root: &Section<'a>, kind: &'static str, types: &'static [Type<T>]) -> Vec<Defined<T>> {
-    let Some(section) = root.section(kind) else {
+fn defined<T>(root: &Section<'_>, section_kind: &'static str, types: &'static [Type<T>]) -> Vec<Defined<T>> {
+    let Some(section) = root.section(section_kind) else {
         return Vec::new();
     };
-    let what = kind.trim_end_matches('s');
     let mut all = Vec::new();
     for (entry, inside) in section.sections() {
         let (written, name) = match entry.key.split_once('/') {
@@ -81,12 +80,14 @@ fn defined<'a, T>(root: &Section<'a>, kind: &'static str, types: &'static [Type<
             continue;
         }
         let Some(kind) = types.iter().find(|known| known.is(written)) else {
-            let names: Vec<&str> = types.iter().map(|known| known.name).collect();
-            let message = format!(
-                "not supported in this version: {what} `{written}`; {}",
-                suggestion(written, &names)
+            let (path, names) = (&inside.path, types.iter().map(|known| known.name));
+            unknown(
+                root.report,
+                entry.at,
+                path,
+                (section_kind, written),
+                &names.collect::<Vec<_>>(),
             );
-            root.report.problem(Some(entry.at), &inside.path, message);
             continue;
         };
         let path = inside.path.clone();
@@ -100,6 +101,24 @@ fn defined<'a, T>(root: &Section<'a>, kind: &'static str, types: &'static [Type<
         });
     }
     all
+}
+
+/// A type that does not run here: one of the Collector's, a slip of the pen, or of somebody's own.
+fn unknown(report: &Report, at: Place, path: &str, (kind, written): (&'static str, &str), names: &[&str]) {
+    let what = kind.trim_end_matches('s');
+    if let Some(instead) = unsupported::instead(kind, written) {
+        return report.unsupported(
+            at,
+            path,
+            &format!("{what} `{written}` does not run here; {instead}"),
+        );
+    }
+    let hint = suggestion(written, names);
+    let message = format!("there is no {what} `{written}` here; {hint}");
+    if hint.starts_with("did you mean") {
+        return report.problem(Some(at), path, message);
+    }
+    report.unsupported(at, path, &message);
 }
 
 /// `[a-zA-Z][0-9a-zA-Z_]*`, as the Collector has it.

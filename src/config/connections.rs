@@ -98,7 +98,7 @@ impl Wiring<'_> {
     }
 
     /// The first circle of pipelines and connectors, as a reader would draw it.
-    fn circle(&self) -> Option<String> {
+    pub(super) fn circle(&self) -> Option<String> {
         let mut done = vec![false; self.pipelines.len()];
         (0..self.pipelines.len()).find_map(|start| self.walk(start, &mut Vec::new(), &mut done))
     }

@@ -1,17 +1,19 @@
 //! What is wrong with a configuration, each thing with its place and the way out.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
-/// A place in a file; both count from one.
+/// A place in one of the sources; lines and columns count from one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// Line.
+    /// Which of the sources, counted from zero in the order in which they were merged.
+    pub source: usize,
+    /// Line; zero in a source of one value, such as `--set`.
     pub line: usize,
     /// Column.
     pub column: usize,
 }
 
-/// One thing that is wrong.
+/// One thing that is wrong, or odd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where, if the problem stands somewhere.
@@ -22,20 +24,53 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    /// The source, and the line in it where there are lines.
+    fn write_place(&self, sources: &[String], with_column: bool, out: &mut impl Write) -> fmt::Result {
+        let Some(at) = self.at else {
+            return out.write_str(&sources.join(", "));
+        };
+        out.write_str(sources.get(at.source).map_or("configuration", String::as_str))?;
+        if at.line > 0 {
+            write!(out, ":{}", at.line)?;
+            if with_column {
+                write!(out, ":{}", at.column)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As compilers write it: `file:line:column: path: what`.
+    fn write(&self, sources: &[String], with_column: bool, out: &mut impl Write) -> fmt::Result {
+        self.write_place(sources, with_column, out)?;
+        if !self.path.is_empty() {
+            write!(out, ": {}", self.path)?;
+        }
+        write!(out, ": {}", self.message)
+    }
+
+    /// As a warning: `file:line: path: what`.
+    pub(super) fn warning(&self, sources: &[String]) -> String {
+        let mut out = String::new();
+        let _ = self.write(sources, false, &mut out);
+        out
+    }
+}
+
 /// Everything that is wrong with a configuration, so that one run shows it all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    /// The file, as it was named.
-    pub file: String,
-    /// At least one, in the order of the file.
+    /// The sources, as they were named, in the order in which they were merged.
+    pub sources: Vec<String>,
+    /// At least one, in the order of the sources.
     pub problems: Vec<Problem>,
 }
 
 impl ConfigError {
-    /// A problem of the file as a whole.
-    pub(super) fn whole(file: String, message: String) -> Self {
+    /// A problem of a source as a whole.
+    pub(super) fn whole(source: String, message: String) -> Self {
         Self {
-            file,
+            sources: vec![source],
             problems: vec![Problem {
                 at: None,
                 path: String::new(),
@@ -46,20 +81,13 @@ impl ConfigError {
 }
 
 impl fmt::Display for ConfigError {
-    /// One line a problem, as compilers write it: `file:line:column: path: what`.
+    /// One line a problem.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (nth, problem) in self.problems.iter().enumerate() {
             if nth > 0 {
                 f.write_str("\n")?;
             }
-            f.write_str(&self.file)?;
-            if let Some(at) = problem.at {
-                write!(f, ":{}:{}", at.line, at.column)?;
-            }
-            if !problem.path.is_empty() {
-                write!(f, ": {}", problem.path)?;
-            }
-            write!(f, ": {}", problem.message)?;
+            problem.write(&self.sources, true, f)?;
         }
         Ok(())
     }

@@ -34,10 +34,15 @@ mod extensions;
 mod forwarding;
 mod graph;
 mod load;
+mod merge;
 mod pipelines;
+mod print;
 mod processors;
+mod prune;
 mod receivers;
+mod references;
 mod reload;
+mod report;
 mod secret;
 mod section;
 mod sending_queue;
@@ -45,11 +50,16 @@ mod server_tls;
 mod service;
 mod setting;
 mod sinks;
+mod source;
+mod taps;
 mod telemetry;
 mod tree;
 mod types;
+mod unsupported;
 mod wiring;
 
+#[cfg(test)]
+mod keys_tests;
 #[cfg(test)]
 mod tests;
 
@@ -75,7 +85,6 @@ pub use forwarding::{
     Balancer, ClientKeepalive, Compression, Endpoints, Forwarder, OtlpEncoding, OtlpExporter, Push,
 };
 pub use graph::{Graph, Named, PipelineConfig, PipelineKind};
-pub use load::EMBEDDED;
 pub use processors::{
     Action, ActionKind, AttributeMatch, AttributeSource, AttributesProcessor, BatchProcessor, ConvertTo,
     ErrorMode, FilterGroup, FilterProcessor, LibraryMatch, Matching, MemoryLimiter, Origin, PlainValue,
@@ -91,33 +100,16 @@ pub use service::Signals;
 pub use sinks::{
     DebugExporter, FileExporter, FileFormat, Naming, ReceivedPage, RemoteWriteExporter, Rotation, Verbosity,
 };
+pub use source::{ConfigRequest, ConfigSource, EMBEDDED};
 pub use telemetry::{
     LabelSelection, LogEncoding, LogLevel, LogOutput, LogSampling, LogsConfig, MetricsLevel, PullReader,
     PushReader, PushTemporality, SelfMetrics, SelfOtlp, SelfResource, SelfTls, SelfTraces, SpanBatching,
     TelemetryConfig,
 };
+pub use unsupported::{NotHere, UNSUPPORTED, Unsupported};
 
-use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-
-/// Where a configuration comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConfigSource {
-    /// The copy of `config/gateway.yaml` in the binary.
-    Embedded,
-    /// A file.
-    File(PathBuf),
-}
-
-impl fmt::Display for ConfigSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Embedded => f.write_str("built-in gateway.yaml"),
-            Self::File(path) => path.display().fmt(f),
-        }
-    }
-}
 
 /// A configuration that holds: every reference defined, every value in range, only components that run.
 #[derive(Clone, Debug)]
@@ -155,11 +147,15 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// When a new configuration is looked for.
     pub reload: ReloadConfig,
-    /// The files that this was read from.
+    /// The files that this was read from, those of `${file:...}` among them.
     pub files: Vec<PathBuf>,
-    /// Where all this came from.
-    pub source: ConfigSource,
-    /// What is legal but probably not meant, one sentence each.
+    /// What was asked for: a reload asks for it again.
+    pub request: ConfigRequest,
+    /// See [`Config::policy_base`].
+    pub policy_folder: PathBuf,
+    /// What was left out because it does not run here, by path; only where the request allows it.
+    pub dropped: Vec<String>,
+    /// What is legal but probably not meant, one line each, with its place.
     pub warnings: Vec<String>,
 }
 
@@ -192,15 +188,26 @@ impl Config {
         .unwrap_or_default()
     }
 
-    /// The folder that relative policy paths start from: that of the configuration file, or the working
-    /// directory for the embedded one.
+    /// The folder that relative policy paths start from: that of the configuration file which names them, or the
+    /// working directory.
     pub fn policy_base(&self) -> &Path {
-        match &self.source {
-            ConfigSource::Embedded => Path::new("."),
-            ConfigSource::File(file) => match file.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => Path::new("."),
-            },
+        &self.policy_folder
+    }
+
+    /// Whether nobody wrote it: the copy of `config/gateway.yaml` in the binary.
+    pub fn is_embedded(&self) -> bool {
+        self.request
+            .sources
+            .iter()
+            .all(|it| *it == ConfigSource::Embedded)
+    }
+
+    /// What it was read from, for people.
+    pub fn source(&self) -> String {
+        let sources: Vec<String> = self.request.sources.iter().map(ToString::to_string).collect();
+        match sources.as_slice() {
+            [] => ConfigSource::Embedded.to_string(),
+            sources => sources.join(", "),
         }
     }
 }

@@ -81,8 +81,8 @@ pub(super) fn read(section: &Section<'_>) -> Vec<Pipeline> {
                 inside.finish();
             }
             None if kind == "profiles" => {
-                let message = "not supported in this version: profiles";
-                section.report.problem(Some(entry.at), &inside.path, message);
+                let message = "profiles are not carried; send traces, metrics and logs";
+                section.report.unsupported(entry.at, &inside.path, message);
             }
             None => {
                 let message = format!(
@@ -153,6 +153,9 @@ pub(super) fn read_extensions(section: &Section<'_>, components: &mut Components
     let path = section.path_of("extensions");
     let mut order = Vec::new();
     for reference in ids(section, "extensions", node) {
+        if section.report.is_dropped(&format!("extensions.{}", reference.id)) {
+            continue;
+        }
         let all = &mut components.extensions;
         let Some(nth) = all.iter().position(|it| it.id == reference.id) else {
             let known: Vec<&str> = all.iter().map(|it| it.id.as_str()).collect();

@@ -4,52 +4,13 @@
 //! unknown. So the list of known keys cannot differ from the code that reads them, and every mistake is
 //! reported, not only the first.
 
-use super::error::{Place, Problem};
+use super::error::Place;
+pub(super) use super::report::Report;
 use super::setting::Setting;
 use super::tree::{Entry, Node, Value};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-
-/// What was found wrong, or odd, while reading.
-#[derive(Debug, Default)]
-pub(super) struct Report {
-    problems: RefCell<Vec<Problem>>,
-    warnings: RefCell<Vec<String>>,
-    absent: RefCell<Vec<String>>,
-}
-
-impl Report {
-    pub(super) fn problem(&self, at: Option<Place>, path: &str, message: impl Into<String>) {
-        let problem = Problem {
-            at,
-            path: path.to_owned(),
-            message: message.into(),
-        };
-        let mut problems = self.problems.borrow_mut();
-        if !problems.contains(&problem) {
-            problems.push(problem);
-        }
-    }
-
-    pub(super) fn warn(&self, at: Place, path: &str, message: &str) {
-        self.warnings
-            .borrow_mut()
-            .push(format!("line {}: {path}: {message}", at.line));
-    }
-
-    /// The problems, in the order of the file.
-    pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<String>) {
-        let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| problem.at.map_or((0, 0), |at| (at.line, at.column)));
-        (problems, self.warnings.into_inner())
-    }
-
-    /// Keys that were asked for and not in the file.
-    pub(super) fn absent(&self) -> Vec<String> {
-        self.absent.borrow().clone()
-    }
-}
 
 /// Path of `key` in `path`; keys with a dot keep their slash or dot as they are, people read it.
 pub(super) fn join(path: &str, key: &str) -> String {
@@ -98,9 +59,7 @@ impl<'a> Section<'a> {
     fn find(&self, key: &'static str) -> Option<&'a Entry> {
         self.known.borrow_mut().insert(key, true);
         let found = self.entries.iter().find(|entry| entry.key == key);
-        if found.is_none() {
-            self.report.absent.borrow_mut().push(join(&self.path, key));
-        }
+        self.report.key(self.path_of(key), found.is_some());
         found
     }
 
@@ -195,6 +154,9 @@ impl<'a> Section<'a> {
                 .is_none_or(|expanded| expanded.text.is_empty())
         {
             return false;
+        }
+        if T::SECRET {
+            self.report.secret(self.path_of(key));
         }
         match T::read(node) {
             Ok(value) => {

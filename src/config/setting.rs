@@ -13,6 +13,9 @@ pub(super) trait Setting: Sized {
     /// What to write, after "expected".
     const EXPECTED: &'static str;
 
+    /// Whether it must not be shown.
+    const SECRET: bool = false;
+
     /// Reads it, or says what was found instead, without secrets.
     fn read(node: &Node) -> Result<Self, String>;
 
@@ -37,6 +40,7 @@ pub(super) fn parsed<T>(node: &Node, parse: impl FnOnce(&str) -> Option<T>) -> R
 
 impl<T: Setting> Setting for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;
+    const SECRET: bool = T::SECRET;
 
     fn read(node: &Node) -> Result<Self, String> {
         T::read(node).map(Some)
@@ -53,6 +57,7 @@ impl Setting for String {
 
 impl Setting for Secret {
     const EXPECTED: &'static str = "text (a secret, not shown)";
+    const SECRET: bool = true;
 
     fn read(node: &Node) -> Result<Self, String> {
         text(node)

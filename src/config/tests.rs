@@ -1,12 +1,12 @@
 //! The loader against whole files: defaults, mistakes, substitution.
 
 use super::expand::tests::Fixed;
-use super::load::from_text;
+use super::report::Found;
 use super::*;
 use proptest::prelude::*;
 use std::time::Duration;
 
-const VARIABLES: [(&str, &str); 3] = [
+pub(super) const VARIABLES: [(&str, &str); 3] = [
     ("UNLEASH_TOKEN", "un-s3cret"),
     ("WEBHOOK_TOKEN", "wh-s3cret"),
     ("WEBHOOK_SIGNING_KEY", "k-s3cret"),
@@ -16,8 +16,19 @@ fn source() -> ConfigSource {
     ConfigSource::File(PathBuf::from("g.yaml"))
 }
 
+/// Reads `text` as the file `g.yaml`.
+pub(super) fn from_text(
+    text: &str,
+    variables: Vec<(&'static str, &'static str)>,
+) -> Result<(Config, Found), ConfigError> {
+    let text: &'static str = text.to_owned().leak();
+    let mut known = vec![("g.yaml", text)];
+    known.extend(variables);
+    load::read(&ConfigRequest::from(&source()), &Fixed(known))
+}
+
 fn load(text: &str) -> Result<Config, ConfigError> {
-    from_text(text, &source(), &Fixed(VARIABLES.to_vec())).map(|(config, _)| config)
+    from_text(text, VARIABLES.to_vec()).map(|(config, _)| config)
 }
 
 fn errors(text: &str) -> String {
@@ -28,7 +39,7 @@ fn errors(text: &str) -> String {
 const EXTENSIONS: &str = "extensions: [health_check, file_storage, api]";
 
 /// The embedded file with its examples turned on.
-fn everything() -> String {
+pub(super) fn everything() -> String {
     EMBEDDED
         .lines()
         .map(|line| line.strip_prefix("#|").unwrap_or(line))
@@ -134,57 +145,9 @@ fn every_default_in_the_file_is_the_default_in_the_code() {
 }
 
 #[test]
-fn no_key_is_missing_in_the_file() {
-    let (_, absent) = from_text(&everything(), &source(), &Fixed(VARIABLES.to_vec())).unwrap();
-    // Each of these is the other way to say something that the file says.
-    let expected = [
-        "extensions.bearertokenauth.tokens",
-        "extensions.bearertokenauth.filename",
-        "receivers.otlp.protocols.grpc.tls.cert_pem",
-        "receivers.otlp.protocols.grpc.tls.key_pem",
-        "receivers.otlp.protocols.grpc.tls.client_ca_pem",
-        "receivers.otlp.protocols.http.tls.cert_pem",
-        "receivers.otlp.protocols.http.tls.key_pem",
-        "receivers.otlp.protocols.http.tls.client_ca_pem",
-        // Read, and without a use for a server.
-        "receivers.otlp.protocols.grpc.tls.ca_file",
-        "receivers.otlp.protocols.grpc.tls.ca_pem",
-        "receivers.otlp.protocols.grpc.tls.include_system_ca_certs_pool",
-        "receivers.otlp.protocols.http.tls.ca_file",
-        "receivers.otlp.protocols.http.tls.ca_pem",
-        "receivers.otlp.protocols.http.tls.include_system_ca_certs_pool",
-        "exporters.otlp_http.endpoint",
-        // Settings of a garbage collector, read and without a use.
-        "processors.memory_limiter.min_gc_interval_when_soft_limited",
-        "processors.memory_limiter.min_gc_interval_when_hard_limited",
-        "service.pipelines.traces.processors",
-        "service.pipelines.metrics.processors",
-        "service.pipelines.logs.processors",
-        "service.pipelines.metrics/budget.processors",
-        "service.pipelines.metrics/push.processors",
-        "service.pipelines.decisions.processors",
-        "processors",
-    ];
-    let missing: Vec<_> = absent
-        .iter()
-        // The keys of `tls` stand under otlp_grpc.
-        .filter(|key| !expected.contains(&key.as_str()) && !key.starts_with("exporters.otlp_http.tls."))
-        .filter(|key| !telemetry::tests::said_elsewhere(key, &absent))
-        .filter(|key| !is_said_by_another_action(key))
-        .collect();
-    assert!(missing.is_empty(), "{missing:?}");
-}
-
-/// Actions and groups of processors have the keys that their kind needs; each key stands in one of them.
-fn is_said_by_another_action(key: &str) -> bool {
-    let Some((list, name)) = key.rsplit_once("].") else { return false };
-    let said = format!(" {name}: ");
-    list.starts_with("processors.") && everything().lines().any(|line| line.contains(&said))
-}
-
-#[test]
 fn the_embedded_file_needs_nothing() {
-    let (config, _) = from_text(EMBEDDED, &ConfigSource::Embedded, &Fixed(Vec::new())).unwrap();
+    let embedded = ConfigRequest::from(&ConfigSource::Embedded);
+    let (config, _) = load::read(&embedded, &Fixed(Vec::new())).unwrap();
     assert!(config.unleash.is_empty() && config.webhooks.is_empty() && config.otlp_metrics.is_empty());
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert_eq!(config.policy_base(), Path::new("."));
@@ -209,9 +172,9 @@ fn null_means_every_default_and_absent_means_off() {
 
 #[test]
 fn policies_start_from_the_folder_of_the_file() {
-    let at = |path: &str| Config {
-        source: ConfigSource::File(PathBuf::from(path)),
-        ..load(SMALL).unwrap()
+    let at = |path: &'static str| {
+        let request = ConfigRequest::from(&ConfigSource::File(PathBuf::from(path)));
+        load::read(&request, &Fixed(vec![(path, SMALL)])).unwrap().0
     };
     assert_eq!(
         at("/etc/burngate/g.yaml").policy_base(),
@@ -358,12 +321,13 @@ fn every_mistake_names_its_place_and_the_way_out() {
         (
             "receivers:\n",
             "receivers:\n  jaeger:\n",
-            "g.yaml:2:3: receivers.jaeger: not supported in this version: receiver `jaeger`; expected one of otlp",
+            "g.yaml:2:3: receivers.jaeger: receiver `jaeger` does not run here; send OTLP: their SDKs and agents can, or a \
+             Collector beside translates",
         ),
         (
             "receivers:\n",
             "processors:\n  btch:\nreceivers:\n",
-            "g.yaml:2:3: processors.btch: not supported in this version: processor `btch`; did you mean `batch`?",
+            "g.yaml:2:3: processors.btch: there is no processor `btch` here; did you mean `batch`?",
         ),
         (
             "  prometheus:\n",
@@ -439,9 +403,7 @@ fn every_mistake_names_its_place_and_the_way_out() {
 fn an_exporter_that_cannot_work_is_refused() {
     let with = |exporter: &str, variables: Vec<(&'static str, &'static str)>| {
         let text = small("  prometheus:\n", &format!("  prometheus:\n  {exporter}\n"));
-        from_text(&text, &source(), &Fixed(variables))
-            .expect_err(exporter)
-            .to_string()
+        from_text(&text, variables).expect_err(exporter).to_string()
     };
     let cases = [
         (
@@ -498,7 +460,7 @@ fn an_exporter_that_cannot_work_is_refused() {
     let warnings = load(&fine).unwrap().warnings;
     assert_eq!(
         warnings,
-        ["line 9: exporters.webhook: defined, but service.pipelines does not name it: it does nothing"]
+        ["g.yaml:9: exporters.webhook: defined, but service.pipelines does not name it: it does nothing"]
     );
 }
 
@@ -509,7 +471,7 @@ fn no_secret_is_in_an_error_or_a_debug_print() {
         .replace("token: ${env:WEBHOOK_TOKEN}", "token: \"literal-s3cret\\n\"")
         + "\n  extensions: ${env:WEBHOOK_TOKEN}\n";
     let text = errors(&broken.replacen(
-        "  extensions: [health_check, file_storage, api, pprof, zpages]\n",
+        "  extensions: [health_check, file_storage, api, pprof, zpages, bearertokenauth, basicauth]\n",
         "",
         1,
     ));
@@ -544,7 +506,7 @@ fn an_unset_variable_is_a_warning_where_the_default_serves() {
     assert_eq!(
         config.warnings,
         [
-            "line 4: receivers.otlp.protocols.grpc.max_connections: the environment variable NOPE is not set; read as empty"
+            "g.yaml:4: receivers.otlp.protocols.grpc.max_connections: the environment variable NOPE is not set; read as empty"
         ]
     );
 }

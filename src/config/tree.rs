@@ -74,7 +74,7 @@ pub(super) struct TreeError {
 }
 
 impl Node {
-    fn new(value: Value, at: Place) -> Self {
+    pub(super) fn new(value: Value, at: Place) -> Self {
         Self {
             value,
             at,
@@ -111,6 +111,48 @@ impl Node {
         Self::new(if null { Value::Null } else { Value::Scalar(text) }, at)
     }
 
+    /// The keys of a mapping; none of anything else.
+    pub(super) fn entries(&self) -> &[Entry] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// One key of a mapping.
+    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.key == key)
+    }
+
+    /// Where the value behind `keys` stands, or the innermost mapping on the way to it.
+    pub(super) fn place(&self, keys: &[&str]) -> Option<Place> {
+        let mut node = self;
+        let mut at = None;
+        for key in keys {
+            let Some(entry) = node.entry(key) else { break };
+            node = &entry.node;
+            at = Some(if matches!(node.value, Value::Scalar(_)) {
+                node.at
+            } else {
+                entry.at
+            });
+        }
+        at
+    }
+
+    /// Puts all of it where `at` is.
+    pub(super) fn replant(&mut self, at: Place) {
+        self.at = at;
+        match &mut self.value {
+            Value::Null | Value::Scalar(_) => {}
+            Value::List(items) => items.iter_mut().for_each(|item| item.replant(at)),
+            Value::Map(entries) => entries.iter_mut().for_each(|entry| {
+                entry.at = at;
+                entry.node.replant(at);
+            }),
+        }
+    }
+
     /// Nodes in this tree.
     fn size(&self) -> usize {
         1 + match &self.value {
@@ -123,19 +165,32 @@ impl Node {
 
 /// Reads one document; an empty one is null.
 pub(super) fn parse(text: &str) -> Result<Node, TreeError> {
+    parse_source(text, 0)
+}
+
+/// Reads one document, the source number `source` of a configuration.
+pub(super) fn parse_source(text: &str, source: usize) -> Result<Node, TreeError> {
     let options = options! {
         emit_comments: false,
         flow_nesting_limit: MAX_DEPTH as _,
         block_nesting_limit: MAX_DEPTH as _,
     };
-    let mut builder = Builder::default();
+    let mut builder = Builder {
+        source,
+        ..Builder::default()
+    };
     for next in Parser::new_from_str_with_options(text, options) {
-        let (event, span) = next.map_err(|error| TreeError::scan(&error))?;
+        let (event, span) = next.map_err(|error| TreeError::scan(&error, source))?;
         builder.take(event, span)?;
     }
-    Ok(builder
-        .root
-        .unwrap_or_else(|| Node::new(Value::Null, Place { line: 1, column: 1 })))
+    Ok(builder.root.unwrap_or_else(|| {
+        let at = Place {
+            source,
+            line: 1,
+            column: 1,
+        };
+        Node::new(Value::Null, at)
+    }))
 }
 
 impl TreeError {
@@ -146,10 +201,11 @@ impl TreeError {
         }
     }
 
-    fn scan(error: &ScanError) -> Self {
+    fn scan(error: &ScanError, source: usize) -> Self {
         let marker = error.marker();
         Self::new(
             Place {
+                source,
                 line: marker.line(),
                 column: marker.col() + 1,
             },
@@ -173,12 +229,14 @@ struct Builder {
     stack: Vec<Open>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    source: usize,
     root: Option<Node>,
 }
 
 impl Builder {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), TreeError> {
         let at = Place {
+            source: self.source,
             line: span.start.line(),
             column: span.start.col() + 1,
         };
@@ -317,12 +375,12 @@ mod tests {
     fn every_value_knows_its_line_and_column() {
         let tree = parse("a:\n  b: [1, two]\n").unwrap();
         let b = get(get(&tree, "a"), "b");
-        assert_eq!(b.at, Place { line: 2, column: 6 });
+        assert_eq!((b.at.line, b.at.column), (2, 6));
         let Value::List(items) = &b.value else {
             panic!("not a list")
         };
         assert_eq!(items[1].value, Value::Scalar("two".to_owned()));
-        assert_eq!(items[1].at, Place { line: 2, column: 10 });
+        assert_eq!((items[1].at.line, items[1].at.column), (2, 10));
     }
 
     #[test]

@@ -57,8 +57,18 @@ impl Wiring<'_> {
                 .all(|it| self.is_connector(&it.id, "error_budget"))
     }
 
+    /// Everything that can be wrong with the graph.
+    pub(super) fn check(&self) {
+        self.check_names();
+        self.check_connections();
+        // Looking through connectors ends only where they do.
+        if self.circle().is_none() {
+            self.check_taps();
+        }
+    }
+
     /// Every name is defined and fits where it stands.
-    pub(super) fn check_names(&self) {
+    fn check_names(&self) {
         self.check_ids();
         for pipeline in self.pipelines {
             for it in &pipeline.receivers {

@@ -1,7 +1,7 @@
 //! What a start prints: one line a listener, and where to look first.
 
 use super::listeners::Addresses;
-use crate::config::{Config, ConfigSource};
+use crate::config::Config;
 use crate::policy::PolicySet;
 use crate::publish::window_name;
 use std::fmt::Write as _;
@@ -9,9 +9,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The lines for standard output, in the order in which a reader needs them. The last begins with `ready`.
 pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet) -> Vec<String> {
-    let from = match &config.source {
-        ConfigSource::Embedded => "built-in configuration".to_owned(),
-        ConfigSource::File(path) => path.display().to_string(),
+    let from = if config.is_embedded() {
+        "built-in configuration".to_owned()
+    } else {
+        config.source()
     };
     let mut lines = vec![format!("burngate {} ({from})", env!("CARGO_PKG_VERSION"))];
     let receivers = config.receivers.iter().flat_map(|it| {

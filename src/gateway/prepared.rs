@@ -4,7 +4,7 @@
 use super::GatewayError;
 use crate::act::{self, Exporters, RuleTarget};
 use crate::cohort::NamedFlags;
-use crate::config::{Authenticator, Config, ConfigSource, Extension};
+use crate::config::{Authenticator, Config, Extension};
 use crate::ledger::Compiled;
 use crate::policy::{self, PolicySet};
 use crate::process;
@@ -63,7 +63,7 @@ fn load_policies(config: &Config) -> Result<PolicySet, GatewayError> {
     policies.check_exporters(&exporter_ids(config))?;
     // The built-in configuration looks for policies where there need not be any; a file that names some means
     // them.
-    let quiet = config.source == ConfigSource::Embedded && policies.policies().is_empty();
+    let quiet = config.is_embedded() && policies.policies().is_empty();
     for warning in policies.warnings().iter().filter(|_| !quiet) {
         tracing::warn!(%warning, "policy");
     }

@@ -105,7 +105,7 @@ impl Gateway {
         let outcome = match (reload.load)() {
             Ok(config) => {
                 for warning in &config.warnings {
-                    tracing::warn!(file = %config.source, "{warning}");
+                    tracing::warn!("{warning}");
                 }
                 self.reload(config).map_err(|error| error.to_string())
             }

@@ -1,22 +1,8 @@
 //! `service.telemetry` in the shapes that the Collector's users have.
 
-use crate::config::expand::tests::Fixed;
-use crate::config::load::from_text;
+use crate::config::tests::from_text;
 use crate::config::*;
 use std::time::Duration;
-
-/// Whether an example elsewhere in the file has this key: two readers and two exporters share one shape.
-pub(in crate::config) fn said_elsewhere(key: &str, absent: &[String]) -> bool {
-    const PUSH: &str = "service.telemetry.metrics.readers[1].periodic.exporter.otlp";
-    const SPANS: &str = "service.telemetry.traces.processors[0].batch.exporter.otlp";
-    let there = |key: &str| !absent.iter().any(|it| it == key);
-    if let Some(rest) = key.strip_prefix(SPANS) {
-        return there(&format!("{PUSH}{rest}"));
-    }
-    key == format!("{PUSH}.tls") && there(&format!("{SPANS}.tls"))
-        || key.starts_with("service.telemetry.traces.sampler.")
-        || key.starts_with("service.telemetry.metrics.readers[") && key.matches('.').count() == 4
-}
 
 const BEFORE: &str = "\
 receivers: {otlp: {protocols: {grpc: }}}
@@ -31,13 +17,7 @@ service:
 
 fn load(telemetry: &str) -> Result<Config, ConfigError> {
     let text = format!("{BEFORE}{telemetry}");
-    let source = ConfigSource::File("g.yaml".into());
-    from_text(
-        &text,
-        &source,
-        &Fixed(vec![("POD_IP", "10.0.0.7"), ("KEY", "s3cret")]),
-    )
-    .map(|(config, _)| config)
+    from_text(&text, vec![("POD_IP", "10.0.0.7"), ("KEY", "s3cret")]).map(|(config, _)| config)
 }
 
 fn telemetry(text: &str) -> TelemetryConfig {
