@@ -208,6 +208,11 @@ pub fn run(config: Config, reload: Reload) -> Result<(), GatewayError> {
     gateway.until_signal(reload)
 }
 
+/// Everything that a start would refuse before it touches a port, for `burngate validate`.
+pub fn check(config: Config) -> Result<(), GatewayError> {
+    Prepared::check(config).map(drop)
+}
+
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {

@@ -4,11 +4,15 @@
 //! sysexits as far as scripts care: 0 is success, 64 a wrong command line or configuration, 1 anything that
 //! failed after that.
 
+mod arguments;
+mod components;
 pub mod demo;
+mod print_config;
 mod run;
 mod validate;
 
-use crate::config::{Config, ConfigError, ConfigSource};
+use crate::config::ConfigError;
+pub use arguments::ConfigArgs;
 use clap::{Args, Parser, Subcommand};
 use std::fmt::Display;
 use std::io::Write;
@@ -32,6 +36,13 @@ First steps:
 
 Then write down what you promise, in policies/checkout.yaml, and look again:
   burngate validate                 check configuration and policies before anything is bound
+
+In the place of an OpenTelemetry Collector, with its own configuration file:
+  burngate validate --config relay.yaml --unsupported=warn
+                                    what would run, and what would be left out
+  burngate --config relay.yaml --config local.yaml --set processors.batch.timeout=2s
+                                    later files and --set win; mappings merge, lists replace
+  burngate components               which components there are; print-config shows what files come to
 
 Ports (all settable):
    4317  OTLP/gRPC in               9464  Prometheus /metrics
@@ -60,16 +71,13 @@ enum Command {
     Run(RunArgs),
     /// Check a configuration and its policies, and say what they come to
     Validate(ConfigArgs),
+    /// List the components that run here, with the names that the Collector has for them
+    Components(ComponentsArgs),
+    /// Print the configuration as it is after merging and expanding, secrets redacted
+    #[command(alias = "print-initial-config")]
+    PrintConfig(ConfigArgs),
     /// Show the whole job in one process: a shop, a failing flag, the kill, the recovery
     Demo(DemoArgs),
-}
-
-/// Where the configuration comes from.
-#[derive(Args, Clone, Debug)]
-pub struct ConfigArgs {
-    /// Configuration file; without it the built-in config/gateway.yaml, with every default
-    #[arg(long, short, value_name = "FILE", env = "BURNGATE_CONFIG")]
-    config: Option<PathBuf>,
 }
 
 /// Arguments of `run`.
@@ -82,6 +90,17 @@ pub struct RunArgs {
     data_dir: Option<PathBuf>,
 }
 
+/// Arguments of `components`.
+#[derive(Args, Clone, Debug)]
+pub struct ComponentsArgs {
+    /// A line a component instead of YAML
+    #[arg(long, conflicts_with = "unsupported")]
+    plain: bool,
+    /// Also what runs in a Collector and not here, and what to do instead
+    #[arg(long)]
+    unsupported: bool,
+}
+
 /// Arguments of `demo`.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
@@ -91,19 +110,6 @@ pub struct DemoArgs {
     /// Plain lines instead of the terminal view (also chosen when the output is not a terminal)
     #[arg(long)]
     pub plain: bool,
-}
-
-impl ConfigArgs {
-    fn source(&self) -> ConfigSource {
-        match &self.config {
-            Some(path) if !path.as_os_str().is_empty() => ConfigSource::File(path.clone()),
-            _ => ConfigSource::Embedded,
-        }
-    }
-
-    fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(&self.source())
-    }
 }
 
 /// Reads the command line and does what it says.
@@ -125,6 +131,8 @@ impl Cli {
             None => run::run(&self.run),
             Some(Command::Run(args)) => run::run(&args),
             Some(Command::Validate(args)) => validate::validate(&args),
+            Some(Command::Components(args)) => components::list(&args),
+            Some(Command::PrintConfig(args)) => print_config::print(&args),
             Some(Command::Demo(args)) => demo::run(args),
         }
     }
@@ -153,6 +161,7 @@ fn complain_of_config(error: &ConfigError) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{ConfigSource, Unsupported};
     use clap::CommandFactory;
 
     #[test]
@@ -165,12 +174,44 @@ mod tests {
         let cli = Cli::try_parse_from(["burngate"]).unwrap();
         assert!(cli.command.is_none());
         let cli = Cli::try_parse_from(["burngate", "--config=a.yaml"]).unwrap();
-        assert_eq!(cli.run.config.source(), ConfigSource::File("a.yaml".into()));
+        assert_eq!(
+            cli.run.config.request().sources,
+            [ConfigSource::File("a.yaml".into())]
+        );
         let cli = Cli::try_parse_from(["burngate", "run", "-c", "a.yaml", "--data-dir", "d"]).unwrap();
         let Some(Command::Run(args)) = cli.command else {
             panic!("not run")
         };
         assert_eq!(args.data_dir, Some("d".into()));
+    }
+
+    #[test]
+    fn flags_are_those_of_the_collector() {
+        let cli = Cli::try_parse_from([
+            "otelcol",
+            "--config=/conf/relay.yaml",
+            "--config",
+            "env:MORE",
+            "--config=yaml:processors::batch::timeout: 2s",
+            "--set=a.b=c",
+            "--set",
+            "a::b=d",
+            "--feature-gates=-x,y",
+            "--unsupported=warn",
+        ])
+        .unwrap();
+        let request = cli.run.config.request();
+        assert_eq!(request.sources.len(), 3);
+        assert_eq!(request.sources[1], ConfigSource::Env("MORE".to_owned()));
+        assert_eq!(request.set, ["a.b=c", "a::b=d"]);
+        assert_eq!(request.unsupported, Unsupported::Warn);
+        for refused in [
+            "--config=https://example.com/x.yaml",
+            "--config=env:",
+            "--unsupported=drop",
+        ] {
+            assert!(Cli::try_parse_from(["otelcol", refused]).is_err(), "{refused}");
+        }
     }
 
     #[test]

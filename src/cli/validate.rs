@@ -2,7 +2,7 @@
 
 use super::{ConfigArgs, EXIT_USAGE, complain, complain_of_config};
 use crate::act::Exporters;
-use crate::config::{Config, ErrorBudget, Signals, format_duration};
+use crate::config::{Config, ErrorBudget, PipelineConfig, Signals, format_duration};
 use crate::policy::PolicySet;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -16,6 +16,9 @@ pub(super) fn validate(args: &ConfigArgs) -> ExitCode {
     };
     for warning in &config.warnings {
         complain(&format!("warning: {warning}"));
+    }
+    for path in &config.dropped {
+        complain(&format!("left out: {path}"));
     }
     let policies = match check(&config) {
         Ok(policies) => policies,
@@ -46,7 +49,10 @@ fn check(config: &Config) -> Result<PolicySet, Vec<String>> {
     let loaded = crate::policy::load(&config.error_budget.policies, config.policy_base());
     let checked = loaded.and_then(|policies| policies.check_exporters(&known).map(|()| policies));
     match checked {
-        Ok(policies) if mistakes.is_empty() => Ok(policies),
+        Ok(policies) if mistakes.is_empty() => match crate::gateway::check(config.clone()) {
+            Ok(()) => Ok(policies),
+            Err(error) => Err(vec![format!("{}: {error}", config.source())]),
+        },
         Ok(_) => Err(mistakes),
         Err(error) => {
             mistakes.push(error.to_string());
@@ -82,6 +88,9 @@ fn summary(config: &Config, policies: &PolicySet) -> String {
         "receives",
         format!("{} over {}", signals(config.signals), doors.join(" and ")),
     );
+    for pipeline in &config.graph.pipelines {
+        line("pipeline", way(pipeline));
+    }
     line("policies", counted(policies));
     line("default", default_objective(&config.error_budget));
     let prometheus = config
@@ -123,6 +132,14 @@ fn summary(config: &Config, policies: &PolicySet) -> String {
             .map_or("off".to_owned(), |it| format!("{}{}", it.endpoint, it.path)),
     );
     out
+}
+
+/// `traces/x: otlp -> memory_limiter, batch -> otlp_grpc`.
+fn way(pipeline: &PipelineConfig) -> String {
+    let stages = [&pipeline.receivers, &pipeline.processors, &pipeline.exporters];
+    let stages = stages.into_iter().filter(|stage| !stage.is_empty());
+    let stages: Vec<String> = stages.map(|stage| stage.join(", ")).collect();
+    format!("{}: {}", pipeline.id, stages.join(" -> "))
 }
 
 fn signals(signals: Signals) -> String {

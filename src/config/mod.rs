@@ -18,6 +18,7 @@
 
 mod assemble;
 mod auth;
+mod catalog;
 mod client_tls;
 mod cohorts;
 mod components;
@@ -64,6 +65,7 @@ mod keys_tests;
 mod tests;
 
 pub use auth::{Authenticator, BasicAuth, BearerTokenAuth, ClientAuth, Htpasswd, ReceiverAuth};
+pub use catalog::{ComponentInfo, components};
 pub use client_tls::{ClientTls, PemSource, TlsVersion};
 pub use cohorts::{Absent, Cohorts};
 pub use connectors::{
@@ -192,6 +194,23 @@ impl Config {
     /// working directory.
     pub fn policy_base(&self) -> &Path {
         &self.policy_folder
+    }
+
+    /// Takes the processor `id` out of every pipeline, because it does not run here; `problems` say why.
+    pub fn leave_out_processor(&mut self, id: &str, problems: &[Problem]) {
+        for pipeline in &mut self.graph.pipelines {
+            pipeline.processors.retain(|it| it != id);
+        }
+        self.graph.processors.retain(|it| it.id != id);
+        let sources = self.request.names();
+        for problem in problems {
+            let left_out = Problem {
+                message: format!("left out, with the whole processor `{id}`: {}", problem.message),
+                ..problem.clone()
+            };
+            self.warnings.push(left_out.warning(&sources));
+        }
+        self.dropped.push(format!("processors.{id}"));
     }
 
     /// Whether nobody wrote it: the copy of `config/gateway.yaml` in the binary.

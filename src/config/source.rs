@@ -4,7 +4,7 @@
 //! `http:` and `https:` are refused: a gateway that starts must not depend on a server that may be down, nor run
 //! what an unauthenticated page says.
 
-use super::error::{ConfigError, Place};
+use super::error::{ConfigError, Place, Problem};
 use super::expand::Lookup;
 use super::tree::{self, Entry, Node, Value};
 use super::{Config, Unsupported};
@@ -133,6 +133,19 @@ impl ConfigRequest {
         }
         all.extend(self.set.iter().cloned().map(ConfigSource::Set));
         all
+    }
+
+    /// The sources by name, as places count them.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.all().iter().map(ToString::to_string).collect()
+    }
+
+    /// Problems that were found elsewhere, at places in these sources.
+    pub fn error(&self, problems: Vec<Problem>) -> ConfigError {
+        ConfigError {
+            sources: self.names(),
+            problems,
+        }
     }
 
     /// Reads the sources and merges them.

@@ -30,6 +30,8 @@ pub(super) struct Type<T> {
     pub(super) takes: Signals,
     /// Signals that it gives, for connectors only.
     pub(super) gives: Signals,
+    /// How firm its keys are.
+    pub(super) stability: &'static str,
     /// Reads its settings by the id of the component. `None` only beside a reported problem.
     pub(super) read: fn(&str, Section<'_>) -> Option<T>,
 }
@@ -46,12 +48,19 @@ impl<T> Type<T> {
             aliases,
             takes,
             gives: &[],
+            stability: "beta",
             read,
         }
     }
 
     const fn giving(mut self, signals: Signals) -> Self {
         self.gives = signals;
+        self
+    }
+
+    /// Its keys are the Collector's, and stay.
+    const fn stable(mut self) -> Self {
+        self.stability = "stable";
         self
     }
 
@@ -81,7 +90,8 @@ pub(super) enum ConnectorSettings {
     Other(Connector),
 }
 
-pub(super) const RECEIVERS: &[Type<OtlpReceiver>] = &[Type::new("otlp", &[], ALL, OtlpReceiver::read)];
+pub(super) const RECEIVERS: &[Type<OtlpReceiver>] =
+    &[Type::new("otlp", &[], ALL, OtlpReceiver::read).stable()];
 
 pub(super) const PROCESSORS: &[Type<Processor>] = &[
     Type::new("memory_limiter", &[], ALL, |id, section| {

@@ -54,7 +54,7 @@ impl Pages {
             pipelines: rows.collect(),
             extensions,
             service: vec![
-                ("configuration".to_owned(), config.source.to_string()),
+                ("configuration".to_owned(), config.source()),
                 (
                     "store".to_owned(),
                     store.unwrap_or_else(|| "memory only".to_owned()),
