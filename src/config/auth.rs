@@ -88,6 +88,7 @@ impl Setting for Vec<Secret> {
 }
 
 impl BearerTokenAuth {
+    #[expect(clippy::unnecessary_wraps, reason = "all components are read alike")]
     pub(super) fn read(_id: &str, section: Section<'_>) -> Option<Self> {
         let mut it = Self::default();
         section.field("header", &mut it.header);
@@ -108,7 +109,7 @@ impl BearerTokenAuth {
         }
         match (&it.filename, it.tokens.is_empty()) {
             (Some(_), false) => {
-                section.problem("filename", "the tokens stand in `token` as well; leave one out")
+                section.problem("filename", "the tokens stand in `token` as well; leave one out");
             }
             (None, true) => section.problem(
                 "token",
@@ -122,6 +123,7 @@ impl BearerTokenAuth {
 }
 
 impl BasicAuth {
+    #[expect(clippy::unnecessary_wraps, reason = "all components are read alike")]
     pub(super) fn read(_id: &str, section: Section<'_>) -> Option<Self> {
         let htpasswd = section.section("htpasswd").map(|inside| {
             let mut it = Htpasswd::default();

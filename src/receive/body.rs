@@ -31,8 +31,8 @@ pub(super) struct Paced<B> {
 }
 
 /// A body that breaks off is one thing, one whose chunks are nonsense another: it would be nonsense again.
-fn broken(error: BoxError) -> Failure {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
+fn broken(error: &BoxError) -> Failure {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
     while let Some(it) = cause {
         let kind = it.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
         if matches!(kind, Some(ErrorKind::InvalidInput | ErrorKind::InvalidData)) {
@@ -79,7 +79,7 @@ where
             };
             let frame = match frame {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(broken(error.into())),
+                Some(Err(error)) => return Err(broken(&error.into())),
                 Some(Ok(frame)) => frame,
             };
             let Ok(data) = frame.into_data() else { continue };

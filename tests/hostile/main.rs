@@ -9,6 +9,11 @@
     clippy::expect_used,
     clippy::disallowed_methods,
     clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::too_many_lines,
+    clippy::unnecessary_to_owned,
     missing_docs
 )]
 

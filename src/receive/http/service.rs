@@ -92,15 +92,15 @@ impl Service {
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
-        let mut response = match self.cors.as_ref().and_then(|cors| cors.preflight(&head)) {
-            Some(preflight) => preflight,
-            None => {
-                let mut response = self.export(&head, body, peer).await;
-                if let Some(cors) = &self.cors {
-                    cors.mark(&head.headers, response.headers_mut());
-                }
-                response
+        let preflight = self.cors.as_ref().and_then(|cors| cors.preflight(&head));
+        let mut response = if let Some(preflight) = preflight {
+            preflight
+        } else {
+            let mut response = self.export(&head, body, peer).await;
+            if let Some(cors) = &self.cors {
+                cors.mark(&head.headers, response.headers_mut());
             }
+            response
         };
         for (name, value) in &self.response_headers {
             response.headers_mut().insert(name.clone(), value.clone());

@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use load::{Loaded, Material};
 use rustls::ServerConfig;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio_rustls::TlsAcceptor;
 
@@ -76,6 +76,5 @@ impl Tls {
     }
 }
 
-/// For one that is never refreshed: what a set of files comes to.
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{CIPHER_SUITES, CURVES, PemSource, Secret, TlsVersion};
+use std::sync::Arc;
 
 fn certified(name: &str) -> (String, String) {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
