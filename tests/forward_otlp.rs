@@ -1,13 +1,14 @@
 //! The OTLP exporters against a backend that behaves, and one that does not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "these tests wait in real time")]
 
 mod forward_support;
 
 use burngate::config::{Compression, OtlpExporter, OtlpProtocol, Retry};
 use burngate::pipeline::Refusal;
 use forward_support::{Answer, Sink, batch, context, quick, run, sized_batch};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tonic::Code;
 
 const BOTH: [OtlpProtocol; 2] = [OtlpProtocol::Grpc, OtlpProtocol::Http];
@@ -323,4 +324,3 @@ async fn large_request_passes_flow_control() {
     assert_eq!(sink.spans(), 2000);
 }
 
-use std::time::SystemTime;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 /// One exporter of telemetry.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a handful of them, made at a start")]
 pub enum Forwarder {
     /// `otlp_grpc` (alias `otlp`) and `otlp_http` (alias `otlphttp`).
     Otlp(OtlpExporter),

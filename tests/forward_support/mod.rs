@@ -1,7 +1,7 @@
 //! A backend for exporters to send to: OTLP over gRPC and HTTP on one port, which counts what arrives and
 //! answers as it is told, nonsense included.
 
-#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 #![allow(
     clippy::disallowed_methods,
     reason = "prost is the oracle, and tests read clocks"
@@ -189,7 +189,7 @@ impl Sink {
     pub async fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
-            assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
+            assert!(begun.elapsed() < Duration::from_mins(1), "never: {what}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -409,7 +409,7 @@ pub fn quick(protocol: OtlpProtocol, url: &str) -> OtlpExporter {
     config.retry = Some(Retry {
         initial_interval: Duration::from_millis(20),
         max_interval: Duration::from_millis(100),
-        max_elapsed_time: Some(Duration::from_secs(60)),
+        max_elapsed_time: Some(Duration::from_mins(1)),
         ..Retry::default()
     });
     config

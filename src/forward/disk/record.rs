@@ -73,7 +73,9 @@ impl Head {
 /// Checksum of a content.
 pub(super) fn checksum(parts: &[&[u8]]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
-    parts.iter().for_each(|part| crc.update(part));
+    for part in parts {
+        crc.update(part);
+    }
     crc.finalize()
 }
 

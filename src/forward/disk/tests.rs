@@ -72,7 +72,9 @@ fn what_is_written_is_there_after_the_end_and_what_is_done_is_not() {
     let (found, corrupt, records) = backlog(&log);
     assert_eq!(found, BTreeSet::from([1, 2, 4, 5, 6, 7, 8]));
     assert_eq!(corrupt, 0);
-    records.iter().for_each(|record| log.done(record));
+    for record in &records {
+        log.done(record);
+    }
     assert_eq!(
         (
             log.used(),
@@ -121,7 +123,7 @@ fn limit_refuses_what_is_new_and_room_takes_it_again() {
     let log = Log::open(folder.path(), limits).unwrap();
     let mut records = Vec::new();
     let refused = loop {
-        match log.append(Signal::Logs, 1, b"", &[0; 100_000]) {
+        match log.append(Signal::Logs, 1, b"", &vec![0; 100_000]) {
             Ok(record) => records.push(record),
             Err(error) => break error,
         }
@@ -129,7 +131,7 @@ fn limit_refuses_what_is_new_and_room_takes_it_again() {
     assert!(matches!(refused, AppendError::Full(1)));
     assert_eq!(records.len(), 10);
     log.done(&records[0]);
-    log.append(Signal::Logs, 1, b"", &[0; 90_000]).unwrap();
+    log.append(Signal::Logs, 1, b"", &vec![0; 90_000]).unwrap();
 }
 
 #[test]
@@ -194,7 +196,9 @@ fn with_fsync_the_device_is_waited_for() {
             std::thread::spawn(move || (0..5).for_each(|n| drop(append(&log, t * 10 + n, 100))))
         })
         .collect();
-    threads.into_iter().for_each(|it| it.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     drop(log);
     assert_eq!(backlog(&open(folder.path())).0.len(), 20);
 }

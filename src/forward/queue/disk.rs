@@ -14,6 +14,9 @@ use std::time::Duration;
 /// Bytes of batches that are on disk and kept in memory beside, so that a queue which keeps up never reads.
 const HOT_MAX: u64 = 64 << 20;
 
+/// Values of a wish's metadata keys.
+type Values = Arc<[Box<str>]>;
+
 /// What is written beside a batch: how it is to be merged, after a restart too. Client metadata is not kept but
 /// for the values that merging asks about; credentials never.
 #[derive(Debug, Serialize, Deserialize)]
@@ -173,7 +176,7 @@ fn beside(wish: &Batching, values: &[Box<str>]) -> Vec<u8> {
 }
 
 /// The wish, whose keys no longer matter, and the values.
-fn remembered(beside: &[u8]) -> Option<(Arc<Batching>, Arc<[Box<str>]>)> {
+fn remembered(beside: &[u8]) -> Option<(Arc<Batching>, Values)> {
     let it: Beside = serde_json::from_slice(beside).ok()?;
     let wish = Batching {
         id: it.id.into(),

@@ -95,7 +95,10 @@ impl Part {
     pub(super) fn bytes(&self) -> u64 {
         match self.entry.items {
             0 => self.entry.bytes,
-            all => (u128::from(self.entry.bytes) * u128::from(self.items()) / u128::from(all)) as u64,
+            all => {
+                let share = u128::from(self.entry.bytes) * u128::from(self.items()) / u128::from(all);
+                u64::try_from(share).unwrap_or(u64::MAX)
+            }
         }
     }
 

@@ -120,10 +120,7 @@ impl Queue {
     /// Takes a batch, or says why not. With `wait_for_result` the answer is the backend's.
     pub(super) async fn offer(self: &Arc<Self>, batch: Batch) -> Result<Accepted, Refusal> {
         let (signal, items) = (batch.signal, batch.items.unwrap_or(0));
-        let (waiter, verdict) = match self.settings.wait_for_result {
-            true => Some(oneshot::channel()).unzip(),
-            false => (None, None),
-        };
+        let (waiter, verdict) = self.settings.wait_for_result.then(oneshot::channel).unzip();
         if let Err(full) = self.enter(batch, items, waiter).await {
             let (reason, message) = match full {
                 Full::Queue => (Dropped::QueueFull, "the queue to the backend is full".into()),

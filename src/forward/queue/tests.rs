@@ -364,13 +364,10 @@ async fn damaged_batch_is_dropped_and_the_rest_of_its_request_is_sent() {
     before.offer(wished(0, 4, &wish)).await.unwrap();
     before.offer(wished(4, 4, &wish)).await.unwrap();
     drop(before);
-    let log = std::fs::read_dir(folder.path())
+    let mut files = std::fs::read_dir(folder.path())
         .unwrap()
         .map(|it| it.unwrap().path());
-    let log = log
-        .filter(|it| it.extension().is_some_and(|it| it == "log"))
-        .next()
-        .unwrap();
+    let log = files.find(|it| it.extension().is_some_and(|it| it == "log")).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(&log).unwrap();
     file.write_all_at(&[0xff; 4], file.metadata().unwrap().len() - 4)
         .unwrap();
