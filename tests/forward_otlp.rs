@@ -323,4 +323,3 @@ async fn large_request_passes_flow_control() {
     built.sink().consume(sized_batch(1, 2000, 8000)).await.unwrap();
     assert_eq!(sink.spans(), 2000);
 }
-

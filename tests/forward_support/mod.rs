@@ -1,7 +1,13 @@
 //! A backend for exporters to send to: OTLP over gRPC and HTTP on one port, which counts what arrives and
 //! answers as it is told, nonsense included.
 
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used
+)]
 #![allow(
     clippy::disallowed_methods,
     reason = "prost is the oracle, and tests read clocks"

@@ -367,7 +367,9 @@ async fn damaged_batch_is_dropped_and_the_rest_of_its_request_is_sent() {
     let mut files = std::fs::read_dir(folder.path())
         .unwrap()
         .map(|it| it.unwrap().path());
-    let log = files.find(|it| it.extension().is_some_and(|it| it == "log")).unwrap();
+    let log = files
+        .find(|it| it.extension().is_some_and(|it| it == "log"))
+        .unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(&log).unwrap();
     file.write_all_at(&[0xff; 4], file.metadata().unwrap().len() - 4)
         .unwrap();
