@@ -79,6 +79,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Spans counted in the overflow series of a span_metrics connector.",
     ),
     (
+        "burngate_received_points_left_out_total",
+        "Received data points that a prometheus exporter does not show, by reason.",
+    ),
+    (
         "burngate_spans_flag_evaluation_total",
         "Spans that are flag evaluations, not requests.",
     ),
@@ -168,6 +172,10 @@ const GAUGES: &[(&str, &str)] = &[
     ),
     ("burngate_ledger_evidence_cells", "Cells of evidence in memory."),
     ("burngate_ledger_series", "Budget series in memory."),
+    (
+        "burngate_received_series",
+        "Series of received metrics on the page of a prometheus exporter.",
+    ),
     (
         "burngate_span_metrics_bytes",
         "Memory that the series of a span_metrics connector take.",
