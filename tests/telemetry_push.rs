@@ -143,7 +143,7 @@ fn pushed(protocol: OtlpProtocol) {
             OtlpProtocol::Http => format!("http://{}/v1/metrics", http_sink(received.clone()).await),
         };
         let config = PushReader {
-            interval: Duration::from_secs(3600),
+            interval: Duration::from_hours(1),
             timeout: Duration::from_secs(5),
             exporter: exporter(protocol, endpoint),
         };
@@ -209,7 +209,7 @@ fn own_spans_arrive_by_the_end_and_say_what_became_of_requests() {
     let config = TelemetryConfig {
         traces: SelfTraces {
             processors: vec![SpanBatching {
-                schedule_delay: Duration::from_secs(3600),
+                schedule_delay: Duration::from_hours(1),
                 export_timeout: Duration::from_secs(5),
                 max_queue_size: 100,
                 max_export_batch_size: 2,
