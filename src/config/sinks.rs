@@ -1,5 +1,5 @@
-//! `exporters.debug`, `exporters.file`, `exporters.prometheusremotewrite`, and what `exporters.prometheus` does
-//! with received metrics.
+//! `exporters.debug`, `exporters.file`, `exporters.prometheusremotewrite`, and what `exporters.prometheus`
+//! does with received metrics.
 
 use super::exporters::headers;
 use super::section::Section;
@@ -117,6 +117,7 @@ impl FileExporter {
 
 /// How received metrics become Prometheus' series.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the Collector's")]
 pub struct Naming {
     /// Put before every name, with `_`.
     pub namespace: String,
@@ -365,7 +366,8 @@ impl Naming {
 }
 
 impl ReceivedPage {
-    /// Reads the keys of a `prometheus` exporter that are about received metrics; its caller reads the others.
+    /// Reads the keys of a `prometheus` exporter that are about received metrics; its caller reads the
+    /// others.
     pub(super) fn read(section: &Section<'_>) -> Self {
         let mut it = Self {
             naming: Naming::read(section, "const_labels"),

@@ -1,8 +1,8 @@
 //! `count`: how many spans, span events, metrics, data points and log records pass, or match.
 //!
-//! Each batch becomes the deltas of its counts at once, by resource: there is no state that a restart could lose,
-//! and a refusal of the pipelines behind is the sender's to know. Deltas follow each other without a gap: one
-//! leaves after the other, each from the time of the one before.
+//! Each batch becomes the deltas of its counts at once, by resource: there is no state that a restart could
+//! lose, and a refusal of the pipelines behind is the sender's to know. Deltas follow each other without a
+//! gap: one leaves after the other, each from the time of the one before.
 
 use super::key::{self, Parts};
 use super::{ConnectError, proto};

@@ -1,9 +1,9 @@
 //! The identity of a series: family, resource, and the value of each dimension in its place.
 //!
-//! A value stands behind its kind and its length, and one that is missing is a kind too. So `sha` missing with
-//! flags `x` and `sha` `x` with flags missing are two keys, as are the text `1` and the number 1, which a join of
-//! texts by a separator would confuse. The attributes of a series are read back from its key; nothing else is
-//! stored of them.
+//! A value stands behind its kind and its length, and one that is missing is a kind too. So `sha` missing
+//! with flags `x` and `sha` `x` with flags missing are two keys, as are the text `1` and the number 1,
+//! which a join of texts by a separator would confuse. The attributes of a series are read back from its
+//! key; nothing else is stored of them.
 
 use crate::forward::attribute;
 use crate::wire::{AnyValue, Value};

@@ -1,7 +1,7 @@
 //! Connectors: exporters of one pipeline that are receivers of another.
 //!
-//! `forward` hands a batch on as it is. `count` and `span_metrics` make metrics of what passes; they are built
-//! over the pipelines that take these metrics, so that a refusal there is known here.
+//! `forward` hands a batch on as it is. `count` and `span_metrics` make metrics of what passes; they are
+//! built over the pipelines that take these metrics, so that a refusal there is known here.
 
 mod count;
 mod forward;

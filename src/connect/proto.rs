@@ -22,13 +22,12 @@ pub(super) fn message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Ve
     out.push(0);
     write(out);
     let length = out.len() - at - 1;
-    match u8::try_from(length) {
-        Ok(short @ 0..0x80) => out[at] = short,
-        _ => {
-            let mut long = Vec::with_capacity(10);
-            encode_varint(length as u64, &mut long);
-            out.splice(at..=at, long);
-        }
+    if let Ok(short @ 0..0x80) = u8::try_from(length) {
+        out[at] = short;
+    } else {
+        let mut long = Vec::with_capacity(10);
+        encode_varint(length as u64, &mut long);
+        out.splice(at..=at, long);
     }
 }
 
@@ -59,7 +58,9 @@ pub(super) fn double(out: &mut Vec<u8>, number: u32, value: f64) {
 pub(super) fn packed_fixed64(out: &mut Vec<u8>, number: u32, values: impl ExactSizeIterator<Item = u64>) {
     tag(out, number, 2);
     encode_varint(values.len() as u64 * 8, out);
-    values.for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    for value in values {
+        out.extend_from_slice(&value.to_le_bytes());
+    }
 }
 
 /// An attribute whose AnyValue is encoded already.

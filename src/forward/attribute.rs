@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 /// Nested lists are followed this deep.
 const NESTING_MAX: u32 = 16;
 
-/// Appends the value: text as it is, numbers in digits, bytes in base64, lists as JSON. What cannot be read is
-/// no text.
+/// Appends the value: text as it is, numbers in digits, bytes in base64, lists as JSON. What cannot be read
+/// is no text.
 pub(crate) fn push_text(out: &mut String, any: AnyValue<'_>) -> Result<(), Malformed> {
     match any.value()? {
         Value::Str(bytes) => out.push_str(&text(bytes)),

@@ -1,6 +1,6 @@
 //! Conditions for others than processors: `count` asks which items match.
 
-use super::edits::{Halt, request_of, visit};
+use super::edits::{Halt, visit};
 use super::ottl::{Context, Group};
 use crate::config::ErrorMode;
 use crate::pipeline::{Refusal, Signal};

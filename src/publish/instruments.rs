@@ -1,8 +1,9 @@
 //! The board as OpenTelemetry's SDK sees it: instruments, and a reader that is asked when we want.
 //!
-//! The SDK folds what is beyond its cardinality limit (2,000 unless told otherwise) into one overflow series, in
-//! silence; every instrument here gets the configured limit instead. Collecting is ours (a manual reader on our
-//! own timer) and not the SDK's periodic thread, so that a failure is counted and shutdown makes a last round.
+//! The SDK folds what is beyond its cardinality limit (2,000 unless told otherwise) into one overflow
+//! series, in silence; every instrument here gets the configured limit instead. Collecting is ours (a
+//! manual reader on our own timer) and not the SDK's periodic thread, so that a failure is counted and
+//! shutdown makes a last round.
 
 use super::samples::{self, Kind, Metric, Value};
 use crate::policy::Board;

@@ -1,7 +1,7 @@
 //! Budgets as a receiver of metric pipelines: OTLP batches on an interval, for any processor and exporter.
 //!
-//! The `prometheus` exporter shows budgets without this, and `otlp_*` exporters push them with the SDK; all other
-//! ways go through here. The message is made by the official transform, on the control plane.
+//! The `prometheus` exporter shows budgets without this, and `otlp_*` exporters push them with the SDK; all
+//! other ways go through here. The message is made by the official transform, on the control plane.
 
 use super::instruments::Instruments;
 use crate::pipeline::{Batch, Consume, Signal};

@@ -233,6 +233,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", path("prometheus.yml")))
             .arg(format!("--storage.tsdb.path={}", path("tsdb")))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg("--web.enable-remote-write-receiver")
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -248,6 +249,11 @@ impl Prometheus {
             answer.is_ok_and(|a| a.status().is_success()).then_some(())
         });
         prometheus
+    }
+
+    /// Where samples can be pushed to.
+    pub fn write_url(&self) -> String {
+        format!("{}/api/v1/write", self.url)
     }
 
     /// An instant query: (labels without the scrape's own, value) of each series.

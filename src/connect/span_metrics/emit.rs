@@ -64,11 +64,11 @@ impl<'p> Emitter<'p> {
         let attributes = |number: u32| attributes(self.plan, family, self.instance, parts, number);
         let points = self.open.entry(resource).or_default();
         if family.calls {
-            self::number(&mut points.calls, self.plan, self.now, series, &attributes(7));
+            sum_point(&mut points.calls, self.plan, self.now, series, &attributes(7));
             points.count += 1;
         }
         if family.events {
-            self::number(&mut points.events, self.plan, self.now, series, &attributes(7));
+            sum_point(&mut points.events, self.plan, self.now, series, &attributes(7));
             points.count += 1;
         }
         if let Some(durations) = series.durations.as_deref().filter(|_| family.duration) {
@@ -202,7 +202,7 @@ fn exemplars(out: &mut Vec<u8>, number: u32, all: &[Exemplar], unit_nanos: f64) 
 }
 
 /// A point of `calls` or `events`.
-fn number(out: &mut Vec<u8>, plan: &Plan, now: UnixNanos, series: &Series, attributes: &[u8]) {
+fn sum_point(out: &mut Vec<u8>, plan: &Plan, now: UnixNanos, series: &Series, attributes: &[u8]) {
     proto::message(out, 1, |out| {
         times(out, series, now);
         proto::fixed64(out, 6, series.calls.whole.min(i64::MAX.unsigned_abs()));

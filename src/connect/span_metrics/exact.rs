@@ -1,8 +1,9 @@
 //! Weighted counts without rounding.
 //!
-//! A sampled span stands for 1/p spans, which is rarely whole. The Collector rounds each weight up or down by
-//! chance; here whole and part are added up exactly (the part in 2^-32), and only what is told is rounded down.
-//! So a total is right to less than one, whatever came in which order, and a repetition gives the same.
+//! A sampled span stands for 1/p spans, which is rarely whole. The Collector rounds each weight up or down
+//! by chance; here whole and part are added up exactly (the part in 2^-32), and only what is told is
+//! rounded down. So a total is right to less than one, whatever came in which order, and a repetition gives
+//! the same.
 
 /// How many spans a span stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

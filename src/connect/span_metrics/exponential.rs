@@ -1,7 +1,7 @@
 //! Histograms whose buckets are powers of a base that adapts: OpenTelemetry's exponential histogram.
 //!
-//! Bucket `i` of scale `s` holds (2^(i/2^s), 2^((i+1)/2^s)]. A value that would need more than `max_size` buckets
-//! halves the resolution (two neighbours become one) as often as it must.
+//! Bucket `i` of scale `s` holds (2^(i/2^s), 2^((i+1)/2^s)]. A value that would need more than `max_size`
+//! buckets halves the resolution (two neighbours become one) as often as it must.
 
 use super::exact::{Counts, Exact, Weight};
 
@@ -156,7 +156,9 @@ mod tests {
             max_size in 2usize..40,
         ) {
             let mut it = Exponential::default();
-            values.iter().for_each(|value| it.add(*value, Weight::ONE, max_size));
+            for value in &values {
+                it.add(*value, Weight::ONE, max_size);
+            }
             prop_assert!(it.counts.whole.len() <= max_size);
             prop_assert_eq!(it.counts.total(), values.len() as u64);
             // An independent count by bounds, with room for the last bit of a logarithm.

@@ -1,7 +1,7 @@
 //! From spans to what each series must add: keys and durations, in scratch that is used again.
 //!
-//! Nothing is shared while a batch is walked, and nothing counts before the walk is at its end: a batch that is
-//! broken half way has counted nothing.
+//! Nothing is shared while a batch is walked, and nothing counts before the walk is at its end: a batch
+//! that is broken half way has counted nothing.
 
 use super::key;
 use super::plan::{Family, Own, Plan};

@@ -10,7 +10,8 @@
 //! * a series begins at the flush before its first span, so that its rate is right; counters go on over a
 //!   restart where there is a `file_storage`;
 //! * weights of sampled spans are added up exactly (see `exact`);
-//! * series are spread over locks which a batch takes once each, and a span of a known series allocates nothing.
+//! * series are spread over locks which a batch takes once each, and a span of a known series allocates
+//!   nothing.
 //!
 //! ```text
 //! batch -> walk -> keys and durations in scratch -> one lock a shard -> series

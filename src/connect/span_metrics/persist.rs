@@ -1,8 +1,9 @@
 //! Counters that outlive a restart: one file, replaced as a whole after every flush.
 //!
-//! What a crash loses is what was counted since the last flush and never told, so a counter that was told never
-//! goes back. A file of another configuration, or a damaged one, is set aside and counting begins anew, with a
-//! start time that says so. Rejected: the gateway's store, which is made for small rows by the second.
+//! What a crash loses is what was counted since the last flush and never told, so a counter that was told
+//! never goes back. A file of another configuration, or a damaged one, is set aside and counting begins
+//! anew, with a start time that says so. Rejected: the gateway's store, which is made for small rows by the
+//! second.
 
 use super::super::proto;
 use super::SpanMetrics;
@@ -196,7 +197,7 @@ fn read_durations(message: &[u8]) -> Result<Durations, Malformed> {
     each_field(message, |field| {
         match field {
             Field::Bytes(1, sum) => {
-                it.sum = Nanos(u128::from_le_bytes(sum.try_into().map_err(|_| Malformed)?))
+                it.sum = Nanos(u128::from_le_bytes(sum.try_into().map_err(|_| Malformed)?));
             }
             Field::Fixed64(2, min) => it.min = min,
             Field::Fixed64(3, max) => it.max = max,

@@ -46,8 +46,8 @@ impl Resources {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of a resource, by those of its attributes that tell it apart. Once a resource of a batch, not
-    /// once a span.
+    /// The number of a resource, by those of its attributes that tell it apart. Once a resource of a batch,
+    /// not once a span.
     pub(super) fn id_of(
         &self,
         attributes: &Attributes<'_>,
@@ -99,7 +99,8 @@ impl Resources {
         id
     }
 
-    /// Forgets those that were used least recently beyond the limit, and those that `unused` says; tells which.
+    /// Forgets those that were used least recently beyond the limit, and those that `unused` says; tells
+    /// which.
     pub(super) fn evict(&self, live: &HashSet<u32>) -> HashSet<u32> {
         let mut known = self.known();
         known

@@ -136,7 +136,8 @@ impl State {
         true
     }
 
-    /// Hands every series to `tell`, and then forgets what is too old. `None` instead of a key is an overflow.
+    /// Hands every series to `tell`, and then forgets what is too old. `None` instead of a key is an
+    /// overflow.
     pub(super) fn flush(
         &self,
         now: UnixNanos,

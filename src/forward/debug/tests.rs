@@ -157,14 +157,14 @@ fn long_text_is_cut() {
     assert!(cut.ends_with("... (cut)") && cut.len() < 120, "{cut}");
 }
 
-fn exporter(config: config::DebugExporter) -> Arc<DebugExporter> {
-    DebugExporter::build("debug", &config, Arc::new(Still), &Memory::default())
+fn exporter(config: &config::DebugExporter) -> Arc<DebugExporter> {
+    DebugExporter::build("debug", config, Arc::new(Still), &Memory::default())
 }
 
 #[test]
 fn beyond_the_first_of_a_second_every_nth_is_shown() {
     let shown = |initial, thereafter| {
-        let exporter = exporter(config::DebugExporter {
+        let exporter = exporter(&config::DebugExporter {
             sampling_initial: initial,
             sampling_thereafter: thereafter,
             ..config::DebugExporter::default()
@@ -178,7 +178,7 @@ fn beyond_the_first_of_a_second_every_nth_is_shown() {
 
 #[tokio::test]
 async fn a_writer_that_is_behind_never_holds_up_a_batch() {
-    let exporter = exporter(config::DebugExporter {
+    let exporter = exporter(&config::DebugExporter {
         queue_size: 1,
         ..config::DebugExporter::default()
     });

@@ -137,7 +137,7 @@ pub(super) fn optional(message: &[u8], number: u32) -> Result<Option<u64>, Malfo
     each_field(message, |field| {
         match field {
             Field::Varint(found, value) | Field::Fixed64(found, value) if found == number => {
-                last = Some(value)
+                last = Some(value);
             }
             Field::Fixed32(found, value) if found == number => last = Some(u64::from(value)),
             _ => {}

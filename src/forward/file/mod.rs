@@ -2,9 +2,9 @@
 //!
 //! Problem: a disk stalls for seconds, and nothing that answers clients may wait for it. Property wanted: a
 //! bounded queue in front of one thread that encodes, writes and rotates; a full queue refuses with retry
-//! advice; an item counts as sent once the system has its bytes, and as failed when it does not take them; the
-//! file never holds half a line. Rejected: asynchronous file functions, which are a thread pool in disguise and
-//! a write a call.
+//! advice; an item counts as sent once the system has its bytes, and as failed when it does not take them;
+//! the file never holds half a line. Rejected: asynchronous file functions, which are a thread pool in
+//! disguise and a write a call.
 
 mod rotate;
 mod write;

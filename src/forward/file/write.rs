@@ -24,6 +24,7 @@ type Pending = [(Signal, u64); 3];
 
 /// Encodes, writes, rotates.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "settings, and one state")]
 pub(super) struct Writer {
     id: String,
     path: PathBuf,

@@ -1,11 +1,11 @@
 //! OTLP JSON from wire bytes, as the specification writes it.
 //!
 //! Problem: a file (and some backends) wants JSON, and prost structs cost a request's size many times over.
-//! Property wanted: one pass by the table of fields that the JSON receiver reads by, so that both agree; what
-//! is on the wire is written, what is not is left out; what reads the text back gets the same message. So ids
-//! are lower-case hex, other bytes base64, 64-bit numbers strings, enums numbers, names lowerCamelCase, and
-//! doubles without a number `NaN`, `Infinity` and `-Infinity`. Rejected: serde over `opentelemetry-proto`, whose
-//! structs must be built first, and which fails on NaN.
+//! Property wanted: one pass by the table of fields that the JSON receiver reads by, so that both agree;
+//! what is on the wire is written, what is not is left out; what reads the text back gets the same message.
+//! So ids are lower-case hex, other bytes base64, 64-bit numbers strings, enums numbers, names
+//! lowerCamelCase, and doubles without a number `NaN`, `Infinity` and `-Infinity`. Rejected: serde over
+//! `opentelemetry-proto`, whose structs must be built first, and which fails on NaN.
 //!
 //! Protobuf's merging holds: of a scalar that occurs twice the last counts, of a choice the last member, and
 //! pieces of one message are one. Text that is not UTF-8 gets replacement characters. Unknown fields are left
@@ -21,8 +21,8 @@ use value::Piece;
 /// Messages inside messages; a value that nests deeper is refused.
 const NESTING_MAX: u32 = 120;
 
-/// Appends the Export*ServiceRequest in `bytes` to `out`, as JSON without line breaks. After an error `out` is
-/// as it was.
+/// Appends the Export*ServiceRequest in `bytes` to `out`, as JSON without line breaks. After an error `out`
+/// is as it was.
 pub fn encode(signal: Signal, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
     let schema = match signal {
         Signal::Traces => &TRACES_REQUEST,
@@ -142,7 +142,7 @@ impl<'a> Writer<'_, 'a> {
         first: &mut bool,
         levels: u32,
     ) -> Result<(), Malformed> {
-        let mut packed = piece.unpack(field.kind)?;
+        let mut packed = piece.unpack(field.kind);
         while let Some(item) = packed.next()? {
             if !std::mem::take(first) {
                 self.out.push(b',');

@@ -49,12 +49,12 @@ impl<'a> Piece<'a> {
     }
 
     /// The items of a repeated field: this one, or those that are packed in it.
-    pub(super) fn unpack(self, kind: Kind) -> Result<Items<'a>, Malformed> {
+    pub(super) fn unpack(self, kind: Kind) -> Items<'a> {
         match (self, kind) {
             (Self::Bytes(packed), Kind::Fixed64 | Kind::Sfixed64 | Kind::Double | Kind::Uint64) => {
-                Ok(Items::Packed(Reader::new(packed), kind))
+                Items::Packed(Reader::new(packed), kind)
             }
-            _ => Ok(Items::One(Some(self))),
+            _ => Items::One(Some(self)),
         }
     }
 

@@ -16,8 +16,8 @@ const LABELS_MAX: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Labels(pub(crate) Vec<(String, String)>);
 
-/// Attributes on their way to labels: two keys that become one name share it, values joined by `;` in the order
-/// of the keys.
+/// Attributes on their way to labels: two keys that become one name share it, values joined by `;` in the
+/// order of the keys.
 #[derive(Debug, Default)]
 struct Making(BTreeMap<String, BTreeMap<String, String>>);
 

@@ -9,9 +9,10 @@ mod labels;
 mod name;
 mod points;
 mod samples;
+mod series;
 mod store;
 
-pub(super) use labels::Labels;
-pub(super) use points::{Head, Scratch, walk_points};
+pub(super) use points::walk_points;
 pub(super) use samples::{Sample, Suffix, each_sample};
-pub(super) use store::{Applied, Family, FamilyKind, Left, Series, Store, StoreLimits};
+pub(super) use series::{Left, Series};
+pub(super) use store::{Family, FamilyKind, Store, StoreLimits};

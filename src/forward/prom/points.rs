@@ -168,7 +168,9 @@ fn unpack(packed: &[u8], mut each: impl FnMut(u64)) -> Result<(), Malformed> {
     if !rest.is_empty() {
         return Err(Malformed);
     }
-    chunks.iter().for_each(|chunk| each(u64::from_le_bytes(*chunk)));
+    for chunk in chunks {
+        each(u64::from_le_bytes(*chunk));
+    }
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! The samples of a series: what one line of a page, or one time series of a push, says.
 
 use super::accumulate::{Powers, Value};
-use super::store::{FamilyKind, Series};
+use super::series::Series;
+use super::store::FamilyKind;
 
 /// What a sample's name ends in, beyond the family's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub(crate) fn each_sample(series: &Series, mut each: impl FnMut(Sample)) {
         }
         Value::Powers { count, sum, powers } => {
             buckets(powers, |bound, total| {
-                put(Suffix::Bucket, Some(("le", bound)), total as f64)
+                put(Suffix::Bucket, Some(("le", bound)), total as f64);
             });
             totals(*count, *sum, &mut put);
         }
@@ -92,7 +93,8 @@ fn totals(count: u64, sum: Option<f64>, put: &mut impl FnMut(Suffix, Option<(&'s
     put(Suffix::Count, None, count as f64);
 }
 
-/// An exponential histogram as buckets with bounds, rising; empty ones at the ends are left out by the sender.
+/// An exponential histogram as buckets with bounds, rising; empty ones at the ends are left out by the
+/// sender.
 fn buckets(powers: &Powers, mut each: impl FnMut(f64, u64)) {
     let bound = |index: i64| (index as f64 * f64::from(-powers.scale).exp2()).exp2();
     let mut total = 0u64;

@@ -1,10 +1,11 @@
 //! Families and series, found by what stands on the wire.
 
-use super::accumulate::{Value, remember};
+use super::accumulate::Value;
 use super::labels::{self, Labels};
 use super::name::{Shape, family_name};
-use super::points::{Example, Head, Kind, Scratch};
+use super::points::{Head, Kind, Scratch};
 use super::samples::suffixes;
+use super::series::{Left, Series};
 use crate::config::Naming;
 use crate::forward::attribute::text;
 use crate::forward::fields::each_in;
@@ -13,11 +14,9 @@ use crate::wire::Malformed;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// A cumulative series of the same labels takes over when the one before was silent for so long.
-const TAKE_OVER: Duration = Duration::from_mins(1);
 /// What is no longer shown is remembered at least this long, so that it goes on where it was.
 const REMEMBERED: Duration = Duration::from_hours(24);
 
@@ -49,27 +48,6 @@ pub(crate) struct Family {
     series: BTreeMap<Arc<Labels>, usize>,
 }
 
-/// One series.
-#[derive(Debug)]
-pub(crate) struct Series {
-    family: Arc<str>,
-    pub(crate) labels: Arc<Labels>,
-    pub(super) value: Value,
-    pub(crate) examples: Vec<Example>,
-    /// Time of the newest point.
-    pub(crate) time: u64,
-    /// Since when it counts.
-    pub(crate) start: u64,
-    /// When the newest point came.
-    pub(crate) last_seen: UnixNanos,
-    /// Its sender says that it is no more.
-    pub(crate) is_absent: bool,
-    /// Whose cumulative points it shows.
-    owner: u128,
-    /// Time of the newest sample that was handed over, in milliseconds.
-    handed: AtomicU64,
-}
-
 /// A stream on the wire.
 #[derive(Clone, Copy, Debug)]
 struct Stream {
@@ -78,33 +56,6 @@ struct Stream {
     /// Time of its newest delta.
     time: u64,
     last_seen: UnixNanos,
-}
-
-/// Why a point does not show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
-    /// Another metric has its name, with another type.
-    TypeConflict,
-    /// Another stream has its labels.
-    Duplicate,
-    /// A later point came before it.
-    OutOfOrder,
-    /// There are too many series.
-    Limit,
-}
-
-impl Left {
-    /// In the order of their numbers.
-    pub(crate) const ALL: [Self; 4] = [Self::TypeConflict, Self::Duplicate, Self::OutOfOrder, Self::Limit];
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::TypeConflict => "type_conflict",
-            Self::Duplicate => "duplicate_series",
-            Self::OutOfOrder => "out_of_order",
-            Self::Limit => "max_series",
-        }
-    }
 }
 
 /// What became of a point.
@@ -256,7 +207,7 @@ impl Store {
             shape,
             suffixed,
         );
-        let family = match self.family(now, name, kind, &text(head.description)) {
+        let family = match self.family(now, &name, kind, &text(head.description)) {
             Ok(family) => family,
             Err(left) => return Ok(Err(left)),
         };
@@ -264,13 +215,7 @@ impl Store {
     }
 
     /// The family of a name, if there is room in it.
-    fn family(
-        &mut self,
-        now: UnixNanos,
-        name: String,
-        kind: FamilyKind,
-        help: &str,
-    ) -> Result<Arc<str>, Left> {
+    fn family(&mut self, now: UnixNanos, name: &str, kind: FamilyKind, help: &str) -> Result<Arc<str>, Left> {
         let is_full = |it: &Self| {
             it.len() >= it.limits.max_series || it.streams.len() >= it.limits.max_series.saturating_mul(2)
         };
@@ -280,7 +225,7 @@ impl Store {
                 return Err(Left::Limit);
             }
         }
-        match self.families.get_key_value(name.as_str()) {
+        match self.families.get_key_value(name) {
             Some((known, family)) if family.kind == kind => return Ok(Arc::clone(known)),
             Some(_) => return Err(Left::TypeConflict),
             None => {}
@@ -288,12 +233,12 @@ impl Store {
         let sample_names = || {
             suffixes(kind)
                 .iter()
-                .map(|suffix| [&name, suffix.as_str()].concat())
+                .map(|suffix| [name, suffix.as_str()].concat())
         };
         if sample_names().any(|name| self.sample_names.contains_key(&name)) {
             return Err(Left::TypeConflict);
         }
-        let known: Arc<str> = name.as_str().into();
+        let known: Arc<str> = name.into();
         self.sample_names
             .extend(sample_names().map(|name| (name, Arc::clone(&known))));
         let family = Family {
@@ -366,24 +311,21 @@ impl Store {
             .each_ref()
             .map(|state| state.hash_one(("target_info", resource)));
         let id = u128::from(one) << 64 | u128::from(two);
-        let stream = match self.streams.get_mut(&id) {
-            Some(known) => {
-                known.last_seen = now;
-                *known
-            }
-            None => {
-                let Some(labels) = labels::of_target(&self.limits.naming, resource)? else {
-                    return Ok(None);
-                };
-                let shape = Shape {
-                    is_counter: false,
-                    is_gauge: false,
-                };
-                let name = family_name(&self.limits.naming.namespace, "target_info", "", shape, false);
-                match self.family(now, name, FamilyKind::Gauge, "What is known of a target.") {
-                    Ok(family) => self.stream(now, &family, labels, Value::Number(1.0), id),
-                    Err(left) => return Ok(Some(Err(left))),
-                }
+        let stream = if let Some(known) = self.streams.get_mut(&id) {
+            known.last_seen = now;
+            *known
+        } else {
+            let Some(labels) = labels::of_target(&self.limits.naming, resource)? else {
+                return Ok(None);
+            };
+            let shape = Shape {
+                is_counter: false,
+                is_gauge: false,
+            };
+            let name = family_name(&self.limits.naming.namespace, "target_info", "", shape, false);
+            match self.family(now, &name, FamilyKind::Gauge, "What is known of a target.") {
+                Ok(family) => self.stream(now, &family, labels, Value::Number(1.0), id),
+                Err(left) => return Ok(Some(Err(left))),
             }
         };
         let Some(series) = self.places.get_mut(stream.place).and_then(Option::as_mut) else {
@@ -406,9 +348,9 @@ impl Store {
                     .as_deref()
                     .and_then(Option::as_ref)
                     .is_none_or(|it| is_old(it.last_seen));
-                if gone {
+                if let Some(slot) = slot.filter(|_| gone) {
                     free.push(*place);
-                    slot.into_iter().for_each(|slot| *slot = None);
+                    *slot = None;
                 }
                 !gone
             });
@@ -439,48 +381,5 @@ impl Store {
     pub(crate) fn shows(&self, now: UnixNanos, series: &Series) -> bool {
         let idle = u128::from(now.0.saturating_sub(series.last_seen.0));
         !series.is_absent && idle < self.limits.expiration.as_nanos()
-    }
-}
-
-impl Series {
-    /// Whether `millis` is later than what was handed over before; then it is remembered.
-    pub(crate) fn hand_over(&self, millis: u64) -> bool {
-        self.handed.fetch_max(millis, Ordering::Relaxed) < millis
-    }
-
-    fn take(&mut self, now: UnixNanos, head: &Head<'_>, id: u128, point: &mut Scratch) -> Result<(), Left> {
-        if self.time == 0 {
-            self.start = point.start;
-        }
-        if head.is_delta {
-            // Deltas of several senders add up to a total that is as right as theirs.
-            if !point.is_absent && !self.value.add(point) {
-                self.start = point.start;
-            }
-        } else {
-            let silent = u128::from(now.0.saturating_sub(self.last_seen.0));
-            if self.owner != id && point.start <= self.start && silent < TAKE_OVER.as_nanos() {
-                return Err(Left::Duplicate);
-            }
-            if self.owner == id && point.time < self.time {
-                return Err(Left::OutOfOrder);
-            }
-            self.owner = id;
-            self.start = point.start;
-            if !point.is_absent {
-                self.value.set(point);
-            }
-        }
-        self.is_absent = point.is_absent;
-        self.time = if head.is_delta {
-            self.time.max(point.time)
-        } else {
-            point.time
-        };
-        self.last_seen = now;
-        if !point.examples.is_empty() {
-            remember(&mut self.examples, &mut point.examples);
-        }
-        Ok(())
     }
 }

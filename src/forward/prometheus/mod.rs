@@ -1,10 +1,10 @@
 //! Received metrics as Prometheus scrapes them.
 //!
 //! Property wanted: whatever arrives, the page can be scraped: one type and help a name, one line a set of
-//! labels; what would break that is left out and counted by reason. A series that expires is only hidden: if its
-//! sender comes back it goes on from where it was, so that a counter never comes back lower. Rejected: the
-//! library that writes the budget page, which knows no totals that are set from outside and no series with a
-//! time of its own.
+//! labels; what would break that is left out and counted by reason. A series that expires is only hidden:
+//! if its sender comes back it goes on from where it was, so that a counter never comes back lower.
+//! Rejected: the library that writes the budget page, which knows no totals that are set from outside and
+//! no series with a time of its own.
 
 mod text;
 

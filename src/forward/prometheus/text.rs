@@ -67,9 +67,10 @@ impl Page {
         number(&mut self.out, sample.value);
         if self.timestamps && series.time > 0 {
             let millis = series.time / 1_000_000;
-            let _ = match self.open_metrics {
-                true => write!(self.out, " {}.{:03}", millis / 1000, millis % 1000),
-                false => write!(self.out, " {millis}"),
+            let _ = if self.open_metrics {
+                write!(self.out, " {}.{:03}", millis / 1000, millis % 1000)
+            } else {
+                write!(self.out, " {millis}")
             };
         }
         if self.open_metrics {
@@ -160,8 +161,8 @@ fn canonical(out: &mut String, bound: f64) {
     }
 }
 
-/// Text of Prometheus' format as OpenMetrics: counters are called without `_total`, and those that do not have
-/// it are of no known type. Without the end of the page.
+/// Text of Prometheus' format as OpenMetrics: counters are called without `_total`, and those that do not
+/// have it are of no known type. Without the end of the page.
 pub fn to_open_metrics(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let counters: std::collections::HashSet<&str> = text

@@ -1,5 +1,5 @@
-//! WriteRequest, version 1: `repeated TimeSeries { repeated Label { name, value }; repeated Sample { double value;
-//! int64 timestamp } }`, labels sorted by name.
+//! WriteRequest, version 1: `repeated TimeSeries { repeated Label { name, value }; repeated Sample { double
+//! value; int64 timestamp } }`, labels sorted by name.
 
 use crate::forward::prom::{Sample, Series, each_sample};
 use prost::encoding::encode_varint;

@@ -1,11 +1,11 @@
 //! `prometheusremotewrite`: received metrics pushed to Prometheus.
 //!
-//! Problem: Prometheus refuses a sample that is older than the last of its series, and a batch with one such
-//! sample whole; and it knows no deltas, which the Collector's exporter therefore drops. Property wanted: every
-//! series has one consumer, chosen by a hash of its labels, which sends one request after the other, so that
-//! samples of a series stay in order whatever fails and is repeated; a sample that is not newer than the last
-//! one handed over is left out and counted; deltas are added up. Rejected: a pool of consumers over one queue,
-//! which is what reorders.
+//! Problem: Prometheus refuses a sample that is older than the last of its series, and a batch with one
+//! such sample whole; and it knows no deltas, which the Collector's exporter therefore drops. Property
+//! wanted: every series has one consumer, chosen by a hash of its labels, which sends one request after the
+//! other, so that samples of a series stay in order whatever fails and is repeated; a sample that is not
+//! newer than the last one handed over is left out and counted; deltas are added up. Rejected: a pool of
+//! consumers over one queue, which is what reorders.
 
 mod consumer;
 mod encode;
@@ -78,12 +78,13 @@ impl RemoteWrite {
             reason,
         };
         // Over plain http nobody is asked for a certificate, and the system need not have any roots.
-        let tls = match config.endpoint.starts_with("https:") {
-            true => config.tls.clone(),
-            false => config::ClientTls {
+        let tls = if config.endpoint.starts_with("https:") {
+            config.tls.clone()
+        } else {
+            config::ClientTls {
                 insecure_skip_verify: true,
                 ..config::ClientTls::default()
-            },
+            }
         };
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -174,7 +175,7 @@ impl RemoteWrite {
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reasons = [0u64; 4];
         let (mut points, mut resource, mut newest) = (0u64, None::<&[u8]>, 0);
-        let mut target = |store: &mut Store, encoder: &mut Encoder, resource: &[u8], time: u64| {
+        let target = |store: &mut Store, encoder: &mut Encoder, resource: &[u8], time: u64| {
             if let Some(Ok((name, series))) = store.target(now, resource, time)? {
                 encoder.add(name, series, 0);
             }
@@ -188,7 +189,8 @@ impl RemoteWrite {
             resource = Some(head.resource);
             points += 1;
             match store.apply(now, head)? {
-                // A point that is not newer than the last is a repetition, and would refuse the whole request.
+                // A point that is not newer than the last is a repetition, and would refuse the whole
+                // request.
                 Ok((name, series)) if encoder.add(name, series, 1) => newest = newest.max(series.time),
                 Ok(_) => reasons[Left::OutOfOrder as usize] += 1,
                 Err(left) => reasons[left as usize] += 1,
