@@ -220,3 +220,17 @@ fn no_walk_rejects_a_point_and_neither_does_a_splice() -> Result<(), WalkError> 
     assert!(std::ptr::eq(same.as_ref(), bytes.as_ref()));
     Ok(())
 }
+
+/// What is added to a status at the end of its span, and to the span behind it, stand at one place.
+#[test]
+fn an_empty_status_at_the_end_of_a_span_is_filled_and_not_followed() {
+    let bytes = Bytes::from_static(&[0x0a, 6, 0x12, 4, 0x12, 2, 0x7a, 0]);
+    let program = Program(vec![
+        (Level::Item, Op::SetInt("k", 1)),
+        (Level::Item, Op::Name("name".to_owned())),
+        (Level::Item, Op::StatusCode(2)),
+        (Level::Item, Op::StatusMessage("why".to_owned())),
+    ]);
+    let both = same_edit::<ExportTraceServiceRequest>(Request::Traces, &bytes, &program);
+    assert_eq!(both, Ok(true));
+}

@@ -128,10 +128,11 @@ impl Sampler {
             return Ok(false);
         }
         let must = priority.is_some_and(|priority| priority > 0.0);
+        let own = if must { Threshold::ALWAYS } else { self.threshold };
         let trace_state = span.bytes(Field::TraceState).to_vec();
         let id = span.bytes(Field::TraceId);
         let Some(mut state) = TraceState::read(&trace_state) else {
-            return Ok(must || !self.config.fail_closed);
+            return Ok(own == Threshold::ALWAYS || !self.config.fail_closed);
         };
         let randomness = match self.config.mode {
             SamplerMode::HashSeed => {
@@ -146,7 +147,6 @@ impl Sampler {
             written: state.randomness,
             randomness,
         };
-        let own = if must { Threshold::ALWAYS } else { self.threshold };
         let verdict = self.verdict(known, own);
         if let Verdict::Mark(threshold) = verdict {
             state.threshold = threshold;
@@ -157,13 +157,10 @@ impl Sampler {
                 span.set_bytes(Field::TraceState, Cow::Owned(text.into_bytes()));
             }
         }
-        Ok(must || verdict != Verdict::Drop)
+        Ok(verdict != Verdict::Drop)
     }
 
     fn record(&self, record: &mut Message<'_>) -> Result<bool, Halt> {
-        let Ok(known) = self.known_of_record(record)? else {
-            return Ok(!self.config.fail_closed);
-        };
         let mut own = self.threshold;
         if !self.config.sampling_priority.is_empty()
             && let Some(value) = record.attributes().get(self.config.sampling_priority.as_bytes())
@@ -173,6 +170,9 @@ impl Sampler {
             let percent = percent as f32;
             own = threshold(&self.config, percent);
         }
+        let Ok(known) = self.known_of_record(record)? else {
+            return Ok(own == Threshold::ALWAYS || !self.config.fail_closed);
+        };
         let verdict = self.verdict(known, own);
         if let Verdict::Mark(threshold) = verdict {
             let map = record.attributes_mut();
@@ -243,6 +243,9 @@ impl Sampler {
 
     /// Whether an item passes by `own`, and what it carries then.
     fn verdict(&self, known: Known, own: Threshold) -> Verdict {
+        if own == Threshold::ALWAYS {
+            return Verdict::Pass;
+        }
         let Some(randomness) = known.randomness else {
             return if self.config.fail_closed {
                 Verdict::Drop
@@ -253,7 +256,6 @@ impl Sampler {
         if self.config.mode == SamplerMode::HashSeed {
             return match own {
                 own if !own.lets_pass(randomness) => Verdict::Drop,
-                Threshold::ALWAYS => Verdict::Pass,
                 // Figures of another sampler are not ours to change.
                 _ if known.threshold.is_some() || known.written.is_some() => Verdict::Pass,
                 own => Verdict::Mark(Some(own)),

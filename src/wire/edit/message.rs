@@ -240,6 +240,11 @@ impl<'a> Message<'a> {
 
     /// Writes the changes within `piece`, which somebody has entered; new fields too if it is the `last`.
     pub(super) fn write_into(&self, out: &mut Splices, piece: Piece, last: bool) {
+        // Inside first: the end of a status may be the end of its span, and what is added at the same place
+        // stands in the order in which it is added.
+        if self.kind == Kind::Span {
+            self.write_status(out, piece);
+        }
         self.attributes.write(out, self.kind.attributes(), piece, last);
         if self.written == 0 {
             return;
@@ -256,9 +261,6 @@ impl<'a> Message<'a> {
                 write_field(out, self.kind, (field, scalar), piece, last);
             }
         });
-        if self.kind == Kind::Span {
-            self.write_status(out, piece);
-        }
     }
 
     /// The status is a message inside, with the same troubles: several pieces, or none.
