@@ -10,6 +10,7 @@
 
 #![allow(
     clippy::cast_possible_truncation,
+    clippy::format_push_string,
     clippy::cast_sign_loss,
     clippy::print_stdout,
     clippy::expect_used,
@@ -239,7 +240,7 @@ fn measure(who: &Who, case: Case, args: &Args, runtime: &tokio::runtime::Runtime
             frames.clone(),
         ));
         let wanted = before + (requests * case.spans) as u64;
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while sink.spans() < wanted {
             assert!(
                 Instant::now() < deadline,

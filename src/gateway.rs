@@ -57,6 +57,7 @@ use crate::time::Clock;
 use graph::Graph;
 use listeners::Sockets;
 use prepared::Prepared;
+use reload::Watcher;
 use servers::{Change, Planes};
 use services::Services;
 use std::io;
@@ -200,7 +201,7 @@ impl GatewayError {
 }
 
 /// Runs until SIGTERM or SIGINT; `reload` says where a new configuration comes from.
-pub fn run(config: Config, reload: Reload) -> Result<(), GatewayError> {
+pub fn run(config: Config, reload: &Reload) -> Result<(), GatewayError> {
     let gateway = Gateway::start(config, Arc::new(SystemClock))?;
     for line in gateway.banner() {
         crate::telemetry::announce(line);
@@ -263,7 +264,7 @@ impl Gateway {
             data: data.handle().clone(),
             control: control.handle().clone(),
         };
-        let _context = control.enter();
+        let context = control.enter();
         let prepared = Prepared::check(config)?;
         let sockets = Sockets::bind(&servers::wanted(&prepared.config), &Sockets::default(), |name| {
             own::is_optional(&prepared.config, name)
@@ -288,14 +289,14 @@ impl Gateway {
             core: &core,
             planes: &planes,
         };
-        let starts = change.starts(handle, &graph, &authenticators)?;
+        let starts = change.starts(handle.as_ref(), &graph, &authenticators)?;
         change.show();
         graph.turn();
         for start in parts.into_iter().chain(starts) {
             start.run(&mut services);
         }
         core.health.serving();
-        drop(_context);
+        drop(context);
         Ok(Self {
             data,
             control,
@@ -331,7 +332,7 @@ impl Gateway {
     }
 
     /// Waits for SIGTERM or SIGINT (or for the tick to fail), reloads at SIGHUP, and ends in order.
-    pub fn until_signal(mut self, reload: Reload) -> Result<(), GatewayError> {
+    pub fn until_signal(mut self, reload: &Reload) -> Result<(), GatewayError> {
         let control = self.control.handle().clone();
         let failed = |source| GatewayError::System {
             what: "signal handlers",
@@ -341,7 +342,7 @@ impl Gateway {
             let _context = control.enter();
             Signals::listen().map_err(failed)?
         };
-        let mut watcher = reload.watcher(&self.config);
+        let mut watcher = Watcher::of(&self.config);
         loop {
             let event = control.block_on(async {
                 tokio::select! {
@@ -359,8 +360,8 @@ impl Gateway {
                     return Ok(());
                 }
                 Event::Reload(why) => {
-                    self.reload_from(&reload, why);
-                    watcher = reload.watcher(&self.config);
+                    self.reload_from(reload, why);
+                    watcher = Watcher::of(&self.config);
                 }
                 Event::TickEnded(reason) => {
                     tracing::error!(%reason, "the evaluation stopped; the gateway ends rather than pretend");

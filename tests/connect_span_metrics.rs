@@ -1,7 +1,12 @@
 //! `span_metrics` counts what an independent recount of the decoded spans counts, and has none of the faults of its
 //! namesake.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::items_after_statements,
+    missing_docs
+)]
 
 mod connect_support;
 
@@ -349,7 +354,9 @@ async fn after_a_restart_counters_go_on_under_the_same_name_and_start() {
         let before = world.flush().await;
         let again = World::at(&connector, Some(folder.path()), T0 + 9 * SECOND);
         let mut restored = again.flush().await;
-        restored.iter_mut().for_each(|point| point.time = T0 + SECOND);
+        for point in &mut restored {
+            point.time = T0 + SECOND;
+        }
         let sorted = |mut points: Vec<Point>| {
             points.sort_by(|a, b| a.metric.cmp(&b.metric));
             points

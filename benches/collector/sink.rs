@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpListener;
 
-pub struct Sink {
+pub(crate) struct Sink {
     pub port: u16,
     spans: Arc<AtomicU64>,
     task: tokio::task::JoinHandle<()>,
@@ -58,7 +58,7 @@ fn spans_of(body: &[u8]) -> u64 {
 }
 
 impl Sink {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let spans = Arc::new(AtomicU64::new(0));
@@ -84,7 +84,7 @@ impl Sink {
         Self { port, spans, task }
     }
 
-    pub fn spans(&self) -> u64 {
+    pub(crate) fn spans(&self) -> u64 {
         self.spans.load(Ordering::Relaxed)
     }
 }

@@ -78,7 +78,12 @@ fn plain() -> String {
         let name = format!("{}{also}", it.name);
         let _ = writeln!(out, "{kind:<10} {name:<52} {:<7} {signals}", it.stability);
     }
-    out.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let mut trimmed = String::with_capacity(out.len());
+    for line in out.lines() {
+        trimmed.push_str(line.trim_end());
+        trimmed.push('\n');
+    }
+    trimmed
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         );
     }
     let again = args.clone();
-    match crate::gateway::run(config, Reload::new(move || configured(&again))) {
+    match crate::gateway::run(config, &Reload::new(move || configured(&again))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

@@ -182,7 +182,7 @@ pub(super) fn assemble(
                         }
                     }
                     Forwarder::Otlp(it) if publishing.contains(&id) => {
-                        config.otlp_metrics.extend(it.push(&id))
+                        config.otlp_metrics.extend(it.push(&id));
                     }
                     _ => {}
                 }

@@ -34,7 +34,7 @@ impl Wiring<'_> {
         match (fed, read, connector.kind.name) {
             (false, false, _) => {}
             (false, true, "error_budget") => {
-                problem("no pipeline names it among its exporters, so nothing would be counted".to_owned())
+                problem("no pipeline names it among its exporters, so nothing would be counted".to_owned());
             }
             (false, true, _) => {
                 problem("no pipeline names it among its exporters, so nothing would come of it".to_owned());

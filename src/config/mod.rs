@@ -60,11 +60,7 @@ mod unsupported;
 mod wiring;
 
 #[cfg(test)]
-mod graph_tests;
-#[cfg(test)]
 mod keys_tests;
-#[cfg(test)]
-mod source_tests;
 #[cfg(test)]
 mod tests;
 

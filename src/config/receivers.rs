@@ -20,6 +20,10 @@ pub struct OtlpReceiver {
 }
 
 impl OtlpReceiver {
+    #[allow(
+        clippy::unnecessary_wraps,
+        reason = "one shape for the readers of every component"
+    )]
     pub(super) fn read(_id: &str, section: Section<'_>) -> Option<Self> {
         let limits = ReceiverLimits::read(section.section_or_empty("limits"));
         let protocols = section.section_or_empty("protocols");

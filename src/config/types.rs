@@ -72,6 +72,10 @@ impl<T> Type<T> {
 
 /// What an exporter's settings may be.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a handful of them, while a file is read"
+)]
 pub(super) enum Exporter {
     /// Takes telemetry.
     Forwards(Forwarder),

@@ -20,7 +20,7 @@ fn find<'c, T>(id: &str, all: &'c [Defined<T>]) -> Option<&'c Defined<T>> {
     all.iter().find(|it| it.id == id)
 }
 
-fn ids<'c, T>(all: &'c [Defined<T>]) -> impl Iterator<Item = &'c str> {
+fn ids<T>(all: &[Defined<T>]) -> impl Iterator<Item = &str> {
     all.iter().map(|it| it.id.as_str())
 }
 
@@ -122,12 +122,11 @@ impl Wiring<'_> {
         if pipeline.carries == Carries::Decisions {
             return Err("decisions go to their exporters as they are, without processors".to_owned());
         }
-        match find(&it.id, &self.components.processors) {
-            Some(found) => takes(&it.id, found.kind, pipeline.carries.as_str()),
-            None => {
-                let known: Vec<&str> = ids(&self.components.processors).collect();
-                Err(undefined(&it.id, "a processor", &known))
-            }
+        if let Some(found) = find(&it.id, &self.components.processors) {
+            takes(&it.id, found.kind, pipeline.carries.as_str())
+        } else {
+            let known: Vec<&str> = ids(&self.components.processors).collect();
+            Err(undefined(&it.id, "a processor", &known))
         }
     }
 

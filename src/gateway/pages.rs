@@ -50,7 +50,7 @@ impl Change<'_> {
     pub(super) fn pages(
         &self,
         starts: &mut Vec<Start>,
-        budgets: Option<PageHandle>,
+        budgets: Option<&PageHandle>,
         graph: &Graph,
     ) -> Result<(), GatewayError> {
         let own = crate::telemetry::metrics_handle();
@@ -60,7 +60,7 @@ impl Change<'_> {
                 continue;
             }
             let shown = MetricsPage {
-                budgets: budgets.clone().filter(|_| page.budgets),
+                budgets: budgets.filter(|_| page.budgets).cloned(),
                 received: page.received.as_deref().and_then(|id| graph.received(id)),
                 own: page.budgets.then(|| own.clone()),
             };

@@ -35,11 +35,11 @@ impl Prepared {
         let named = authenticators(&config);
         let authenticators = Authenticators::build(named.iter().map(|(id, it)| (*id, it)))?;
         Ok(Self {
-            authenticators,
             config,
             policies,
             exporters,
             compiled,
+            authenticators,
         })
     }
 }

@@ -36,19 +36,6 @@ impl Reload {
     pub fn new(load: impl Fn() -> Result<Config, ConfigError> + Send + 'static) -> Self {
         Self { load: Box::new(load) }
     }
-
-    /// Watches the files of `config`, if it wants that.
-    pub(super) fn watcher(&self, config: &Config) -> Watcher {
-        let every = config.reload.on_change.then_some(config.reload.check_interval);
-        let files = crate::policy::files_of(&config.error_budget.policies, config.policy_base());
-        Watcher {
-            every,
-            seen: every.map(|_| fingerprint(&config.files, &files)),
-            files: config.files.clone(),
-            policies: config.error_budget.policies.clone(),
-            base: config.policy_base().to_path_buf(),
-        }
-    }
 }
 
 /// Notices that a file of the configuration, or a policy, is not what it was.
@@ -62,6 +49,19 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
+    /// Watches the files of `config`, if it wants that.
+    pub(super) fn of(config: &Config) -> Self {
+        let every = config.reload.on_change.then_some(config.reload.check_interval);
+        let files = crate::policy::files_of(&config.error_budget.policies, config.policy_base());
+        Self {
+            every,
+            seen: every.map(|_| fingerprint(&config.files, &files)),
+            files: config.files.clone(),
+            policies: config.error_budget.policies.clone(),
+            base: config.policy_base().to_path_buf(),
+        }
+    }
+
     /// Resolves when something changed and has been the same for one more interval (a file that is being written
     /// is not read in the middle); never when nobody wants to know.
     pub(super) async fn changed(&mut self) {
@@ -158,7 +158,7 @@ impl Gateway {
             core: &self.core,
             planes: &planes,
         };
-        let starts = change.starts(handle, &graph, &prepared.authenticators)?;
+        let starts = change.starts(handle.as_ref(), &graph, &prepared.authenticators)?;
 
         // From here on nothing is refused any more.
         self.core.outlets.swap(prepared.exporters.clone());

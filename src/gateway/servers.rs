@@ -156,7 +156,7 @@ impl Change<'_> {
     /// Everything that must be started (anew), in order: receivers last, so that what they feed runs by then.
     pub(super) fn starts(
         &self,
-        page: Option<PageHandle>,
+        page: Option<&PageHandle>,
         graph: &Graph,
         authenticators: &Authenticators,
     ) -> Result<Vec<Start>, GatewayError> {
@@ -214,15 +214,16 @@ impl Change<'_> {
         match name {
             "delivery" | "preflight" => true,
             extensions::PROFILER => self.config.pprof.is_some(),
-            _ => match name.strip_prefix("publish ") {
-                Some(id) => self.config.otlp_metrics.iter().any(|it| it.id == id),
-                None => {
+            _ => {
+                if let Some(id) = name.strip_prefix("publish ") {
+                    self.config.otlp_metrics.iter().any(|it| it.id == id)
+                } else {
                     let pushes = 0..self.config.telemetry.metrics.push.len();
                     pushes.into_iter().any(|nth| own::push_name(nth) == name)
                         || graph.has(name)
                         || wanted(self.config).contains_key(name)
                 }
-            },
+            }
         }
     }
 

@@ -76,18 +76,17 @@ impl FanOut {
                 .iter()
                 .find(|other| (!pipeline.is_tapped() || tapped) && other.edited.same_bytes(&left))
                 .map(|other| (other.clean.clone(), other.rejected));
-            let (clean, rejected) = match counted {
-                Some(known) => known,
-                None => {
-                    let counted = pipeline.count(&left, tapped)?;
-                    tapped |= pipeline.is_tapped();
-                    let mut clean = left.clone();
-                    if counted.rejected > 0 {
-                        clean = pipeline.splice(clean)?;
-                    }
-                    clean.items = Some(counted.items.saturating_sub(counted.rejected));
-                    (clean, counted.rejected)
+            let (clean, rejected) = if let Some(known) = counted {
+                known
+            } else {
+                let counted = pipeline.count(&left, tapped)?;
+                tapped |= pipeline.is_tapped();
+                let mut clean = left.clone();
+                if counted.rejected > 0 {
+                    clean = pipeline.splice(clean)?;
                 }
+                clean.items = Some(counted.items.saturating_sub(counted.rejected));
+                (clean, counted.rejected)
             };
             total.get_or_insert_with(|| Accepted {
                 items: clean.items.unwrap_or(0) + edited.dropped,

@@ -2,7 +2,7 @@
 
 use crate::config::{
     Action, ActionKind, AttributeMatch, AttributesProcessor, ConvertTo, LibraryMatch, Matching, Origin,
-    PlainValue, ResourceProcessor, SeverityMatch,
+    Place, PlainValue, ResourceProcessor, SeverityMatch,
 };
 use crate::pipeline::{Batch, ClientMetadata, Process, Signal};
 use crate::process::attributes::AttributeEdits;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 fn action(kind: ActionKind) -> Action {
     Action {
         kind,
-        at: Default::default(),
+        at: Place::default(),
     }
 }
 
@@ -282,6 +282,7 @@ fn edited(include: Option<Matching>, exclude: Option<Matching>, span: Span) -> b
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn all_properties_must_match_and_one_of_each_list() {
     let span = || Span {
         name: "GET /cart".to_owned(),

@@ -57,6 +57,7 @@ pub(super) fn attribute(key: &str, value: impl IntoValue) -> KeyValue {
 }
 
 /// The resource around all of them: `service.name: checkout`.
+#[allow(clippy::unnecessary_wraps, reason = "as the field wants it")]
 fn resource() -> Option<Resource> {
     Some(Resource {
         attributes: vec![attribute("service.name", "checkout")],

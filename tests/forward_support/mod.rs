@@ -101,6 +101,7 @@ impl Sink {
         Self::with(address, Arc::default(), Some(TlsAcceptor::from(Arc::new(config)))).await
     }
 
+    #[allow(clippy::unused_async, reason = "spawns: only to be called on a runtime")]
     async fn with(address: SocketAddr, state: Arc<Mutex<State>>, tls: Option<TlsAcceptor>) -> Self {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();

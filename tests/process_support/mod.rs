@@ -151,6 +151,7 @@ struct Parts<'m> {
     body: Option<&'m mut Option<AnyValue>>,
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as the field wants it")]
 fn any(value: Value) -> Option<AnyValue> {
     Some(AnyValue { value: Some(value) })
 }

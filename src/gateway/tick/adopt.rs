@@ -18,6 +18,7 @@ pub(in crate::gateway) struct Change {
     pub(in crate::gateway) policies: Arc<PolicySet>,
     pub(in crate::gateway) plans: Plans,
     /// Another page, or none at all; `None` keeps the one that is there.
+    #[allow(clippy::option_option, reason = "a page may change, or go, or stay")]
     pub(in crate::gateway) page: Option<Option<BudgetPage>>,
     pub(in crate::gateway) evaluation_interval: Duration,
     pub(in crate::gateway) cooldown_secs: u64,

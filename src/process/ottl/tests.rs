@@ -19,7 +19,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 fn text(text: &str) -> Statement {
     Statement {
         text: text.to_owned(),
-        at: Default::default(),
+        at: crate::config::Place::default(),
         path: "here".to_owned(),
     }
 }
@@ -114,7 +114,7 @@ fn conditions_on_a_span_hold() {
         r#"IsString(attributes["route"]) and IsInt(attributes["code"]) and IsDouble(attributes["share"])"#,
         r#"IsBool(attributes["retry"]) and IsList(attributes["list"]) and IsMap(attributes["map"])"#,
         "IsRootSpan()",
-        r#"trace_id == TraceID(0xabababababababababababababababab)"#,
+        r"trace_id == TraceID(0xabababababababababababababababab)",
         r#"trace_id.string == "abababababababababababababababab""#,
         r#"span_id == "cdcdcdcdcdcdcdcd" and span_id == 0xcdcdcdcdcdcdcdcd"#,
         r#"not (name == "x") and (false or true)"#,
@@ -327,7 +327,7 @@ fn statements_write_what_they_say_and_nothing_else() {
     let done = transformed(&[
         r#"set(name, attributes["route"])"#,
         "set(kind, SPAN_KIND_CLIENT)",
-        r#"set(status.code, STATUS_CODE_OK) where status.code == STATUS_CODE_ERROR"#,
+        r"set(status.code, STATUS_CODE_OK) where status.code == STATUS_CODE_ERROR",
         r#"set(status.message, "")"#,
         "set(end_time_unix_nano, 2 + 3)",
         r#"set(attributes["code"], String(attributes["code"]))"#,
@@ -404,7 +404,7 @@ fn a_context_is_said_by_the_paths() {
     );
     let error = of(r#"set(attributes["a"], 1)"#).unwrap_err();
     assert!(error.message.contains("needs its context in front"), "{error}");
-    let error = of(r#"set(log.body, 1)"#).unwrap_err();
+    let error = of(r"set(log.body, 1)").unwrap_err();
     assert!(
         error.message.contains("one of resource, scope, span, spanevent"),
         "{error}"

@@ -76,9 +76,9 @@ fn all_pass_untouched_at_100_and_none_at_0() {
 fn proportional_multiplies_and_equalizing_only_lowers() {
     let mut before = many();
     before.retain(|span| span.trace_id[9] >= 0x80);
-    before
-        .iter_mut()
-        .for_each(|span| "ot=th:8,x=y".clone_into(&mut span.trace_state));
+    for span in &mut before {
+        "ot=th:8,x=y".clone_into(&mut span.trace_state);
+    }
     let (_, left) = sampled(&sampler(SamplerMode::Proportional, 50.0), before.clone());
     assert_eq!(left.len(), 1024);
     assert!(left.iter().all(|span| span.trace_state == "ot=th:c,x=y"));
@@ -136,7 +136,7 @@ fn records_may_be_hashed_by_an_attribute() {
     let processed = sampler.process(batch_of_records(all)).unwrap();
     let left = records(&processed.batch.unwrap());
     assert!(
-        (300..500).contains(&left.len()) && left.len() % 2 == 0,
+        (300..500).contains(&left.len()) && left.len().is_multiple_of(2),
         "{}",
         left.len()
     );

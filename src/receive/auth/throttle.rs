@@ -67,6 +67,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    #[allow(clippy::unnecessary_wraps, reason = "as the throttle takes it")]
     fn address(nth: u32) -> Option<IpAddr> {
         Some(IpAddr::V4(std::net::Ipv4Addr::from_bits(nth)))
     }
