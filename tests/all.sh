@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # tests/all.sh - every check of this repository, on a fresh Debian machine with only Rust.
 #
-#   tests/all.sh          install what is missing (apt, pip, npm), then: fmt, clippy, docs, cargo test with every
-#                         black-box suite (official SDKs, a real Prometheus, a real Unleash)
+#   tests/all.sh          install what is missing (apt, pip, npm, go, maven), then: fmt, clippy, docs, cargo test with
+#                         every black-box suite (official SDKs, telemetrygen, a real Prometheus, a real Unleash)
 #   tests/all.sh --long   the same, and the long proofs in release: a million walker cases, 30 kills with -9, benches once
 #   tests/all.sh --fast   no installs, no black-box suites: what plain `cargo test` can do on this machine
 #
@@ -33,7 +33,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 install_debian() {
   local missing=() pair
   for pair in cc:build-essential python3:python3 node:nodejs npm:npm prometheus:prometheus promtool:prometheus \
-    curl:curl; do
+    curl:curl go:golang-go java:default-jdk-headless mvn:maven; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
   done
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
@@ -66,6 +66,34 @@ install_clients() {
   fi
 }
 
+# The clients of tests/interop.rs: what the shared ones lack. Each is remade only when what it comes from changes.
+TELEMETRYGEN=v0.161.0
+install_interop() {
+  mkdir -p "$TOOLS/bin"
+  local logs=exporter-logs-otlp from=tests/interop
+  if [ -d "$TOOLS/js" ] && [ ! -d "$TOOLS/js/node_modules/@opentelemetry/$logs-proto" ]; then
+    step "JavaScript log exporters"
+    (cd "$TOOLS/js" && npm install --silent --no-save --no-audit --no-fund --ignore-scripts \
+      @opentelemetry/sdk-logs@0.223.0 "@opentelemetry/$logs-"{grpc,http,proto}@0.223.1)
+  fi
+  if [ "$(cat "$TOOLS/bin/telemetrygen.version" 2>/dev/null)" != $TELEMETRYGEN ]; then
+    step "telemetrygen $TELEMETRYGEN"
+    GOBIN=$TOOLS/bin go install \
+      github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@$TELEMETRYGEN
+    echo $TELEMETRYGEN >"$TOOLS/bin/telemetrygen.version"
+  fi
+  # Go knows by itself whether there is something to do.
+  step "Go SDK client"
+  (cd $from/go && go build -o "$TOOLS/bin/emit_go" .)
+  if ! cmp -s $from/java/pom.xml "$TOOLS/java.pom.xml"; then
+    step "Java SDK"
+    rm -rf "$TOOLS/java"
+    mvn -q -B -f $from/java/pom.xml -DoutputDirectory="$TOOLS/java" \
+      org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
+    cp $from/java/pom.xml "$TOOLS/java.pom.xml"
+  fi
+}
+
 # rustfmt and clippy come with Rust's default profile; a minimal one is completed here.
 install_rust_parts() {
   local part
@@ -78,6 +106,7 @@ install_rust_parts
 if [ $FAST = 0 ]; then
   install_debian
   install_clients
+  install_interop
   if [ -d "$SHARED/tools" ]; then export BURNGATE_NO_SKIP=1; fi
 fi
 export BURNGATE_TOOLS=$TOOLS

@@ -11,6 +11,7 @@
 mod connect_support;
 
 use burngate::config::{Buckets, Connector, Dimension, DurationUnit, SpanMetricsConnector, Temporality};
+use burngate::pipeline::Consume;
 use connect_support::{Point, SECOND, T0, World, any, checkout, find, request, span, text};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status, span::Event};
@@ -516,7 +517,6 @@ async fn a_broken_batch_counts_nothing() {
     let mut bytes = prost::Message::encode_to_vec(&checkout(vec![span("s", 1, vec![])]));
     bytes.extend([0x0a, 0xff]);
     let batch = burngate::pipeline::Batch::new(burngate::pipeline::Signal::Traces, bytes.into());
-    use burngate::pipeline::Consume;
     assert!(world.built.consume(batch).await.is_err());
     assert!(world.flush().await.is_empty());
 }

@@ -1,7 +1,7 @@
 //! `exporters.otlp_grpc` and `exporters.otlp_http`: telemetry forwarded to a backend.
 //!
-//! The same exporter may stand in pipelines of telemetry, which it forwards, and in one of budget metrics, which
-//! the SDK pushes. Its section is read once, into one struct that serves both.
+//! The same exporter may stand in pipelines of telemetry, which it forwards, and in one of budget metrics,
+//! which the SDK pushes. Its section is read once, into one struct that serves both.
 
 use super::exporters::{grpc_endpoint, headers, http_endpoints};
 use super::section::{Section, shown};

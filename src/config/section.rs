@@ -237,6 +237,18 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The same, of keys about burngate itself: without them all telemetry that passes is the same, so that
+    /// `--unsupported=warn` leaves them out.
+    pub(super) fn unsupported_of_own(&self, keys: &[&'static str]) {
+        for &key in keys {
+            self.known.borrow_mut().insert(key, false);
+            if let Some(entry) = self.entries.iter().find(|entry| entry.key == key) {
+                let message = format!("not supported in this version: `{key}`");
+                self.report.unsupported(entry.at, &self.path_of(key), &message);
+            }
+        }
+    }
+
     /// Reports every key that nobody asked for.
     pub(super) fn finish(self) {
         let known = self.known.borrow();

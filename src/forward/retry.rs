@@ -3,7 +3,8 @@
 use crate::config::Retry;
 use std::time::Duration;
 
-/// Longest that a backend's own advice (RetryInfo, Retry-After) is followed: a typo there must not silence us.
+/// Longest that a backend's own advice (RetryInfo, Retry-After) is followed: a typo there must not silence
+/// us.
 pub(super) const ADVICE_MAX: Duration = Duration::from_mins(5);
 
 /// The pace of one request.

@@ -24,11 +24,11 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     (
         "burngate_connector_refused_points_total",
-        "Data points of a connector that the pipelines behind it did not take.",
+        "Points that a connector made and its pipelines refused; totals are told again, deltas too while they fit.",
     ),
     (
         "burngate_debug_omitted_total",
-        "Batches that a debug exporter did not print because it could not keep up.",
+        "Batches that a debug exporter did not show, because its writer was behind.",
     ),
     (
         "burngate_decisions_total",
@@ -75,12 +75,12 @@ const COUNTERS: &[(&str, &str)] = &[
         "Pushes of budget metrics, by exporter and outcome.",
     ),
     (
-        "burngate_span_metrics_overflow_total",
-        "Spans counted in the overflow series of a span_metrics connector.",
+        "burngate_received_points_left_out_total",
+        "Received points that cannot be shown to (or sent to) Prometheus, by reason.",
     ),
     (
-        "burngate_received_points_left_out_total",
-        "Received data points that a prometheus exporter does not show, by reason.",
+        "burngate_span_metrics_overflow_total",
+        "Spans and events that span_metrics counted in an overflow series.",
     ),
     (
         "burngate_spans_flag_evaluation_total",
@@ -174,15 +174,15 @@ const GAUGES: &[(&str, &str)] = &[
     ("burngate_ledger_series", "Budget series in memory."),
     (
         "burngate_received_series",
-        "Series of received metrics on the page of a prometheus exporter.",
+        "Series of received metrics that a prometheus exporter remembers.",
     ),
     (
         "burngate_span_metrics_bytes",
-        "Memory that the series of a span_metrics connector take.",
+        "Memory of a span_metrics connector's series, about.",
     ),
     (
         "burngate_span_metrics_series",
-        "Series of a span_metrics connector in memory.",
+        "Series of a span_metrics connector.",
     ),
 ];
 

@@ -117,7 +117,7 @@ impl LogsConfig {
             &["development", "disable_stacktrace", "error_output_paths"],
             quiet,
         );
-        logs.unsupported(&["processors"]);
+        logs.unsupported_of_own(&["processors"]);
         logs.finish();
         it
     }

@@ -131,7 +131,7 @@ impl SelfMetrics {
                 it.read_reader(reader);
             }
         }
-        section.unsupported(&["views"]);
+        section.unsupported_of_own(&["views"]);
         section.finish();
         if it.level == MetricsLevel::None {
             (it.pull, it.push) = (Vec::new(), Vec::new());

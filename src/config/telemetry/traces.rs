@@ -90,7 +90,7 @@ impl SelfTraces {
             &["propagators"],
             "a request to the gateway begins a trace of its own",
         );
-        section.unsupported(&["limits"]);
+        section.unsupported_of_own(&["limits"]);
         section.finish();
         if !level.0 {
             it.processors.clear();

@@ -15,7 +15,8 @@
 //!
 //! ```text
 //! batch -> walk -> keys and durations in scratch -> one lock a shard -> series
-//! every metrics_flush_interval: series -> OTLP metrics -> the pipelines that name the connector as a receiver
+//! every metrics_flush_interval: series -> OTLP metrics -> the pipelines that name the connector as a
+//!   receiver
 //! ```
 
 mod emit;

@@ -168,7 +168,8 @@ impl Log {
         if self.fsync.load(Ordering::Relaxed)
             && let Err(error) = segment.sync(record.offset + length)
         {
-            // The device may have lost any of it: nothing more goes into this file, and the caller is told no.
+            // The device may have lost any of it: nothing more goes into this file, and the caller is told
+            // no.
             self.give_back_space(segment.seal() + segment.done(record.offset));
             return Err(failed(error));
         }

@@ -1,17 +1,17 @@
 //! The persistent queue's log: batches in files, until they are sent.
 //!
 //! Problem: what was acknowledged must outlive the process, also one that is killed, at the pace of the data
-//! plane; and a disk fills up, and files get damaged. Property wanted: a batch is written before its answer (the
-//! kernel has it, so that `kill -9` loses nothing; with `fsync` the device has it); what is damaged costs
-//! itself and nothing else; the space of what was sent comes back at once; a full disk refuses what is new and
-//! goes on sending what is there.
+//! plane; and a disk fills up, and files get damaged. Property wanted: a batch is written before its answer
+//! (the kernel has it, so that `kill -9` loses nothing; with `fsync` the device has it); what is damaged
+//! costs itself and nothing else; the space of what was sent comes back at once; a full disk refuses what
+//! is new and goes on sending what is there.
 //!
-//! An append-only log in segments does this with two writes a batch and no rewriting. Rejected, each for what it
-//! does to a record of half a megabyte: redb (in the tree for the ledger's store) copies it into pages and needs
-//! a commit, that is an fsync, before it may be called safe, and gives space back only in a compaction that
-//! nobody else may write beside; fjall writes it to its journal and again to a table, with threads of its own;
-//! yaque has one reader, no checksums, and has not been released for years. The Collector's bbolt file is the
-//! known case: it does not shrink, and when the disk is full it cannot even be drained.
+//! An append-only log in segments does this with two writes a batch and no rewriting. Rejected, for what
+//! they do to records of half a megabyte: redb (in the tree for the ledger's store) copies them into pages,
+//! needs a commit, that is an fsync, before one may be called safe, and its file shrinks only in a
+//! compaction; a log-structured store such as fjall writes them to its journal and again to its tables. The
+//! Collector's bbolt file is the known case: it does not shrink, and when the disk is full it cannot even be
+//! drained.
 
 mod log;
 mod record;

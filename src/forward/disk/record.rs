@@ -1,12 +1,13 @@
 //! One record of the log: a batch, with what is needed to find it again when what is around it is damaged.
 //!
 //! ```text
-//! magic 4 | crc of the rest of the head 4 | crc of the content 4 | metadata 4 | bytes 4 | items 8 | signal 1 | 0 0 0
+//! magic 4 | crc of the head's rest 4 | crc of the content 4 | lengths of metadata 4 and bytes 4
+//! items 8 | signal 1 | 0 0 0
 //! metadata | bytes
 //! ```
 //!
-//! The head has a checksum of its own, so that a start can hop from head to head without reading contents; the
-//! magic lets a reader find the next record behind a damaged one.
+//! The head has a checksum of its own, so that a start can hop from head to head without reading contents;
+//! the magic lets a reader find the next record behind a damaged one.
 
 use crate::pipeline::Signal;
 

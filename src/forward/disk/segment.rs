@@ -179,7 +179,8 @@ impl Segment {
             return 0;
         }
         state.removed = true;
-        // The notes first: a file without notes is sent again, notes without their file could pass for another's.
+        // The notes first: a file without notes is sent again, notes without their file could pass for
+        // another's.
         for path in [&self.path.with_extension("done"), &self.path] {
             match std::fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -1,9 +1,10 @@
 //! A gRPC client for one kind of call: unary, a message of buffers out, a small message back.
 //!
-//! Problem: a general client encodes a message it was given as a struct, or copies the bytes it was given into
-//! a frame of its own. Property wanted: the buffers of a request go to the socket as they are. So the frame's
-//! five bytes are a buffer of their own in front of them, and hyper's HTTP/2 does the rest. Rejected: tonic's
-//! client with a codec of raw bytes, whose encoder writes into one contiguous buffer: a copy of every request.
+//! Problem: a general client encodes a message it was given as a struct, or copies the bytes it was given
+//! into a frame of its own. Property wanted: the buffers of a request go to the socket as they are. So the
+//! frame's five bytes are a buffer of their own in front of them, and hyper's HTTP/2 does the rest.
+//! Rejected: tonic's client with a codec of raw bytes, whose encoder writes into one contiguous buffer: a
+//! copy of every request.
 
 mod answer;
 mod pool;

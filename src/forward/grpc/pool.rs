@@ -1,9 +1,9 @@
 //! The connections to one backend: an address each, all of them in turn.
 //!
 //! A call takes a connection that lives. Addresses without one are dialled beside it, so that a dead address
-//! costs no call its time; only where nothing lives does a call wait for a dial. Names are looked up again when
-//! a connection ends and every half a minute, so that a backend that grows is noticed (grpc-go notices only
-//! what goes away).
+//! costs no call its time; only where nothing lives does a call wait for a dial. Names are looked up again
+//! when a connection ends and every half a minute, so that a backend that grows is noticed (grpc-go notices
+//! only what goes away).
 
 use super::{CONNECT_MAX, Failure, describe, keep_alive};
 use crate::config::{Balancer, ClientKeepalive};

@@ -1,7 +1,7 @@
 //! OTLP/HTTP: a POST a batch, over connections that are kept.
 //!
-//! hyper's pooling client over rustls. Redirects are not followed: a backend that moved is a mistake to be told,
-//! and following would carry headers with secrets to whoever was named.
+//! hyper's pooling client over rustls. Redirects are not followed: a backend that moved is a mistake to be
+//! told, and following would carry headers with secrets to whoever was named.
 
 mod answer;
 

@@ -2,11 +2,12 @@
 //!
 //! Problem: a `batch` wish makes one request of many, or many of one, and decoding them would cost ten times
 //! what everything else here costs. Property wanted: the items, each under its resource and scope, are those
-//! of a merge or split of the decoded messages, and no item is ever copied. Merging is free: protobuf says that
-//! the concatenation of two encoded messages is their merge, and the top of every OTLP request is one repeated
-//! field; so a merged request is a list of buffers, written to the socket one after the other. Splitting
-//! repeats the resource and the scope around a part of their items, with new lengths; the items are slices of
-//! the buffer that came in. Rejected: prost in the middle, and copying into one contiguous buffer.
+//! of a merge or split of the decoded messages, and no item is ever copied. Merging is free: protobuf says
+//! that the concatenation of two encoded messages is their merge, and the top of every OTLP request is one
+//! repeated field; so a merged request is a list of buffers, written to the socket one after the other.
+//! Splitting repeats the resource and the scope around a part of their items, with new lengths; the items
+//! are slices of the buffer that came in. Rejected: prost in the middle, and copying into one contiguous
+//! buffer.
 
 mod index;
 mod split;

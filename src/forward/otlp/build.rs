@@ -42,8 +42,8 @@ pub struct ForwardError {
     pub message: String,
 }
 
-/// An exporter, ready to run. Keep it over a reload whose configuration of it is equal; else build the new one,
-/// swap the pipelines, then shut this one down. Both may share a persistent queue while that lasts.
+/// An exporter, ready to run. Keep it over a reload whose configuration of it is equal; else build the new
+/// one, swap the pipelines, then shut this one down. Both may share a persistent queue while that lasts.
 #[derive(Debug)]
 pub struct Built {
     forwarder: Arc<OtlpForwarder>,

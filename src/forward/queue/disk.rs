@@ -17,8 +17,8 @@ const HOT_MAX: u64 = 64 << 20;
 /// Values of a wish's metadata keys.
 type Values = Arc<[Box<str>]>;
 
-/// What is written beside a batch: how it is to be merged, after a restart too. Client metadata is not kept but
-/// for the values that merging asks about; credentials never.
+/// What is written beside a batch: how it is to be merged, after a restart too. Client metadata is not kept
+/// but for the values that merging asks about; credentials never.
 #[derive(Debug, Serialize, Deserialize)]
 struct Beside {
     id: String,

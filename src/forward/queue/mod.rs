@@ -1,10 +1,10 @@
 //! What waits for one backend.
 //!
-//! Problem: a backend is slower than a burst, or away for an hour, and clients should not wait for it. Property
-//! wanted: what is taken in is either sent, or given up for a reason that is counted; the bound is known, in
-//! what the operator counts in and in bytes; a full queue says no at the door (or makes clients wait, where
-//! asked to) and never drops what it has; batches are merged here, where they wait anyway, so that the answer to
-//! a client means that the queue has its data.
+//! Problem: a backend is slower than a burst, or away for an hour, and clients should not wait for it.
+//! Property wanted: what is taken in is either sent, or given up for a reason that is counted; the bound is
+//! known, in what the operator counts in and in bytes; a full queue says no at the door (or makes clients
+//! wait, where asked to) and never drops what it has; batches are merged here, where they wait anyway, so
+//! that the answer to a client means that the queue has its data.
 //!
 //! Order: first in, first out, by [`SendingQueue::num_consumers`] hands at once; a request that waits for its
 //! retry keeps its hand and lets the others pass. Batches with a wish to be merged enter the order when their

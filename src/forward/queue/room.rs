@@ -61,8 +61,9 @@ impl Room {
         }
     }
 
-    /// What a batch costs. By requests, one that is to be merged costs the share of the merged request that it
-    /// will be: behind a `batch` processor the Collector's queue holds merged requests, and this one is as deep.
+    /// What a batch costs. By requests, one that is to be merged costs the share of the merged request that
+    /// it will be: behind a `batch` processor the Collector's queue holds merged requests, and this one is
+    /// as deep.
     pub(super) fn cost(&self, items: u64, bytes: u64, batching: Option<&Batching>) -> u64 {
         match self.sizer {
             Sizer::Items => items.max(1),
