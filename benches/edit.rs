@@ -106,10 +106,19 @@ fn edits(criterion: &mut Criterion) {
     for (name, config) in [
         ("resource upsert", resource),
         ("attributes upsert, every span", attributes("tenant")),
-        ("filter, none match", filter(r#"attributes["http.route"] == "/healthz""#)),
+        (
+            "filter, none match",
+            filter(r#"attributes["http.route"] == "/healthz""#),
+        ),
         ("filter by name, none match", filter(r#"name == "GET /healthz""#)),
-        ("transform, none match", transform(r#"set(name, "x") where attributes["no.such"] != nil"#)),
-        ("transform, every span", transform(r#"set(name, attributes["http.route"])"#)),
+        (
+            "transform, none match",
+            transform(r#"set(name, "x") where attributes["no.such"] != nil"#),
+        ),
+        (
+            "transform, every span",
+            transform(r#"set(name, attributes["http.route"])"#),
+        ),
     ] {
         let stage = stage(&config);
         group.bench_function(name, |bencher| {
