@@ -209,10 +209,10 @@ fn fixtures_are_edited_as_prost_would() {
     for (path, signal, bytes) in fixtures() {
         match signal {
             Signal::Traces => {
-                same_edit::<ExportTraceServiceRequest>(Request::Traces, &bytes, &program, &path)
+                same_edit::<ExportTraceServiceRequest>(Request::Traces, &bytes, &program, &path);
             }
             Signal::Metrics => {
-                same_edit::<ExportMetricsServiceRequest>(Request::Metrics, &bytes, &program, &path)
+                same_edit::<ExportMetricsServiceRequest>(Request::Metrics, &bytes, &program, &path);
             }
             Signal::Logs => same_edit::<ExportLogsServiceRequest>(Request::Logs, &bytes, &program, &path),
         }
