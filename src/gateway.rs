@@ -1,13 +1,13 @@
 //! Wires everything; owns the clock, the tick, reload and the order of shutdown.
 //!
-//! Two runtimes. Receivers and pipelines run on one with a worker a core; the tick, the deliveries, `/metrics`, the API
-//! and health run on another, so that a flood of telemetry never delays a kill, a scrape or a probe, and an
-//! expensive page never delays a span.
+//! Two runtimes. Receivers and pipelines run on one with a worker a core; the tick, the deliveries,
+//! `/metrics`, the API and health run on another, so that a flood of telemetry never delays a kill, a scrape
+//! or a probe, and an expensive page never delays a span.
 //!
 //! The order of a start: policies and exporters are checked, every port is bound, the store is read; only
 //! then does anything answer. The order of an end: health says so, receivers stop accepting and finish what
-//! they have, queues drain or are on disk, one last tick makes the counts durable, calls in flight end, the store
-//! closes. All within ten seconds of SIGTERM.
+//! they have, queues drain or are on disk, one last tick makes the counts durable, calls in flight end, the
+//! store closes. All within ten seconds of SIGTERM.
 //!
 //! A reload (`reload`) is a start beside what runs: everything is checked and bound first, and only then
 //! swapped. What holds counts (`core`) is not touched by it.

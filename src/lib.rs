@@ -11,8 +11,9 @@
 //! every tick: ledger.changed(now) -> budget -> policy -> decide -> { act, publish, store }
 //! ```
 //!
-//! Two planes, one seam. The **data plane** ([`receive`], [`wire`], [`pipeline`], [`process`], [`sli`], [`cohort`], [`ledger`]) is
-//! synchronous between bytes and ledger, allocates nothing per span, and has a limit on everything. The
+//! Two planes, one seam. The **data plane** ([`receive`], [`wire`], [`pipeline`], [`process`], [`sli`],
+//! [`cohort`], [`ledger`]) is synchronous between bytes and ledger, allocates nothing per span, and has a
+//! limit on everything. The
 //! **control plane** ([`budget`], [`policy`], [`decide`], [`act`], [`publish`], [`store`], [`api`]) runs on
 //! the tick and may allocate freely. The seam is the list of series that changed.
 //!

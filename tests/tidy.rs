@@ -22,6 +22,19 @@ const HALLS: [(&str, usize); 1] = [
     ("src/store/embedded.rs", 460),
 ];
 
+/// Longer functions, each with the lines it may have.
+const LONG_FUNCTIONS: [(&str, &str, usize); 5] = [
+    // One field after another of a large struct.
+    ("src/config/assemble.rs", "assemble", 94),
+    ("src/gateway/core.rs", "open", 73),
+    // One arm a kind.
+    ("src/gateway/exits.rs", "forwarder", 83),
+    // One `select!` over everything that can happen to a connection.
+    ("src/receive/connections/life.rs", "converse", 88),
+    // One line after another of a page.
+    ("src/cli/validate.rs", "summary", 71),
+];
+
 /// The rooms, from the ground up: a room may import those before it.
 const ROOMS: [&str; 22] = [
     "time",
@@ -203,7 +216,11 @@ fn functions_fit_on_a_page() {
             } else {
                 1 + lines[i..].iter().take_while(|(_, l)| !is_end(l)).count()
             };
-            if length > FUNCTION_LINES_MAX {
+            let may_have = LONG_FUNCTIONS
+                .iter()
+                .find(|(path, name, _)| *path == source.path && *name == &found[2])
+                .map_or(FUNCTION_LINES_MAX, |(_, _, lines)| *lines);
+            if length > may_have {
                 findings.push(format!("{}:{at}: {} has {length} lines", source.path, &found[2]));
             }
         }

@@ -125,8 +125,8 @@ impl<A> fmt::Debug for OutletSwitch<A> {
 }
 
 impl<A: Actuator> OutletSwitch<A> {
-    /// Decisions go to `exporters` from their next round on; rounds under way finish where they began. What is
-    /// known of each service's health begins anew.
+    /// Decisions go to `exporters` from their next round on; rounds under way finish where they began. What
+    /// is known of each service's health begins anew.
     pub fn swap(&self, exporters: Arc<Exporters<A>>) {
         self.0
             .outlets

@@ -34,8 +34,8 @@ pub(crate) struct Shared<A> {
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
-/// Where decisions can go, and how each of these places does. A reload swaps them as a whole; a round under way
-/// finishes with those that it began with.
+/// Where decisions can go, and how each of these places does. A reload swaps them as a whole; a round under
+/// way finishes with those that it began with.
 pub(crate) struct Outlets<A> {
     pub(crate) exporters: Arc<Exporters<A>>,
     pub(crate) breakers: BTreeMap<String, Breaker>,

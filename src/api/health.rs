@@ -1,8 +1,9 @@
-//! Liveness and readiness, as the Collector's `health_check` extension answers them, and how each component is.
+//! Liveness and readiness, as the Collector's `health_check` extension answers them, and how each component
+//! is.
 //!
-//! The probe says whether the gateway serves. That a component is in trouble is told at `status?verbose` and does
-//! not make the probe fail unless the configuration asks for it: an orchestrator that restarts a gateway because
-//! its backend is down loses what waits in memory, and gains nothing.
+//! The probe says whether the gateway serves. That a component is in trouble is told at `status?verbose` and
+//! does not make the probe fail unless the configuration asks for it: an orchestrator that restarts a gateway
+//! because its backend is down loses what waits in memory, and gains nothing.
 
 use crate::config::{ComponentHealth, HealthCheck};
 use crate::pipeline::{Component, ComponentStatus, Components, Status};

@@ -11,7 +11,8 @@ pub struct ConfigArgs {
     /// built-in config/gateway.yaml, with every default
     #[arg(long, short, value_name = "SOURCE", env = "BURNGATE_CONFIG", value_parser = source)]
     config: Vec<ConfigSource>,
-    /// One value on top of it, such as processors.batch.timeout=2s (`::` in place of `.` where a name has a dot)
+    /// One value on top of it, such as processors.batch.timeout=2s (`::` in place of `.` where a name has a
+    /// dot)
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// What to do about components that run in a Collector and not here: refuse, or leave out with a warning

@@ -58,8 +58,8 @@ fn names(references: &[super::pipelines::Reference]) -> Vec<String> {
     references.iter().map(|it| it.id.clone()).collect()
 }
 
-/// Whether the exporter can publish budgets by itself: a page does, and an SDK pushes what needs nothing that only
-/// forwarding has.
+/// Whether the exporter can publish budgets by itself: a page does, and an SDK pushes what needs nothing that
+/// only forwarding has.
 fn publishes(id: &str, components: &Components) -> bool {
     let found = components.exporters.iter().find(|it| it.id == id);
     match found.and_then(|it| it.component.as_ref()) {

@@ -1,12 +1,12 @@
-//! `${env:NAME}`, `${env:NAME:-default}`, `${NAME}`, `${file:path}`, `${yaml:text}` and `$$`, as the Collector reads
-//! them.
+//! `${env:NAME}`, `${env:NAME:-default}`, `${NAME}`, `${file:path}`, `${yaml:text}` and `$$`, as the
+//! Collector reads them.
 //!
 //! A value that is one expression and nothing else may be anything (a number, a list, null); inside other
-//! text it is text. An expression may hold others: `${env:HOST:-${env:POD_IP}}`. What a file or `yaml:` brings as
-//! a mapping or list is configuration and is expanded too; what a variable brings is a value and is not, so that a
-//! password may hold `${`. A variable that is not set and has no default is empty, which is said aloud, and refused
-//! where a value is required. `$NAME` without braces is plain text. A file's line break at its end is
-//! dropped, because that is how secrets are mounted.
+//! text it is text. An expression may hold others: `${env:HOST:-${env:POD_IP}}`. What a file or `yaml:`
+//! brings as a mapping or list is configuration and is expanded too; what a variable brings is a value and is
+//! not, so that a password may hold `${`. A variable that is not set and has no default is empty, which is
+//! said aloud, and refused where a value is required. `$NAME` without braces is plain text. A file's line
+//! break at its end is dropped, because that is how secrets are mounted.
 
 use super::error::Place;
 use super::section::Report;

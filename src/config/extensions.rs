@@ -71,8 +71,8 @@ pub struct HealthCheck {
     pub component_health: ComponentHealth,
 }
 
-/// `component_health`: which troubles of components make the whole unhealthy. None by default: a backend that is
-/// down must not make an orchestrator restart the gateway that keeps what it cannot send.
+/// `component_health`: which troubles of components make the whole unhealthy. None by default: a backend that
+/// is down must not make an orchestrator restart the gateway that keeps what it cannot send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ComponentHealth {
     /// Those that may pass, once they have lasted for `recovery_duration`.

@@ -47,7 +47,8 @@ impl PipelineKind {
 ///
 /// The pipelines of `decisions` are not here. Neither are exporters that publish budgets by themselves
 /// ([`super::Config::prometheus`], [`super::Config::otlp_metrics`]): those of a pipeline that reads from
-/// `error_budget` only and has no processors. Such a pipeline is here with the exporters that are left, if any.
+/// `error_budget` only and has no processors. Such a pipeline is here with the exporters that are left, if
+/// any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipelineConfig {
     /// Such as `traces` or `metrics/budget`.

@@ -15,7 +15,8 @@ use super::wiring::Wiring;
 use super::{Config, ConfigRequest, ReloadConfig, TelemetryConfig};
 
 impl ConfigRequest {
-    /// Loads and checks the configuration; every mistake that can be seen without binding a port is in the error.
+    /// Loads and checks the configuration; every mistake that can be seen without binding a port is in the
+    /// error.
     pub fn load(&self) -> Result<Config, ConfigError> {
         read(self, &System).map(|(config, _)| config)
     }

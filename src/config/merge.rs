@@ -1,5 +1,6 @@
-//! One tree on top of another, as the Collector merges its sources: mappings merge key by key, anything else replaces
-//! what was there. So a later list is the list, and a later null (`processors:`) deletes what an earlier file said.
+//! One tree on top of another, as the Collector merges its sources: mappings merge key by key, anything else
+//! replaces what was there. So a later list is the list, and a later null (`processors:`) deletes what an
+//! earlier file said.
 
 use super::tree::{Node, Value};
 

@@ -138,8 +138,8 @@ pub struct Config {
     pub health: Option<HealthCheck>,
     /// HTTP and gRPC API, if the extension is on.
     pub api: Option<ApiExtension>,
-    /// Store of counts and decisions on disk, the first `file_storage`; `None` keeps everything in memory, and a
-    /// restart forgets it.
+    /// Store of counts and decisions on disk, the first `file_storage`; `None` keeps everything in memory,
+    /// and a restart forgets it.
     pub storage: Option<FileStorage>,
     /// CPU profiles, if the extension is on.
     pub pprof: Option<PprofExtension>,
@@ -190,8 +190,8 @@ impl Config {
         .unwrap_or_default()
     }
 
-    /// The folder that relative policy paths start from: that of the configuration file which names them, or the
-    /// working directory.
+    /// The folder that relative policy paths start from: that of the configuration file which names them, or
+    /// the working directory.
     pub fn policy_base(&self) -> &Path {
         &self.policy_folder
     }

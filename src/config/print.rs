@@ -1,7 +1,7 @@
 //! The merged and expanded configuration as YAML, without its secrets: what `burngate print-config` shows.
 //!
-//! A value is redacted when it was read as a secret, when its name or the variable that it came from says so, and
-//! below `headers`. Rather one value too many than one too few: the output ends up in tickets.
+//! A value is redacted when it was read as a secret, when its name or the variable that it came from says so,
+//! and below `headers`. Rather one value too many than one too few: the output ends up in tickets.
 
 use super::report::Report;
 use super::section::join;

@@ -1,5 +1,5 @@
-//! Takes what was left out of the pipelines that name it, and then what cannot be without it: a pipeline without a
-//! receiver or exporter, a connector that nothing feeds or reads from any more.
+//! Takes what was left out of the pipelines that name it, and then what cannot be without it: a pipeline
+//! without a receiver or exporter, a connector that nothing feeds or reads from any more.
 
 use super::components::Components;
 use super::pipelines::{Pipeline, Reference};
@@ -58,7 +58,8 @@ fn cut(pipelines: &mut Vec<Pipeline>, report: &Report) -> bool {
     changed
 }
 
-/// Leaves out connectors that lost an end; `error_budget` is kept, and refused: it is what the gateway is for.
+/// Leaves out connectors that lost an end; `error_budget` is kept, and refused: it is what the gateway is
+/// for.
 fn loosen(
     pipelines: &[Pipeline],
     components: &Components,

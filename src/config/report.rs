@@ -38,7 +38,8 @@ impl Report {
         push(&self.warnings, Some(at), path, message.to_owned());
     }
 
-    /// Something that runs in a Collector and not here: wrong, or left out with a warning, as the user wants it.
+    /// Something that runs in a Collector and not here: wrong, or left out with a warning, as the user wants
+    /// it.
     pub(super) fn unsupported(&self, at: Place, path: &str, message: &str) {
         match self.unsupported {
             Unsupported::Error => self.problem(Some(at), path, message),

@@ -19,8 +19,8 @@ pub struct TlsServer {
     pub min_version: TlsVersion,
     /// Highest version.
     pub max_version: TlsVersion,
-    /// Cipher suites of TLS 1.2, by their IANA names; empty takes all that are safe. Those of TLS 1.3 are always
-    /// all on.
+    /// Cipher suites of TLS 1.2, by their IANA names; empty takes all that are safe. Those of TLS 1.3 are
+    /// always all on.
     pub cipher_suites: Vec<String>,
     /// Key exchange groups, the preferred first; empty takes all.
     pub curve_preferences: Vec<String>,

@@ -1,8 +1,9 @@
-//! Where a configuration comes from: files, the environment, the command line, several of them on top of each other.
+//! Where a configuration comes from: files, the environment, the command line, several of them on top of each
+//! other.
 //!
 //! The schemes are the Collector's: a path, `file:path`, `env:NAME` (the text of a variable) and `yaml:text`.
-//! `http:` and `https:` are refused: a gateway that starts must not depend on a server that may be down, nor run
-//! what an unauthenticated page says.
+//! `http:` and `https:` are refused: a gateway that starts must not depend on a server that may be down, nor
+//! run what an unauthenticated page says.
 
 use super::error::{ConfigError, Place, Problem};
 use super::expand::Lookup;
@@ -110,8 +111,8 @@ impl From<&ConfigSource> for ConfigRequest {
 }
 
 impl Config {
-    /// Loads and checks a configuration of one source; every mistake that can be seen without binding a port is in
-    /// the error.
+    /// Loads and checks a configuration of one source; every mistake that can be seen without binding a port
+    /// is in the error.
     pub fn load(source: &ConfigSource) -> Result<Self, ConfigError> {
         ConfigRequest::from(source).load()
     }
@@ -187,8 +188,8 @@ impl Merged {
         files.collect()
     }
 
-    /// The folder that relative policy paths start from: that of the file which names them, so that both can move
-    /// together; without one the first file's.
+    /// The folder that relative policy paths start from: that of the file which names them, so that both can
+    /// move together; without one the first file's.
     pub(super) fn policy_folder(&self) -> PathBuf {
         let naming = self.root.entry("connectors").into_iter().flat_map(|connectors| {
             let budgets = connectors.node.entries().iter();

@@ -1,8 +1,9 @@
-//! `error_budget` in a pipeline: a request is counted once, as its edits leave it, and before anything is sampled.
+//! `error_budget` in a pipeline: a request is counted once, as its edits leave it, and before anything is
+//! sampled.
 //!
 //! Pipelines that share a source also share the count, so what they count must be the same bytes: edits that
-//! differ are refused. Samplers run behind the count wherever the file puts them; where that would change what they
-//! pick, the file is refused too, because silently doing something else than it says is worse.
+//! differ are refused. Samplers run behind the count wherever the file puts them; where that would change
+//! what they pick, the file is refused too, because silently doing something else than it says is worse.
 
 use super::components::Defined;
 use super::pipelines::{Carries, Pipeline, Reference};
@@ -146,9 +147,10 @@ impl Wiring<'_> {
             }
             if let Some((sampler, key)) = read.iter().find(|(_, key)| changes(processor, key)) {
                 let message = format!(
-                    "`{}` stands behind `{sampler}` and changes `{key}`, which that samples by. Objectives are \
-                     counted before anything is sampled, so edits come first: put it before the sampler if that is \
-                     meant, or leave `{key}` alone",
+                    "`{}` stands behind `{sampler}` and changes `{key}`, which that samples by. \
+                     Objectives are \
+                     counted before anything is sampled, so edits come first: put it before the sampler \
+                     if that is meant, or leave `{key}` alone",
                     reference.id
                 );
                 let path = format!("{}.processors", pipeline.path);

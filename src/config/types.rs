@@ -1,6 +1,7 @@
 //! Every type of component that runs here: what people write, and what reads it.
 //!
-//! One table a kind. A new component is one line here and its own file beside; whatever lists components (errors,
+//! One table a kind. A new component is one line here and its own file beside; whatever lists components
+//! (errors,
 //! `burngate components`, the docs test) reads these tables. Old and new names of the Collector stand for the
 //! same type: its renames must not break a file, in either direction.
 

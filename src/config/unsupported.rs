@@ -1,8 +1,8 @@
 //! What runs in a Collector and not here, and what to do instead.
 //!
-//! The list is explicit, so that nobody has to find out by trying: an error (or, where the user says so, a warning)
-//! names the component and the way out. A name that stands nowhere is a component of a distribution of somebody's
-//! own; one that is nearly the name of a component is a slip of the pen, and never left out.
+//! The list is explicit, so that nobody has to find out by trying: an error (or, where the user says so, a
+//! warning) names the component and the way out. A name that stands nowhere is a component of a distribution
+//! of somebody's own; one that is nearly the name of a component is a slip of the pen, and never left out.
 
 /// What to do about components that run in a Collector and not here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -75,7 +75,8 @@ impl Page {
         Self(format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title><style>\
              body{{font:14px sans-serif;margin:2em}}table{{border-collapse:collapse;margin:0 0 1.5em}}\
-             th,td{{border:1px solid #ccc;padding:.25em .6em;text-align:left;vertical-align:top}}th{{background:#eee}}\
+             th,td{{border:1px solid #ccc;padding:.25em .6em;text-align:left;vertical-align:top}}\
+             th{{background:#eee}}\
              </style></head><body>\n<h1>{title}</h1>\n"
         ))
     }

@@ -1,8 +1,8 @@
 //! Takes CPU profiles, one at a time.
 //!
-//! A timer of the process's CPU time interrupts whatever runs, a hundred times a second, and its stack is noted.
-//! The unwinder reads the program's own tables and checks what it reads, so that a stack in an odd place ends the
-//! walk and not the process. The profiler's tables take about 20 MB from the first profile on.
+//! A timer of the process's CPU time interrupts whatever runs, a hundred times a second, and its stack is
+//! noted. The unwinder reads the program's own tables and checks what it reads, so that a stack in an odd
+//! place ends the walk and not the process. The profiler's tables take about 20 MB from the first profile on.
 
 use super::profile::Profile;
 use super::{pprof_http, pprof_proto};
@@ -14,7 +14,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// Samples a second of CPU time, not a round hundred: work that repeats every 10 ms must not hide between them.
+/// Samples a second of CPU time, not a round hundred: work that repeats every 10 ms must not hide between
+/// them.
 const FREQUENCY: i32 = 99;
 /// CPU time that a sample stands for.
 pub(super) const PERIOD_NS: u64 = 1_000_000_000 / FREQUENCY as u64;
@@ -147,8 +148,8 @@ fn start(frequency: i32) -> Result<ProfilerGuard<'static>, ProfilerError> {
     Ok(ProfilerGuardBuilder::default().frequency(frequency).build()?)
 }
 
-/// The unwinder reads the program's tables at its first sample. That allocates, which a sample must not that may
-/// have interrupted the allocator: so the first one is taken here, where nothing is interrupted.
+/// The unwinder reads the program's tables at its first sample. That allocates, which a sample must not that
+/// may have interrupted the allocator: so the first one is taken here, where nothing is interrupted.
 fn warm_up() -> Result<(), ProfilerError> {
     static DONE: OnceLock<()> = OnceLock::new();
     if DONE.get().is_none() {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 const PATH: &str = "/debug/tracez";
 
-/// The table of names and, where the query asks for some (`zspanname`, `zlatencybucket`, as other zpages have it;
-/// the bucket `errors` is the failures), the spans.
+/// The table of names and, where the query asks for some (`zspanname`, `zlatencybucket`, as other zpages have
+/// it; the bucket `errors` is the failures), the spans.
 pub(super) fn page(spans: &BTreeMap<String, NamedSpans>, query: &HashMap<String, String>) -> Response {
     let mut page = Page::new("burngate tracez");
     let mut head = vec!["span".to_owned(), "running".to_owned()];

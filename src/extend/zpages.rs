@@ -20,7 +20,8 @@ struct Shown {
     recent: Option<Arc<RecentSpans>>,
 }
 
-/// The routes. `pages` is what the gateway sets at each reload; `recent` is [`crate::telemetry::recent_spans`].
+/// The routes. `pages` is what the gateway sets at each reload; `recent` is
+/// [`crate::telemetry::recent_spans`].
 pub fn zpages_router(
     pages: Arc<ArcSwap<Pages>>,
     components: Components,

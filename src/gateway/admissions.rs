@@ -1,5 +1,5 @@
-//! The budgets of bytes in flight, one a receiver; they outlive a reload that leaves their limits alone, because
-//! requests under way are charged to them.
+//! The budgets of bytes in flight, one a receiver; they outlive a reload that leaves their limits alone,
+//! because requests under way are charged to them.
 
 use crate::config::ReceiverLimits;
 use crate::receive::Admission;

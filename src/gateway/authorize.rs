@@ -1,7 +1,8 @@
 //! What an exporter says about us: the client side of `bearertokenauth` and `basicauth`.
 //!
-//! A token in a file is read again when somebody asks for it more than ten seconds after the last reading, because
-//! mounted tokens are renewed while we run; a file that cannot be read leaves the former token in use.
+//! A token in a file is read again when somebody asks for it more than ten seconds after the last reading,
+//! because mounted tokens are renewed while we run; a file that cannot be read leaves the former token in
+//! use.
 
 use crate::config::{Authenticator, Secret};
 use crate::forward::Authorize;

@@ -1,5 +1,5 @@
-//! The exporters and connectors of a configuration: built, or taken over from the one before when nothing about
-//! them changed.
+//! The exporters and connectors of a configuration: built, or taken over from the one before when nothing
+//! about them changed.
 
 use super::authorize::credentials;
 use super::core::Core;
@@ -79,7 +79,8 @@ impl Parts {
         Ok((parts, starts))
     }
 
-    /// Where a pipeline that names `id` as an exporter ends; `None` for `error_budget`, which is no exit but the tap.
+    /// Where a pipeline that names `id` as an exporter ends; `None` for `error_budget`, which is no exit but
+    /// the tap.
     pub(super) fn sink(&self, id: &str) -> Option<Arc<dyn Consume>> {
         let forwarder = self.forwarders.get(id).map(|part| part.sink.clone());
         forwarder.or_else(|| self.connectors.get(id).map(|part| part.sink.clone()))

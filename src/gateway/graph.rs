@@ -1,8 +1,8 @@
 //! From the configuration's graph to pipelines that run.
 //!
-//! Sources (receivers, connectors, the budgets) end in switches, and exits are built first, so that the order of the
-//! configuration does not matter and a reload can leave both ends in place: it builds new pipelines between them and
-//! turns the switches.
+//! Sources (receivers, connectors, the budgets) end in switches, and exits are built first, so that the order
+//! of the configuration does not matter and a reload can leave both ends in place: it builds new pipelines
+//! between them and turns the switches.
 
 use super::GatewayError;
 use super::Stage;
@@ -38,8 +38,8 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    /// Builds what `config` describes, beside what must be started; parts of `former` whose settings did not change
-    /// go on.
+    /// Builds what `config` describes, beside what must be started; parts of `former` whose settings did not
+    /// change go on.
     pub(super) fn build(
         config: &Config,
         core: &Core,

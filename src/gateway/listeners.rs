@@ -1,8 +1,9 @@
-//! The sockets that a gateway listens on: every one is bound before any of them answers, and a reload keeps those
-//! whose address stays.
+//! The sockets that a gateway listens on: every one is bound before any of them answers, and a reload keeps
+//! those whose address stays.
 //!
-//! A socket is kept open here and lent to servers as a clone, so that a server can be replaced while clients wait in
-//! the kernel's queue; what is kept is let go when the shutdown begins, or the queue would go on taking clients.
+//! A socket is kept open here and lent to servers as a clone, so that a server can be replaced while clients
+//! wait in the kernel's queue; what is kept is let go when the shutdown begins, or the queue would go on
+//! taking clients.
 
 use super::GatewayError;
 use crate::config::Endpoint;
@@ -29,8 +30,8 @@ struct Socket {
 pub(super) struct Sockets(BTreeMap<String, Socket>);
 
 impl Sockets {
-    /// Binds what is `wanted` and not among `former`; one port that is taken refuses all of it, unless the listener
-    /// is optional.
+    /// Binds what is `wanted` and not among `former`; one port that is taken refuses all of it, unless the
+    /// listener is optional.
     pub(super) fn bind(
         wanted: &Wanted,
         former: &Self,

@@ -32,7 +32,8 @@ pub(super) fn wanted(config: &Config, wanted: &mut Wanted) {
     }
 }
 
-/// Whether the listener `name` is one that nobody asked for: where its port is taken, that is no reason not to start.
+/// Whether the listener `name` is one that nobody asked for: where its port is taken, that is no reason not
+/// to start.
 pub(super) fn is_optional(config: &Config, name: &str) -> bool {
     readers(config)
         .iter()

@@ -1,4 +1,5 @@
-//! The listeners of Prometheus metrics: budgets and our own metrics on one, received metrics on it or on others.
+//! The listeners of Prometheus metrics: budgets and our own metrics on one, received metrics on it or on
+//! others.
 
 use super::GatewayError;
 use super::graph::Graph;

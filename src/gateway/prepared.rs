@@ -1,5 +1,5 @@
-//! A configuration with its policies, checked and compiled: everything that can be refused without touching a port,
-//! a file of the store or anything that runs. Start, reload and `validate` share it.
+//! A configuration with its policies, checked and compiled: everything that can be refused without touching a
+//! port, a file of the store or anything that runs. Start, reload and `validate` share it.
 
 use super::GatewayError;
 use crate::act::{self, Exporters, RuleTarget};

@@ -1,4 +1,5 @@
-//! The OTLP receivers: each door (gRPC, HTTP) is a service of its own, so that a change of one leaves the other alone.
+//! The OTLP receivers: each door (gRPC, HTTP) is a service of its own, so that a change of one leaves the
+//! other alone.
 
 use super::graph::Graph;
 use super::servers::{Change, Start};
@@ -23,7 +24,8 @@ fn signals(config: &Config, id: &str) -> Signals {
 }
 
 impl Change<'_> {
-    /// The doors of `receiver` that must be opened (anew). The socket of a door that only changes its settings stays.
+    /// The doors of `receiver` that must be opened (anew). The socket of a door that only changes its
+    /// settings stays.
     pub(super) fn receiver(
         &self,
         starts: &mut Vec<Start>,

@@ -1,9 +1,10 @@
 //! A new configuration in a running gateway, on SIGHUP or when a file changes.
 //!
-//! Problem: the Collector reloads by stopping everything and starting again; what it held is gone, and if the new
-//! configuration does not start, so is the process. Property wanted: the new configuration is read, checked and bound
-//! while the old one works; a mistake in it costs a log line and a metric; what did not change is not touched (sockets,
-//! connections, queues, counts); what did change is swapped, and the old part finishes what it has.
+//! Problem: the Collector reloads by stopping everything and starting again; what it held is gone, and if the
+//! new configuration does not start, so is the process. Property wanted: the new configuration is read,
+//! checked and bound while the old one works; a mistake in it costs a log line and a metric; what did not
+//! change is not touched (sockets, connections, queues, counts); what did change is swapped, and the old part
+//! finishes what it has.
 
 use super::listeners::Sockets;
 use super::prepared::Prepared;
@@ -62,8 +63,8 @@ impl Watcher {
         }
     }
 
-    /// Resolves when something changed and has been the same for one more interval (a file that is being written
-    /// is not read in the middle); never when nobody wants to know.
+    /// Resolves when something changed and has been the same for one more interval (a file that is being
+    /// written is not read in the middle); never when nobody wants to know.
     pub(super) async fn changed(&mut self) {
         let Some(every) = self.every else {
             return std::future::pending().await;

@@ -1,4 +1,5 @@
-//! Sets the services of a configuration running, each on its plane's runtime; a reload touches those that changed.
+//! Sets the services of a configuration running, each on its plane's runtime; a reload touches those that
+//! changed.
 
 use super::core::{Core, Engines};
 use super::extensions;

@@ -1,8 +1,8 @@
 //! What runs, by name: spawned, replaced by a reload, waited for at the end.
 //!
-//! Problem: a reload replaces some of what runs and must not touch the rest; a shutdown ends all of it in an order.
-//! Property wanted: each service is told to end by one future, which resolves at its stage of the shutdown or when
-//! the service is replaced, and nothing that was spawned is ever forgotten.
+//! Problem: a reload replaces some of what runs and must not touch the rest; a shutdown ends all of it in an
+//! order. Property wanted: each service is told to end by one future, which resolves at its stage of the
+//! shutdown or when the service is replaced, and nothing that was spawned is ever forgotten.
 
 use super::{Stage, reached};
 use crate::receive::End;
@@ -45,7 +45,8 @@ impl Services {
         }
     }
 
-    /// Runs `serve` until the shutdown comes to `until`. A service that had the name goes on until it is let go.
+    /// Runs `serve` until the shutdown comes to `until`. A service that had the name goes on until it is let
+    /// go.
     pub(super) fn put<F, S>(&mut self, name: &str, on: &Handle, until: Stage, serve: S)
     where
         F: Future<Output = ()> + Send + 'static,

@@ -1,7 +1,8 @@
 //! Where receivers end: the pipelines of their signal, as the current configuration has them.
 //!
-//! A reload builds a new set and swaps the pointer; requests under way finish with the set they began with, which
-//! lives as long as they do. Rejected: a lock around the pipelines, because a slow exporter would hold it.
+//! A reload builds a new set and swaps the pointer; requests under way finish with the set they began with,
+//! which lives as long as they do. Rejected: a lock around the pipelines, because a slow exporter would hold
+//! it.
 
 use crate::pipeline::{Batch, Consume, Consumed, FanOut, Refusal, Signal};
 use arc_swap::ArcSwap;

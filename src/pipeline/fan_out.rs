@@ -1,7 +1,7 @@
 //! From one receiver (or connector) to every pipeline that names it.
 //!
-//! All guards are asked before anything is counted, so that a batch that is refused can be sent again. Edits of
-//! each pipeline follow; then the batch is counted once by the tap, however many pipelines share it, and a
+//! All guards are asked before anything is counted, so that a batch that is refused can be sent again. Edits
+//! of each pipeline follow; then the batch is counted once by the tap, however many pipelines share it, and a
 //! pipeline whose edits left the bytes alone takes over the count of another. Only then does anything leave.
 
 use super::batch::{Batch, Signal};
@@ -106,9 +106,9 @@ impl FanOut {
 
 /// Adds what became of the batch at its exits to the answer.
 ///
-/// Where nothing was counted a refusal is the sender's to repeat. Where the tap has counted, sending again would
-/// count twice: a batch that no exit took is then rejected through `partial_success`, which the protocol says
-/// must not be sent again; one that some took is a warning there.
+/// Where nothing was counted a refusal is the sender's to repeat. Where the tap has counted, sending again
+/// would count twice: a batch that no exit took is then rejected through `partial_success`, which the
+/// protocol says must not be sent again; one that some took is a warning there.
 fn settle(accepted: &mut Accepted, tapped: bool, outcome: Outcome) -> Result<(), Refusal> {
     let (rejected, message) = match outcome.refused.into_iter().next() {
         Some((_, refusal)) if !tapped => return Err(refusal),

@@ -8,15 +8,16 @@
 //!
 //! ```text
 //! receiver -> FanOut -> Pipeline: guards -> edits -> tap (counts, once a request) -> samplers -> exits
-//!                                                                                          (exporters, connectors)
 //! ```
 //!
+//! An exit is an exporter or a connector.
+//!
 //! The order of a pipeline is the order of its `processors:`, with two exceptions, both so that counts are
-//! right: guards (`memory_limiter`) look first, and samplers come after the tap. `batch` is no stage at all: it
-//! is a wish ([`Batching`]) that travels with the batch, and the queue of each exporter merges what waits there.
-//! So an answer to a client means that the queue has the data, no request waits for a batch to fill, and no
-//! error is swallowed on the way. Rejected: a batching stage with a buffer of its own, as the Collector's, which
-//! answers before it knows and loses its buffer in a crash.
+//! right: guards (`memory_limiter`) look first, and samplers come after the tap. `batch` is no stage at all:
+//! it is a wish ([`Batching`]) that travels with the batch, and the queue of each exporter merges what waits
+//! there. So an answer to a client means that the queue has the data, no request waits for a batch to fill,
+//! and no error is swallowed on the way. Rejected: a batching stage with a buffer of its own, as the
+//! Collector's, which answers before it knows and loses its buffer in a crash.
 
 mod batch;
 mod exits;

@@ -106,7 +106,8 @@ impl Pipeline {
         through(&self.edits, batch)
     }
 
-    /// Counts what the edits left, by the tap (where `tapped` says that nobody did for this request) or plainly.
+    /// Counts what the edits left, by the tap (where `tapped` says that nobody did for this request) or
+    /// plainly.
     pub(super) fn count(&self, batch: &Batch, tapped: bool) -> Result<Counted, Refusal> {
         match &self.tap {
             Some(tap) if !tapped => tap.count(batch),

@@ -1,8 +1,8 @@
 //! burngate's own spans: one for each request that came in, one for each that goes out.
 //!
 //! They have a target of their own, so that the filter of the log never meets them, and nobody listens to it
-//! unless own traces or zpages are on: then [`Span`]s are disabled at their callsite, which costs a load and a
-//! branch, and [`traced`] awaits the work as it is. Names and attributes are the Collector's.
+//! unless own traces or zpages are on: then [`Span`]s are disabled at their callsite, which costs a load and
+//! a branch, and [`traced`] awaits the work as it is. Names and attributes are the Collector's.
 
 use super::batch::Signal;
 use super::traits::{Accepted, Refusal};

@@ -1,9 +1,9 @@
 //! How each component is, said by itself and read by probes and pages.
 //!
 //! Problem: an exporter knows that its backend is away, a probe is asked, and neither may import the other.
-//! Property wanted: a component holds a [`Component`] and says what changed; saying "all is well" again and again
-//! costs one atomic load; a component that is gone (a reload) is gone from the list as well. Rejected: deriving
-//! health from counters, which cannot tell a backend that is down from one that nobody sends to.
+//! Property wanted: a component holds a [`Component`] and says what changed; saying "all is well" again and
+//! again costs one atomic load; a component that is gone (a reload) is gone from the list as well. Rejected:
+//! deriving health from counters, which cannot tell a backend that is down from one that nobody sends to.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -101,8 +101,8 @@ pub struct ComponentStatus {
 pub struct Components(Arc<Mutex<BTreeMap<String, Weak<Line>>>>);
 
 impl Components {
-    /// The line of `name`, which is what the component is and its id, such as `exporter otlp_grpc/apm`. Whoever
-    /// asks with the same name gets the same line: a component that a reload replaces goes on in it.
+    /// The line of `name`, which is what the component is and its id, such as `exporter otlp_grpc/apm`.
+    /// Whoever asks with the same name gets the same line: a component that a reload replaces goes on in it.
     pub fn component(&self, name: &str) -> Component {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.get(name).and_then(Weak::upgrade) {

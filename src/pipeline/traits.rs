@@ -65,8 +65,8 @@ pub type Consumed<'a> = Pin<Box<dyn Future<Output = Result<Accepted, Refusal>> +
 
 /// Whatever takes batches over: a fan-out, a pipeline, an exporter, a connector.
 pub trait Consume: Send + Sync + 'static {
-    /// Takes a batch. When this is ready the data is where it is safe (as safe as that component makes it), or
-    /// the caller knows that it is not.
+    /// Takes a batch. When this is ready the data is where it is safe (as safe as that component makes it),
+    /// or the caller knows that it is not.
     fn consume(&self, batch: Batch) -> Consumed<'_>;
 }
 

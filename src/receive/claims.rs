@@ -1,4 +1,5 @@
-//! What a request says about its sender: headers for the authenticator, metadata for processors and exporters.
+//! What a request says about its sender: headers for the authenticator, metadata for processors and
+//! exporters.
 
 use super::auth::Claims;
 use super::failure::Failure;

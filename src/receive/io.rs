@@ -1,7 +1,8 @@
 //! What a connection reads from and writes to, watched.
 //!
-//! Counts what is read, so that a silent connection can be told from a slow one, and gives a client that does not
-//! read its answers a limited time. A plain TCP connection pays two branches and one addition a call for it.
+//! Counts what is read, so that a silent connection can be told from a slow one, and gives a client that does
+//! not read its answers a limited time. A plain TCP connection pays two branches and one addition a call for
+//! it.
 
 use super::pings::{GO_AWAY, PingPolicy, PingWatch};
 use super::pulse::Pulse;

@@ -1,8 +1,9 @@
 //! The sockets that receivers listen on, TCP and unix.
 //!
-//! Binding is apart from serving: a gateway binds every port before any answers, and hands the same socket to the
-//! server of a new configuration without closing it. A unix socket leaves a file behind when its process is
-//! killed; such a file is replaced only if nobody listens on it, and removed at the end if it is still ours.
+//! Binding is apart from serving: a gateway binds every port before any answers, and hands the same socket to
+//! the server of a new configuration without closing it. A unix socket leaves a file behind when its process
+//! is killed; such a file is replaced only if nobody listens on it, and removed at the end if it is still
+//! ours.
 
 use crate::config::Endpoint;
 use std::io;

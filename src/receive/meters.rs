@@ -1,6 +1,6 @@
-//! What receivers count about themselves: `burngate_receiver_*`, and `otelcol_receiver_*` under the names and with
-//! the meaning that they have in the Collector: `refused` is what the pipeline did not take, `failed` what was lost
-//! by a defect here. Items can only be counted of a request that has been read.
+//! What receivers count about themselves: `burngate_receiver_*`, and `otelcol_receiver_*` under the names and
+//! with the meaning that they have in the Collector: `refused` is what the pipeline did not take, `failed`
+//! what was lost by a defect here. Items can only be counted of a request that has been read.
 //!
 //! Handles are looked up once, when a receiver starts, so a request costs a few atomic additions.
 

@@ -1,10 +1,11 @@
 //! Clients that ping too often.
 //!
-//! The HTTP/2 library answers pings by itself and counts none. A client library with a mistaken keepalive, on ten
-//! thousand pods, is a flood; every gRPC implementation knows what GOAWAY with `too_many_pings` means and doubles
-//! its interval. So frame headers are read along as bytes pass, nine bytes a frame, and the rules are those of the
-//! reference implementation: a ping that comes too soon is a strike, an answer to a request wipes them out, the
-//! third strike ends the connection. Rejected: to cut without a word, because the client would come back as it was.
+//! The HTTP/2 library answers pings by itself and counts none. A client library with a mistaken keepalive, on
+//! ten thousand pods, is a flood; every gRPC implementation knows what GOAWAY with `too_many_pings` means and
+//! doubles its interval. So frame headers are read along as bytes pass, nine bytes a frame, and the rules are
+//! those of the reference implementation: a ping that comes too soon is a strike, an answer to a request
+//! wipes them out, the third strike ends the connection. Rejected: to cut without a word, because the client
+//! would come back as it was.
 
 use super::pulse::{Doing, Pulse};
 use std::time::Duration;

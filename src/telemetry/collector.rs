@@ -1,7 +1,7 @@
 //! The Collector's own metrics that burngate has: what they mean, and the buckets of its histograms.
 //!
-//! The components record them; what they mean is told here, once, so that the page explains itself whichever of
-//! them is running. docs/metrics.md has the same list, and a test compares the two.
+//! The components record them; what they mean is told here, once, so that the page explains itself whichever
+//! of them is running. docs/metrics.md has the same list, and a test compares the two.
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};

@@ -1,8 +1,8 @@
 //! The own metrics between the recorder and the wire: families of samples, read from the recorder's own page.
 //!
-//! The recorder keeps everything to itself except for its page of text. So the page is read back: the scrape and
-//! the push begin with the very same families, and cannot disagree. It is our own writing, some hundred lines;
-//! what cannot be read of it (nothing, says the test) is left out rather than guessed.
+//! The recorder keeps everything to itself except for its page of text. So the page is read back: the scrape
+//! and the push begin with the very same families, and cannot disagree. It is our own writing, some hundred
+//! lines; what cannot be read of it (nothing, says the test) is left out rather than guessed.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

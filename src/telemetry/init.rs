@@ -28,8 +28,8 @@ impl Drop for TelemetryGuard {
     }
 }
 
-/// Sets up the log and, where they are configured, own traces; `keep_recent` keeps the latest spans for zpages.
-/// Call it once, before anything worth a line happens: a second call changes nothing.
+/// Sets up the log and, where they are configured, own traces; `keep_recent` keeps the latest spans for
+/// zpages. Call it once, before anything worth a line happens: a second call changes nothing.
 pub fn init(config: &TelemetryConfig, keep_recent: bool) -> Result<TelemetryGuard, TelemetryError> {
     let resource = OwnResource::new(&config.resource);
     let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();

@@ -1,4 +1,5 @@
-//! Log lines as JSON, with the names that the Collector's lines have: `level`, `ts`, `caller`, `msg`, `resource`.
+//! Log lines as JSON, with the names that the Collector's lines have: `level`, `ts`, `caller`, `msg`,
+//! `resource`.
 
 use super::OwnResource;
 use crate::config::LogsConfig;

@@ -1,12 +1,12 @@
 //! The own metrics pushed by OTLP, through the OpenTelemetry SDK.
 //!
-//! What is pushed begins with the families that a scrape begins with: an instrument of the SDK for each, made when
-//! the family first shows, observing what the recorder has. The SDK collects when our timer says so (its periodic
-//! reader would drop a failed push in silence), and the end of the process makes one last push.
+//! What is pushed begins with the families that a scrape begins with: an instrument of the SDK for each, made
+//! when the family first shows, observing what the recorder has. The SDK collects when our timer says so (its
+//! periodic reader would drop a failed push in silence), and the end of the process makes one last push.
 //!
-//! Two shapes have no instrument that observes them. A histogram's new events are recorded anew, each inside its
-//! bucket and all of them with the right sum, so that count, sum and buckets arrive as they are. A summary becomes
-//! a gauge with the attribute `quantile`, and two counters, `_sum` and `_count`.
+//! Two shapes have no instrument that observes them. A histogram's new events are recorded anew, each inside
+//! its bucket and all of them with the right sum, so that count, sum and buckets arrive as they are. A
+//! summary becomes a gauge with the attribute `quantile`, and two counters, `_sum` and `_count`.
 
 use super::exposition::{Family, Kind, Sample, Value};
 use super::otlp::{TelemetryError, metric_exporter};
@@ -317,8 +317,8 @@ fn histograms(family: &Family) -> Vec<(Vec<(String, String)>, Replay)> {
 }
 
 impl Replay {
-    /// Events that came since `before`: values, each with how often. Every value lies in the bucket that its events
-    /// are in, and all of them together have the sum that came in.
+    /// Events that came since `before`: values, each with how often. Every value lies in the bucket that its
+    /// events are in, and all of them together have the sum that came in.
     fn since(&self, before: &Self) -> Vec<(f64, u64)> {
         let earlier = |nth: usize| before.up_to.get(nth).copied().unwrap_or(0);
         let (mut buckets, mut counted, mut low) = (Vec::new(), 0, 0.0_f64);

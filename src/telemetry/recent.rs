@@ -1,7 +1,7 @@
 //! The latest spans of burngate itself, for `/debug/tracez`: how many run, how long they took, which failed.
 //!
-//! Kept only where zpages ask for it, a handful for each name and each latency: so that the one slow request of
-//! an hour is still there when somebody looks, whatever came after it.
+//! Kept only where zpages ask for it, a handful for each name and each latency: so that the one slow request
+//! of an hour is still there when somebody looks, whatever came after it.
 
 use crate::pipeline::SPAN_TARGET;
 use std::collections::{BTreeMap, VecDeque};

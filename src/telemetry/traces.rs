@@ -1,8 +1,8 @@
 //! The own spans on their way out: a bounded queue, pushed in batches.
 //!
 //! The SDK's batch processor lives on a thread without a runtime, which its gRPC exporter needs, and drops in
-//! silence. So the queue is ours: what does not fit is counted, a push that fails is counted and said once, and
-//! the end of the process pushes what is there within its time.
+//! silence. So the queue is ours: what does not fit is counted, a push that fails is counted and said once,
+//! and the end of the process pushes what is there within its time.
 
 use super::otlp::{TelemetryError, span_exporter};
 use super::{OwnResource, SHUTDOWN_WITHIN};
@@ -118,7 +118,8 @@ pub(super) struct OwnTraces {
 }
 
 impl OwnTraces {
-    /// Starts the pushes, on a thread of their own: spans begin before the gateway has runtimes, and end after.
+    /// Starts the pushes, on a thread of their own: spans begin before the gateway has runtimes, and end
+    /// after.
     /// `None` when no processor is configured.
     pub(super) fn start(config: &SelfTraces, resource: &OwnResource) -> Result<Option<Self>, TelemetryError> {
         if config.processors.is_empty() {

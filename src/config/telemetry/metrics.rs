@@ -40,8 +40,8 @@ pub enum MetricsLevel {
 
 /// `pull.exporter.prometheus`: the own metrics for Prometheus to scrape, at `/metrics`.
 ///
-/// The default is what the Collector has without `readers`: names without suffixes, every resource attribute as a
-/// label. A reader that a file names has none of these unless it says so.
+/// The default is what the Collector has without `readers`: names without suffixes, every resource attribute
+/// as a label. A reader that a file names has none of these unless it says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(
     clippy::struct_excessive_bools,

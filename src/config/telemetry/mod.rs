@@ -2,7 +2,8 @@
 //!
 //! The shapes are those that the Collector reads (`readers: [{pull: ...}, {periodic: ...}]`, `processors:
 //! [{batch: ...}]`), so that a block that is there already goes on to mean what it meant. What cannot mean
-//! anything here is accepted with a warning where ignoring it is harmless, and refused by name where it is not.
+//! anything here is accepted with a warning where ignoring it is harmless, and refused by name where it is
+//! not.
 
 mod logs;
 mod metrics;

@@ -5,8 +5,8 @@ use crate::config::setting::text;
 use crate::config::tree::Value;
 use std::collections::BTreeMap;
 
-/// What the configuration says about the resource of the own telemetry. `None` removes an attribute that would be
-/// there by default (`service.name`, `service.instance.id`, `service.version`).
+/// What the configuration says about the resource of the own telemetry. `None` removes an attribute that
+/// would be there by default (`service.name`, `service.instance.id`, `service.version`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SelfResource {
     /// Attribute and its value.

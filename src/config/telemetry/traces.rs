@@ -6,7 +6,8 @@ use crate::config::setting::{Millis, Setting, parsed};
 use crate::config::tree::Node;
 use std::time::Duration;
 
-/// `service.telemetry.traces`: burngate's own spans. Without a processor there are none, and they cost nothing.
+/// `service.telemetry.traces`: burngate's own spans. Without a processor there are none, and they cost
+/// nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SelfTraces {
     /// Where finished spans go.

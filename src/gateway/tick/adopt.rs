@@ -1,7 +1,7 @@
 //! What a reload changes of the evaluation, between two ticks.
 //!
-//! Counts are not touched: windows that stay keep their sums, new ones are completed from the store. Timers of alerts
-//! and kill rules begin anew when a policy changed, because what they waited for may have.
+//! Counts are not touched: windows that stay keep their sums, new ones are completed from the store. Timers
+//! of alerts and kill rules begin anew when a policy changed, because what they waited for may have.
 
 use super::Tick;
 use crate::gateway::plans::Plans;

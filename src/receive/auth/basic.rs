@@ -1,8 +1,8 @@
 //! `basicauth`: user name and password.
 //!
-//! A password is hashed slowly once; from then on its keyed digest (with a key that lives as long as the process)
-//! stands for it, so that a busy client does not pay fifty milliseconds a request. A name that does not exist
-//! costs the same as a wrong password, and both are throttled.
+//! A password is hashed slowly once; from then on its keyed digest (with a key that lives as long as the
+//! process) stands for it, so that a busy client does not pay fifty milliseconds a request. A name that does
+//! not exist costs the same as a wrong password, and both are throttled.
 
 use super::bearer::after_scheme;
 use super::htpasswd::{self, Hash, Users};

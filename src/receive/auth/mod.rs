@@ -1,9 +1,9 @@
 //! Who may send.
 //!
-//! Property wanted: a request without the right credentials costs next to nothing and learns next to nothing: it
-//! is refused by its headers alone, comparisons take the same time whatever is wrong, and the answer does not
-//! repeat what was sent. Files of tokens and passwords are read again when they change; one that cannot be used
-//! leaves the old ones in place.
+//! Property wanted: a request without the right credentials costs next to nothing and learns next to nothing:
+//! it is refused by its headers alone, comparisons take the same time whatever is wrong, and the answer does
+//! not repeat what was sent. Files of tokens and passwords are read again when they change; one that cannot
+//! be used leaves the old ones in place.
 
 mod basic;
 mod bearer;

@@ -1,8 +1,9 @@
 //! Guesses at passwords, a few a second and address.
 //!
-//! A slow hash is a defence against a thief of the file and a weapon against the server: each guess costs tens of
-//! milliseconds of CPU. So a wrong guess takes a token from its address's bucket, and an address without tokens
-//! is told to come back before anything is hashed. Users whose password has been checked before do not come here.
+//! A slow hash is a defence against a thief of the file and a weapon against the server: each guess costs
+//! tens of milliseconds of CPU. So a wrong guess takes a token from its address's bucket, and an address
+//! without tokens is told to come back before anything is hashed. Users whose password has been checked
+//! before do not come here.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

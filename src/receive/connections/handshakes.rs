@@ -1,9 +1,9 @@
 //! Handshakes under way, bounded.
 //!
-//! Problem: a client that opens connections and never finishes its handshake holds a place for ten seconds each;
-//! enough of them, and nobody else gets one. Property wanted: they cannot hold more than a part of the places, and
-//! a client that does shake hands, which takes milliseconds, gets through. So beyond the bound the oldest
-//! handshake makes room. Rejected: to refuse the newest, because that is the honest client.
+//! Problem: a client that opens connections and never finishes its handshake holds a place for ten seconds
+//! each; enough of them, and nobody else gets one. Property wanted: they cannot hold more than a part of the
+//! places, and a client that does shake hands, which takes milliseconds, gets through. So beyond the bound
+//! the oldest handshake makes room. Rejected: to refuse the newest, because that is the honest client.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

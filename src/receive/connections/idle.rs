@@ -1,8 +1,9 @@
 //! Connections that do nothing, and headers that come too slowly.
 //!
-//! A timer a connection looks at its pulse a few times within each limit; a request itself pays nothing for it.
-//! So a limit is kept to a quarter of its length. The HTTP library's own timer for headers is off, because it
-//! runs between two requests as well and would close every kept-alive connection after ten seconds.
+//! A timer a connection looks at its pulse a few times within each limit; a request itself pays nothing for
+//! it. So a limit is kept to a quarter of its length. The HTTP library's own timer for headers is off,
+//! because it runs between two requests as well and would close every kept-alive connection after ten
+//! seconds.
 
 use super::Rules;
 use crate::receive::pulse::{Doing, Pulse, Reading};

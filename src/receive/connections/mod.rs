@@ -3,8 +3,8 @@
 //! Problem: the transport library's own server stops an aged connection by cutting it, without a GOAWAY, once
 //! a grace is set; its HTTP detection waits for a first byte without end; it does not cap connections.
 //! Properties wanted: a cap on connections (the rest waits in the kernel's queue), errors of `accept` never
-//! end the server, an aged or idle connection is asked to leave and finishes what it has, a connection that says
-//! nothing is closed, and shutdown waits for requests in flight, but not for ever.
+//! end the server, an aged or idle connection is asked to leave and finishes what it has, a connection that
+//! says nothing is closed, and shutdown waits for requests in flight, but not for ever.
 
 mod handshakes;
 mod idle;
@@ -68,7 +68,8 @@ pub(super) struct Rules {
 pub enum End {
     /// The gateway ends: requests in flight finish, new ones are told to come back.
     Stopped,
-    /// Another server has taken the socket: connections move over at their own next request, and none is refused.
+    /// Another server has taken the socket: connections move over at their own next request, and none is
+    /// refused.
     Replaced,
 }
 

@@ -31,7 +31,8 @@ impl Coding {
         }
     }
 
-    /// A coding by its name in `Content-Encoding`, if it is among those `taken`; `None` also for stacked ones.
+    /// A coding by its name in `Content-Encoding`, if it is among those `taken`; `None` also for stacked
+    /// ones.
     pub(in crate::receive) fn of_http(name: &[u8], taken: &[String]) -> Option<Self> {
         let coding = Self::named(name)?;
         let is_taken = |it: &String| Self::named(it.as_bytes()) == Some(coding);

@@ -1,8 +1,8 @@
 //! LZ4 frames (lz4_Frame_format.md, 1.6).
 //!
-//! Blocks are the library's; frames are read here, because its own reader takes a frame that ends between two blocks
-//! for a whole one, and allocates twice the block size that a header claims before it has seen a block. Here each
-//! block is written straight behind those before it, which are its dictionary.
+//! Blocks are the library's; frames are read here, because its own reader takes a frame that ends between two
+//! blocks for a whole one, and allocates twice the block size that a header claims before it has seen a
+//! block. Here each block is written straight behind those before it, which are its dictionary.
 
 use super::output::Output;
 use super::{Failure, malformed};

@@ -1,11 +1,11 @@
 //! Content codings, with every byte of output charged before it is stored.
 //!
 //! Problem: ten kilobytes may unfold to ten gigabytes. Property wanted: memory stays within the request's
-//! limit and the common budget, and the work within the ratio, for any input and any coding; a worker is never
-//! held for longer than a step. A body that was cut short is malformed, never a shorter body (but where a format
-//! has no end, as framed snappy has none between two chunks). Rejected: the transport library's own
-//! decompression, which caps the output but neither the ratio nor zstd's window, and charges nothing; one layer
-//! on top of another, because each would need a budget of its own.
+//! limit and the common budget, and the work within the ratio, for any input and any coding; a worker is
+//! never held for longer than a step. A body that was cut short is malformed, never a shorter body (but where
+//! a format has no end, as framed snappy has none between two chunks). Rejected: the transport library's own
+//! decompression, which caps the output but neither the ratio nor zstd's window, and charges nothing; one
+//! layer on top of another, because each would need a budget of its own.
 
 mod coding;
 mod lz4;

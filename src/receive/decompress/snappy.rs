@@ -25,8 +25,8 @@ pub(super) async fn framed(body: &[u8], out: &mut Output, ticket: &mut Ticket) -
     out.drain(from, guess, STEP_BYTES, "snappy", ticket).await
 }
 
-/// Unfolds one block. The length that it claims is looked at before a byte of it is believed: a header of five
-/// bytes may claim four gigabytes.
+/// Unfolds one block. The length that it claims is looked at before a byte of it is believed: a header of
+/// five bytes may claim four gigabytes.
 pub(super) async fn block(body: Bytes, out: &Output, ticket: &mut Ticket) -> Result<Bytes, Failure> {
     let len = snap::raw::decompress_len(&body).map_err(|_| malformed("snappy"))?;
     if len > out.room() {

@@ -1,7 +1,7 @@
 //! Cross-origin requests: what a browser asks before a page may send.
 //!
-//! As the Collector's: origins with one `*` each, in any case; credentials allowed for origins that are named. For a
-//! bare `*` they are not, because then any page could use a visitor's.
+//! As the Collector's: origins with one `*` each, in any case; credentials allowed for origins that are
+//! named. For a bare `*` they are not, because then any page could use a visitor's.
 
 use crate::config;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};

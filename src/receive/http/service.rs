@@ -149,8 +149,8 @@ impl Service {
         }
     }
 
-    /// What can be judged by the head alone: first who it is, then in the order in which a client would want to
-    /// hear of it.
+    /// What can be judged by the head alone: first who it is, then in the order in which a client would want
+    /// to hear of it.
     async fn vet(
         &self,
         head: &Parts,

@@ -1,10 +1,10 @@
 //! TLS and mTLS, with certificates that are replaced while connections live.
 //!
-//! Problem: certificates last weeks, connections last days, and a restart for a new certificate drops telemetry.
-//! Property wanted: files are looked at every `reload_interval`; what changed serves the next handshake, those
-//! under way finish with what they began with, and a file that cannot be used leaves the old one in place and is
-//! reported. Rejected: watching the folder for events, because mounted secrets are symlinks that are swapped
-//! above the file, and because a look at three small files a minute costs nothing.
+//! Problem: certificates last weeks, connections last days, and a restart for a new certificate drops
+//! telemetry. Property wanted: files are looked at every `reload_interval`; what changed serves the next
+//! handshake, those under way finish with what they began with, and a file that cannot be used leaves the old
+//! one in place and is reported. Rejected: watching the folder for events, because mounted secrets are
+//! symlinks that are swapped above the file, and because a look at three small files a minute costs nothing.
 
 mod load;
 
