@@ -234,3 +234,20 @@ fn an_empty_status_at_the_end_of_a_span_is_filled_and_not_followed() {
     let both = same_edit::<ExportTraceServiceRequest>(Request::Traces, &bytes, &program);
     assert_eq!(both, Ok(true));
 }
+
+/// Found by chance in continuous integration: the message of a status that was not there, written and taken
+/// back.
+#[test]
+fn a_status_that_is_put_in_and_emptied_again_leaves_the_very_bytes() {
+    let bytes = Bytes::from_static(&[0x0a, 6, 0x12, 4, 0x12, 2, 0x2a, 0]);
+    let program = Program(vec![
+        (Level::Item, Op::StatusCode(2)),
+        (Level::Item, Op::StatusMessage("GET".to_owned())),
+        (Level::Item, Op::StatusMessage(String::new())),
+        (Level::Item, Op::StatusCode(0)),
+    ]);
+    let both = same_edit::<ExportTraceServiceRequest>(Request::Traces, &bytes, &program);
+    assert_eq!(both, Ok(true));
+    let edited = edit(Request::Traces, &bytes, &mut Editor(&program)).unwrap();
+    assert!(std::ptr::eq(edited.bytes.as_ref(), bytes.as_ref()));
+}

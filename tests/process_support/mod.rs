@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use std::borrow::Cow;
 
 /// One change to a message, or its end.
@@ -147,7 +148,7 @@ struct Parts<'m> {
     name: Option<&'m mut String>,
     number: Option<&'m mut i32>,
     time: Option<&'m mut u64>,
-    status: Option<&'m mut Option<opentelemetry_proto::tonic::trace::v1::Status>>,
+    status: Option<&'m mut Option<Status>>,
     body: Option<&'m mut Option<AnyValue>>,
 }
 
@@ -289,6 +290,25 @@ fn scope(scope: &mut Option<Scope>, program: &Program) -> bool {
     stays
 }
 
+/// A status that is not there is one without anything, like a resource: one that was put in and emptied again
+/// is not put in.
+fn span(span: &mut Span, program: &Program) -> bool {
+    let had_status = span.status.is_some();
+    let stays = Parts {
+        attributes: Some(&mut span.attributes),
+        name: Some(&mut span.name),
+        number: Some(&mut span.kind),
+        time: Some(&mut span.end_time_unix_nano),
+        status: Some(&mut span.status),
+        body: None,
+    }
+    .run(program, Level::Item);
+    if !had_status {
+        span.status = span.status.take().filter(|own| *own != Status::default());
+    }
+    stays
+}
+
 impl Model for ExportTraceServiceRequest {
     fn edit(&mut self, program: &Program) -> u64 {
         let before = self.items();
@@ -297,15 +317,7 @@ impl Model for ExportTraceServiceRequest {
                 && sift(&mut it.scope_spans, |it| {
                     scope(&mut it.scope, program)
                         && sift(&mut it.spans, |span| {
-                            let stays = Parts {
-                                attributes: Some(&mut span.attributes),
-                                name: Some(&mut span.name),
-                                number: Some(&mut span.kind),
-                                time: Some(&mut span.end_time_unix_nano),
-                                status: Some(&mut span.status),
-                                body: None,
-                            }
-                            .run(program, Level::Item);
+                            let stays = self::span(span, program);
                             span.events.retain_mut(|event| {
                                 Parts {
                                     attributes: Some(&mut event.attributes),
