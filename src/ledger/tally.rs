@@ -19,6 +19,7 @@ pub(super) use settle::Settled;
 use super::BUCKET_SECS;
 use super::tap::Compiled;
 use crate::cohort::{Inherited, Piece, RawOrigin, UNKNOWN_SERVICE};
+use crate::pipeline::Signal;
 use crate::sli::{Judgement, ObjectiveIndex, ObjectiveSet, SpanContext};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
 use crate::wire::{AnyValue, Attributes, Event, Scope, Span, SpanSink};
@@ -123,6 +124,7 @@ struct Place<'a> {
 #[derive(Debug)]
 pub struct Tally<'a, 'c> {
     compiled: &'c Compiled,
+    signal: Signal,
     place: Place<'a>,
     origins: Memo<RawOrigin<'a>>,
     /// Evidence of resources, by origin.
@@ -151,10 +153,11 @@ struct Groups<'a> {
 }
 
 impl<'c> Tally<'_, 'c> {
-    /// An empty tally of a batch that arrived at `now`.
-    pub fn new(compiled: &'c Compiled, now: UnixNanos) -> Self {
+    /// An empty tally of a batch of `signal` that arrived at `now`.
+    pub fn new(compiled: &'c Compiled, signal: Signal, now: UnixNanos) -> Self {
         Self {
             compiled,
+            signal,
             place: Place::default(),
             origins: Memo::default(),
             resources: RunMemo::default(),
@@ -290,12 +293,9 @@ fn for_each_bit(mut bits: u64, mut f: impl FnMut(usize)) {
     }
 }
 
-impl<'a> SpanSink<'a> for Tally<'a, '_> {
-    fn forget(&mut self) {
-        *self = Tally::new(self.compiled, self.now);
-    }
-
-    fn resource(&mut self, attributes: &Attributes<'a>) {
+impl<'a> Tally<'a, '_> {
+    /// Where the items that come next belong: their resource.
+    fn enter_resource(&mut self, attributes: &Attributes<'a>) {
         let compiled = self.compiled;
         let raw = compiled.origin.find(attributes);
         self.place.resource.clone_from(attributes);
@@ -304,9 +304,11 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
             let origin = raw.read();
             let service = origin.service.unwrap_or(Cow::Borrowed(UNKNOWN_SERVICE));
             let environment = origin.environment;
-            let candidates = compiled
-                .objectives
-                .candidates(service.as_bytes(), environment.as_deref().map(str::as_bytes));
+            let candidates = compiled.objectives.candidates(
+                self.signal,
+                service.as_bytes(),
+                environment.as_deref().map(str::as_bytes),
+            );
             let named = compiled.extractor.named_flags(&service);
             let (region, instance) = (origin.region, origin.instance);
             self.sources.push(Source {
@@ -327,7 +329,8 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
         self.resource_number = number.unwrap_or(BEYOND);
     }
 
-    fn scope(&mut self, scope: &Scope<'a, '_>) {
+    /// Where the items that come next belong: their scope.
+    fn enter_scope(&mut self, scope: &Scope<'a, '_>) {
         self.place.scope.clone_from(scope.attributes);
         self.place.scope_name = scope.name;
         self.place.scope_version = scope.version;
@@ -342,6 +345,20 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
             .inherit(scope.attributes, &self.place.resource);
         let deployment = self.groups.deployments.number(self.place.inherited.value(), true);
         self.place.deployment = deployment.unwrap_or(BEYOND);
+    }
+}
+
+impl<'a> SpanSink<'a> for Tally<'a, '_> {
+    fn forget(&mut self) {
+        *self = Tally::new(self.compiled, self.signal, self.now);
+    }
+
+    fn resource(&mut self, attributes: &Attributes<'a>) {
+        self.enter_resource(attributes);
+    }
+
+    fn scope(&mut self, scope: &Scope<'a, '_>) {
+        self.enter_scope(scope);
     }
 
     fn span(&mut self, span: &Span<'a>, attributes: &Attributes<'a>, events: &[Event<'a>]) {

@@ -9,6 +9,7 @@ use super::tally::{Settled, Tally, TallyStats};
 use super::{EvidenceDelta, Kinds, SeriesDelta};
 use crate::cohort::{CohortId, Extractor, Level, NamedFlags, OriginSlots, Registry};
 use crate::config::{Cohorts, ReceiverLimits};
+use crate::pipeline::Signal;
 use crate::sli::{DefaultObjective, EndpointSlots, ObjectiveSet, ObjectiveSpec, SliError};
 use crate::time::UnixNanos;
 use crate::wire::{KeyTable, KeyTableBuilder, WalkError, WalkLimits, WalkSummary, walk_traces};
@@ -161,8 +162,20 @@ impl Tap {
         now: UnixNanos,
     ) -> Result<TapOutcome, WalkError> {
         let compiled = self.compiled();
-        let mut tally = Tally::new(&compiled, now);
+        let mut tally = Tally::new(&compiled, Signal::Traces, now);
         let summary = walk_traces(bytes, &compiled.keys, &compiled.limits, &mut tally)?;
+        Ok(self.settle(tally, summary, peer, now))
+    }
+
+    /// From a tally to what the batch adds, which the gateway's own metrics also tell of; the same for every
+    /// signal.
+    fn settle(
+        &self,
+        tally: Tally<'_, '_>,
+        summary: WalkSummary,
+        peer: Option<SocketAddr>,
+        now: UnixNanos,
+    ) -> TapOutcome {
         // A port is new with each connection and would make every one a source of its own.
         let peer = peer.map(|peer| peer.ip().to_string());
         let Settled {
@@ -181,6 +194,6 @@ impl Tap {
             problems,
         };
         outcome.publish();
-        Ok(outcome)
+        outcome
     }
 }

@@ -2,7 +2,7 @@
 
 use super::defaults::Conventions;
 use super::predicate::{Predicate, duration_nanos};
-use super::spec::{Failed, Kinds, Latency, Outcome, SliSpec, SuccessCodes};
+use super::spec::{Failed, Kinds, Latency, Outcome, SliSpec, Source, SuccessCodes};
 use super::{Judgement, SpanContext};
 use crate::wire::KeyTableBuilder;
 
@@ -39,9 +39,10 @@ impl Judge {
             Outcome::Bad(expr) | Outcome::Good(expr) => expr.reads_duration(),
             Outcome::Conventions | Outcome::SuccessCodes(_) => false,
         };
-        let conditions = Predicate::compile_all(&sli.spans.conditions, keys)?;
+        let Source::Spans(selector) = &sli.source;
+        let conditions = Predicate::compile_all(&selector.conditions, keys)?;
         Ok(Self {
-            kinds: sli.spans.kinds,
+            kinds: selector.kinds,
             conditions,
             failure,
             failure_reads_duration,

@@ -4,6 +4,7 @@ use super::judge::Judge;
 use super::services::{self, Services};
 use super::spec::SliSpec;
 use super::{Judgement, ObjectiveIndex, ObjectiveName, SpanContext};
+use crate::pipeline::Signal;
 use crate::wire::KeyTableBuilder;
 use std::sync::Arc;
 
@@ -116,7 +117,7 @@ impl ObjectiveSet {
         }
         let mut default_index = None;
         if let Some(default) = default {
-            default_index = Some(index(compiled.len())?);
+            default_index = Some((index(compiled.len())?, default.sli.source.signal()));
             let name = ObjectiveName {
                 service: Arc::from("*"),
                 slo: default.slo.clone(),
@@ -141,14 +142,19 @@ impl ObjectiveSet {
         self.objectives.is_empty()
     }
 
-    /// The objectives that a resource of `service` in `environment` may feed, at most
+    /// The objectives that items of `signal` of a resource of `service` in `environment` may feed, at most
     /// [`OBJECTIVES_PER_SERVICE_MAX`].
     ///
     /// The most specific policy that covers the environment decides: the service by name, then patterns (the
     /// one with most literal characters first). The default objective is for services that no policy names in
     /// any environment.
-    pub fn candidates(&self, service: &[u8], environment: Option<&[u8]>) -> &[ObjectiveIndex] {
-        self.services.get(service, environment)
+    pub fn candidates(
+        &self,
+        signal: Signal,
+        service: &[u8],
+        environment: Option<&[u8]>,
+    ) -> &[ObjectiveIndex] {
+        self.services.get(signal, service, environment)
     }
 
     /// The name of an objective for telemetry of `service`: patterns and the default carry the actual

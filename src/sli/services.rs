@@ -2,10 +2,41 @@
 
 use super::glob::Glob;
 use super::{ObjectiveIndex, ObjectiveSpec};
+use crate::pipeline::Signal;
 use hashbrown::HashMap;
 
-/// Objectives that are candidates together.
-type List = Box<[ObjectiveIndex]>;
+/// Objectives that are candidates together: those of traces, then of metrics, then of logs.
+#[derive(Debug, Default)]
+struct List {
+    all: Box<[ObjectiveIndex]>,
+    /// Where those of metrics begin, and those of logs.
+    begins: [usize; 2],
+}
+
+impl List {
+    fn new<'s>(objectives: impl Iterator<Item = (ObjectiveIndex, &'s ObjectiveSpec)>) -> Self {
+        let mut all: Vec<_> = objectives
+            .map(|(index, spec)| (spec.sli.source.signal(), index))
+            .collect();
+        // Stable: within a signal the order of the files stays.
+        all.sort_by_key(|(signal, _)| *signal);
+        let before = |signal| all.partition_point(|(other, _)| *other < signal);
+        Self {
+            begins: [before(Signal::Metrics), before(Signal::Logs)],
+            all: all.into_iter().map(|(_, index)| index).collect(),
+        }
+    }
+
+    fn of(&self, signal: Signal) -> &[ObjectiveIndex] {
+        let [metrics, logs] = self.begins;
+        let range = match signal {
+            Signal::Traces => 0..metrics,
+            Signal::Metrics => metrics..logs,
+            Signal::Logs => logs..self.all.len(),
+        };
+        self.all.get(range).unwrap_or_default()
+    }
+}
 
 /// The objectives of services, by name and by pattern.
 #[derive(Debug, Default)]
@@ -13,7 +44,7 @@ pub(super) struct Services {
     named: HashMap<Box<[u8]>, Environments, foldhash::fast::RandomState>,
     /// Most specific first.
     patterns: Box<[(Glob, Environments)]>,
-    default: Option<[ObjectiveIndex; 1]>,
+    default: Option<(Signal, [ObjectiveIndex; 1])>,
 }
 
 /// The objectives of one service or pattern, by environment.
@@ -31,7 +62,7 @@ impl Environments {
             objectives
                 .iter()
                 .filter(|(_, spec)| spec.environment.is_none())
-                .map(|&(index, _)| index)
+                .copied()
         };
         let mut names: Vec<_> = objectives
             .iter()
@@ -43,10 +74,10 @@ impl Environments {
             let here = objectives
                 .iter()
                 .filter(|(_, spec)| spec.environment.as_deref() == Some(name));
-            here.map(|&(index, _)| index).chain(everywhere()).collect()
+            List::new(here.copied().chain(everywhere()))
         };
         Self {
-            everywhere: everywhere().collect(),
+            everywhere: List::new(everywhere()),
             named: names
                 .into_iter()
                 .map(|name| (name.as_bytes().into(), of(name)))
@@ -54,7 +85,7 @@ impl Environments {
         }
     }
 
-    fn get(&self, environment: Option<&[u8]>) -> &[ObjectiveIndex] {
+    fn get(&self, environment: Option<&[u8]>) -> &List {
         environment
             .and_then(|wanted| self.named.iter().find(|(name, _)| **name == *wanted))
             .map_or(&self.everywhere, |(_, objectives)| objectives)
@@ -63,8 +94,8 @@ impl Environments {
     fn lists(&self) -> impl Iterator<Item = &[ObjectiveIndex]> {
         self.named
             .iter()
-            .map(|(_, list)| &**list)
-            .chain([&*self.everywhere])
+            .map(|(_, list)| &*list.all)
+            .chain([&*self.everywhere.all])
     }
 }
 
@@ -72,7 +103,7 @@ impl Services {
     /// Builds the index.
     pub(super) fn new(
         objectives: &[(ObjectiveIndex, &ObjectiveSpec)],
-        default: Option<ObjectiveIndex>,
+        default: Option<(ObjectiveIndex, Signal)>,
     ) -> Self {
         let mut by_service: Vec<(&str, Vec<_>)> = Vec::new();
         let mut sorted = objectives.to_vec();
@@ -100,12 +131,17 @@ impl Services {
                 .map(|(service, list)| (service.as_bytes().into(), Environments::new(&list)))
                 .collect(),
             patterns: patterns.into(),
-            default: default.map(|index| [index]),
+            default: default.map(|(index, signal)| (signal, [index])),
         }
     }
 
-    /// The objectives of `service` in `environment`.
-    pub(super) fn get(&self, service: &[u8], environment: Option<&[u8]>) -> &[ObjectiveIndex] {
+    /// The objectives of `service` in `environment` that count items of `signal`.
+    pub(super) fn get(
+        &self,
+        signal: Signal,
+        service: &[u8],
+        environment: Option<&[u8]>,
+    ) -> &[ObjectiveIndex] {
         let named = self.named.get(service);
         let patterns = self
             .patterns
@@ -116,12 +152,12 @@ impl Services {
         for environments in named.into_iter().chain(patterns) {
             has_policy = true;
             let objectives = environments.get(environment);
-            if !objectives.is_empty() {
-                return objectives;
+            if !objectives.all.is_empty() {
+                return objectives.of(signal);
             }
         }
         match &self.default {
-            Some(default) if !has_policy => default,
+            Some((of, default)) if !has_policy && *of == signal => default,
             _ => &[],
         }
     }

@@ -18,6 +18,7 @@ use super::duration::parse_nanos;
 use super::expr::{Expr, Field, KINDS};
 use super::matcher::Matcher;
 pub use super::success_codes::SuccessCodes;
+use crate::pipeline::Signal;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -27,12 +28,34 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "RawSli")]
 pub struct SliSpec {
-    /// The spans that are requests.
-    pub spans: SpanSelector,
-    /// Which of them failed.
+    /// The telemetry that is counted.
+    pub source: Source,
+    /// Which of it failed.
     pub outcome: Outcome,
     /// What makes a latency SLI of it; without this it is one of availability.
     pub latency: Option<Latency>,
+}
+
+/// The telemetry that an SLI counts: items of one signal. Two signals in one SLI would count a request twice.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// Spans that are requests.
+    Spans(SpanSelector),
+}
+
+impl Source {
+    /// The signal that the items belong to.
+    pub fn signal(&self) -> Signal {
+        match self {
+            Self::Spans(_) => Signal::Traces,
+        }
+    }
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Spans(SpanSelector::default())
+    }
 }
 
 /// How a request is told to have failed.
@@ -156,7 +179,7 @@ impl<'de> Deserialize<'de> for Kinds {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RawSli {
-    spans: SpanSelector,
+    spans: Option<SpanSelector>,
     bad: Option<Expr>,
     good: Option<Expr>,
     success_codes: Option<SuccessCodes>,
@@ -190,7 +213,7 @@ impl TryFrom<RawSli> for SliSpec {
             }
         };
         Ok(Self {
-            spans: raw.spans,
+            source: Source::Spans(raw.spans.unwrap_or_default()),
             outcome,
             latency,
         })

@@ -25,6 +25,7 @@
 mod any_value;
 mod attributes;
 pub mod edit;
+mod envelope;
 mod items;
 mod keys;
 mod reader;

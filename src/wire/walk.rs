@@ -1,55 +1,14 @@
-//! The walk over an ExportTraceServiceRequest.
-//!
-//! One pass over the bytes, whatever the order of a span's fields. Resource and scope are needed before the
-//! spans, and every sender puts them there, but protobuf lets them stand behind. Hopping over the spans to
-//! look for them first cost a cache miss a span, since no processor foresees where the next hop lands. So the
-//! walk believes in the usual order, and when it is proved wrong ([`Halt::Late`]) it begins again and hops
-//! first: a request of that kind costs twice at most.
-//!
-//! The scratch lives for one request: its vectors grow with the first spans, and then nothing is allocated
-//! any more.
+//! The walk over an ExportTraceServiceRequest: one pass over a span, whatever the order of its fields.
 #![allow(clippy::inline_always, reason = "measured: see `reader`")]
 
 use super::any_value::key_value;
+use super::envelope::{self, Items};
 use super::reader::{Reader, fixed32, fixed64, len, varint};
 use super::{
     Attributes, Event, KeyTable, Malformed, Scope, Span, SpanSink, WalkError, WalkLimits, WalkSummary,
 };
 
 /// Tags by message; `KNOWN` has bit n set for field n.
-mod request {
-    pub(super) const RESOURCE_SPANS: u64 = super::len(1);
-    pub(super) const KNOWN: u32 = 0b10;
-}
-mod resource_spans {
-    use super::len;
-    pub(super) const RESOURCE: u64 = len(1);
-    pub(super) const SCOPE_SPANS: u64 = len(2);
-    pub(super) const SCHEMA_URL: u64 = len(3);
-    pub(super) const KNOWN: u32 = 0b1110;
-}
-mod resource {
-    use super::{len, varint};
-    pub(super) const ATTRIBUTES: u64 = len(1);
-    pub(super) const DROPPED: u64 = varint(2);
-    pub(super) const ENTITY_REFS: u64 = len(3);
-    pub(super) const KNOWN: u32 = 0b1110;
-}
-mod scope_spans {
-    use super::len;
-    pub(super) const SCOPE: u64 = len(1);
-    pub(super) const SPANS: u64 = len(2);
-    pub(super) const SCHEMA_URL: u64 = len(3);
-    pub(super) const KNOWN: u32 = 0b1110;
-}
-mod scope {
-    use super::{len, varint};
-    pub(super) const NAME: u64 = len(1);
-    pub(super) const VERSION: u64 = len(2);
-    pub(super) const ATTRIBUTES: u64 = len(3);
-    pub(super) const DROPPED: u64 = varint(4);
-    pub(super) const KNOWN: u32 = 0b1_1110;
-}
 mod span {
     use super::{fixed32, fixed64, len, varint};
     pub(super) const TRACE_ID: u64 = len(1);
@@ -92,206 +51,82 @@ pub fn walk_traces<'a>(
     limits: &WalkLimits,
     sink: &mut impl SpanSink<'a>,
 ) -> Result<WalkSummary, WalkError> {
-    match Walk::new(keys, limits, sink, Order::Usual).request(request) {
-        Ok(summary) => Ok(summary),
-        Err(Halt::Refused(error)) => Err(error),
-        Err(Halt::Late) => {
-            sink.forget();
-            match Walk::new(keys, limits, sink, Order::Any).request(request) {
-                Ok(summary) => Ok(summary),
-                Err(Halt::Refused(error)) => Err(error),
-                // Only the usual order can be broken.
-                Err(Halt::Late) => Err(Malformed.into()),
-            }
-        }
-    }
+    let mut spans = Spans {
+        sink,
+        attributes: Attributes::new(keys),
+        events: Events::default(),
+        summary: WalkSummary::default(),
+    };
+    let excess = envelope::walk(request, keys, limits, &mut spans)?;
+    spans.summary.excess += excess;
+    Ok(spans.summary)
 }
 
-/// The order of fields that a walk counts on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    /// Resource before scopes, scope before spans.
-    Usual,
-    /// None: ResourceSpans and ScopeSpans are hopped over once before their spans are read.
-    Any,
-}
-
-/// Why a walk ended early.
-enum Halt {
-    Refused(WalkError),
-    /// A resource or a scope stood behind a span that was already handed out without it.
-    Late,
-}
-
-impl From<Malformed> for Halt {
-    fn from(malformed: Malformed) -> Self {
-        Self::Refused(malformed.into())
-    }
-}
-
-/// The state of one walk: what was found so far, and the scratch.
-struct Walk<'w, 'a, S> {
-    keys: &'w KeyTable,
-    limits: &'w WalkLimits,
+/// What was found so far, and the scratch of one span.
+struct Spans<'w, 'a, S> {
     sink: &'w mut S,
-    order: Order,
-    summary: WalkSummary,
-    resource: Attributes<'a>,
-    scope: Attributes<'a>,
-    scope_name: &'a [u8],
-    scope_version: &'a [u8],
     attributes: Attributes<'a>,
     events: Events<'a>,
-    resource_is_told: bool,
-    scope_is_told: bool,
+    summary: WalkSummary,
 }
 
-impl<'w, 'a, S: SpanSink<'a>> Walk<'w, 'a, S> {
-    fn new(keys: &'w KeyTable, limits: &'w WalkLimits, sink: &'w mut S, order: Order) -> Self {
-        Self {
-            keys,
-            limits,
-            sink,
-            order,
-            summary: WalkSummary::default(),
-            resource: Attributes::new(keys),
-            scope: Attributes::new(keys),
-            scope_name: &[],
-            scope_version: &[],
-            attributes: Attributes::new(keys),
-            events: Events::default(),
-            resource_is_told: false,
-            scope_is_told: false,
-        }
+impl<'a, S: SpanSink<'a>> Items<'a> for Spans<'_, 'a, S> {
+    type Item = Span<'a>;
+
+    fn forget(&mut self) {
+        self.summary = WalkSummary::default();
+        self.sink.forget();
     }
 
-    fn request(mut self, request: &'a [u8]) -> Result<WalkSummary, Halt> {
-        let mut fields = Reader::new(request);
-        while let Some(tag) = fields.tag()? {
-            match tag {
-                request::RESOURCE_SPANS => self.resource_spans(fields.bytes()?)?,
-                _ => fields.skip_unless_known(tag, request::KNOWN)?,
-            }
-        }
-        Ok(self.summary)
+    fn resource(&mut self, attributes: &Attributes<'a>) {
+        self.sink.resource(attributes);
     }
 
-    fn resource_spans(&mut self, message: &'a [u8]) -> Result<(), Halt> {
-        self.resource.clear();
-        self.resource_is_told = false;
-        if self.order == Order::Any {
-            self.find(message, resource_spans::RESOURCE, Self::resource)?;
-        }
-        let mut fields = Reader::new(message);
-        while let Some(tag) = fields.tag()? {
-            match tag {
-                resource_spans::RESOURCE if self.order == Order::Any => drop(fields.bytes()?),
-                resource_spans::RESOURCE if self.resource_is_told => return Err(Halt::Late),
-                resource_spans::RESOURCE => self.resource(fields.bytes()?)?,
-                resource_spans::SCOPE_SPANS => self.scope_spans(fields.bytes()?)?,
-                resource_spans::SCHEMA_URL => fields.skip(tag)?,
-                _ => fields.skip_unless_known(tag, resource_spans::KNOWN)?,
-            }
-        }
-        self.summary.excess += u64::from(self.resource.excess());
-        Ok(())
-    }
-
-    /// Hops over `message` and reads the fields that `wanted` begins.
-    fn find(
-        &mut self,
-        message: &'a [u8],
-        wanted: u64,
-        read: fn(&mut Self, &'a [u8]) -> Result<(), Malformed>,
-    ) -> Result<(), Malformed> {
-        let mut fields = Reader::new(message);
-        while let Some(tag) = fields.tag()? {
-            if tag == wanted {
-                read(self, fields.bytes()?)?;
-            } else {
-                fields.skip(tag)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn resource(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
-        let mut fields = Reader::new(message);
-        while let Some(tag) = fields.tag()? {
-            match tag {
-                resource::ATTRIBUTES => self.resource.take_row(&mut fields, tag, self.keys, self.limits)?,
-                resource::DROPPED | resource::ENTITY_REFS => fields.skip(tag)?,
-                _ => fields.skip_unless_known(tag, resource::KNOWN)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn scope_spans(&mut self, message: &'a [u8]) -> Result<(), Halt> {
-        self.scope.clear();
-        self.scope_name = &[];
-        self.scope_version = &[];
-        self.scope_is_told = false;
-        if self.order == Order::Any {
-            self.find(message, scope_spans::SCOPE, Self::scope)?;
-        }
-        let mut fields = Reader::new(message);
-        while let Some(tag) = fields.tag()? {
-            match tag {
-                scope_spans::SPANS => self.span(fields.bytes()?)?,
-                scope_spans::SCOPE if self.order == Order::Any => drop(fields.bytes()?),
-                scope_spans::SCOPE if self.scope_is_told => return Err(Halt::Late),
-                scope_spans::SCOPE => self.scope(fields.bytes()?)?,
-                scope_spans::SCHEMA_URL => fields.skip(tag)?,
-                _ => fields.skip_unless_known(tag, scope_spans::KNOWN)?,
-            }
-        }
-        self.summary.excess += u64::from(self.scope.excess());
-        Ok(())
-    }
-
-    fn scope(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
-        let mut fields = Reader::new(message);
-        while let Some(tag) = fields.tag()? {
-            match tag {
-                scope::NAME => self.scope_name = fields.bytes()?,
-                scope::VERSION => self.scope_version = fields.bytes()?,
-                scope::ATTRIBUTES => self.scope.take_row(&mut fields, tag, self.keys, self.limits)?,
-                scope::DROPPED => fields.skip(tag)?,
-                _ => fields.skip_unless_known(tag, scope::KNOWN)?,
-            }
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn span(&mut self, message: &'a [u8]) -> Result<(), Halt> {
-        self.summary.spans += 1;
-        if self.summary.spans > u64::from(self.limits.spans_max) {
-            let limit = self.limits.spans_max;
-            return Err(Halt::Refused(WalkError::TooManyItems { limit }));
-        }
-        self.attributes.clear();
-        self.events.clear();
-        let span = self.span_fields(message)?;
-        self.summary.excess += u64::from(self.attributes.excess()) + self.events.excess;
-        if ids_are_valid(&span) {
-            self.tell(&span);
-        } else {
-            self.summary.rejected += 1;
-        }
-        Ok(())
+    fn scope(&mut self, scope: &Scope<'a, '_>) {
+        self.sink.scope(scope);
     }
 
     #[inline(always)]
-    fn span_fields(&mut self, message: &'a [u8]) -> Result<Span<'a>, Malformed> {
+    fn read(
+        &mut self,
+        message: &'a [u8],
+        keys: &KeyTable,
+        limits: &WalkLimits,
+    ) -> Result<Option<Span<'a>>, WalkError> {
+        self.summary.spans += 1;
+        if self.summary.spans > u64::from(limits.spans_max) {
+            let limit = limits.spans_max;
+            return Err(WalkError::TooManyItems { limit });
+        }
+        self.attributes.clear();
+        self.events.clear();
+        let span = self.span_fields(message, keys, limits)?;
+        self.summary.excess += u64::from(self.attributes.excess()) + self.events.excess;
+        let valid = ids_are_valid(&span);
+        self.summary.rejected += u64::from(!valid);
+        Ok(valid.then_some(span))
+    }
+
+    #[inline(always)]
+    fn tell(&mut self, span: &Span<'a>, _: &KeyTable, _: &WalkLimits) -> Result<(), WalkError> {
+        self.sink.span(span, &self.attributes, self.events.taken());
+        Ok(())
+    }
+}
+
+impl<'a, S> Spans<'_, 'a, S> {
+    #[inline(always)]
+    fn span_fields(
+        &mut self,
+        message: &'a [u8],
+        keys: &KeyTable,
+        limits: &WalkLimits,
+    ) -> Result<Span<'a>, Malformed> {
         let mut span = Span::default();
         let mut fields = Reader::new(message);
         while let Some(tag) = fields.tag()? {
             match tag {
-                span::ATTRIBUTES => self
-                    .attributes
-                    .take_row(&mut fields, tag, self.keys, self.limits)?,
+                span::ATTRIBUTES => self.attributes.take_row(&mut fields, tag, keys, limits)?,
                 span::TRACE_ID => span.trace_id = fields.bytes()?,
                 span::SPAN_ID => span.span_id = fields.bytes()?,
                 span::TRACE_STATE => span.trace_state = fields.bytes()?,
@@ -302,30 +137,13 @@ impl<'w, 'a, S: SpanSink<'a>> Walk<'w, 'a, S> {
                 span::END => span.end_time_unix_nano = fields.fixed64()?,
                 span::STATUS => read_status(&mut span, fields.bytes()?)?,
                 span::FLAGS => span.flags = fields.fixed32()?,
-                span::EVENTS => self.events.take(fields.bytes()?, self.keys, self.limits)?,
+                span::EVENTS => self.events.take(fields.bytes()?, keys, limits)?,
                 span::LINKS => drop(fields.bytes()?),
                 span::DROPPED_ATTRIBUTES | span::DROPPED_EVENTS | span::DROPPED_LINKS => fields.skip(tag)?,
                 _ => fields.skip_unless_known(tag, span::KNOWN)?,
             }
         }
         Ok(span)
-    }
-
-    #[inline(always)]
-    fn tell(&mut self, span: &Span<'a>) {
-        if !self.resource_is_told {
-            self.resource_is_told = true;
-            self.sink.resource(&self.resource);
-        }
-        if !self.scope_is_told {
-            self.scope_is_told = true;
-            self.sink.scope(&Scope {
-                name: self.scope_name,
-                version: self.scope_version,
-                attributes: &self.scope,
-            });
-        }
-        self.sink.span(span, &self.attributes, self.events.taken());
     }
 }
 

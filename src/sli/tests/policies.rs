@@ -1,7 +1,7 @@
 //! The `sli:` block: what is read, what is refused, and outcomes by expression and allow-list.
 
 use crate::sli::Judgement::{Bad, Good};
-use crate::sli::spec::{Failed, Kinds, Latency, Outcome, SliSpec};
+use crate::sli::spec::{Failed, Kinds, Latency, Outcome, SliSpec, Source};
 use crate::sli::testing::{int, sample, text};
 
 fn refused(yaml: &str) -> String {
@@ -15,7 +15,9 @@ fn nothing_said_is_availability_by_conventions() {
     let spec: SliSpec = serde_saphyr::from_str("{}").unwrap();
     assert_eq!(spec, SliSpec::default());
     assert_eq!((spec.outcome, spec.latency), (Outcome::Conventions, None));
-    assert!(spec.spans.kinds == Kinds::default() && spec.spans.conditions.is_empty());
+    assert!(
+        matches!(&spec.source, Source::Spans(s) if s.kinds == Kinds::default() && s.conditions.is_empty())
+    );
 }
 
 #[test]

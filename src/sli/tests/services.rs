@@ -1,5 +1,6 @@
 //! Which objectives a service has.
 
+use crate::pipeline::Signal;
 use crate::sli::testing::sample;
 use crate::sli::{
     DefaultObjective, Judgement, ObjectiveIndex, ObjectiveName, ObjectiveSet, ObjectiveSpec, SliError,
@@ -32,7 +33,7 @@ fn compile(specs: &[ObjectiveSpec], default: Option<&DefaultObjective>) -> Resul
 }
 
 fn candidates(set: &ObjectiveSet, service: &str, environment: Option<&str>) -> Vec<u16> {
-    let found = set.candidates(service.as_bytes(), environment.map(str::as_bytes));
+    let found = set.candidates(Signal::Traces, service.as_bytes(), environment.map(str::as_bytes));
     found.iter().map(|index| index.0).collect()
 }
 
