@@ -291,7 +291,8 @@ impl Gateway {
         };
         let starts = change.starts(handle.as_ref(), &graph, &authenticators)?;
         change.show();
-        graph.turn();
+        // Nothing was led anywhere before.
+        let _ = graph.turn();
         for start in parts.into_iter().chain(starts) {
             start.run(&mut services);
         }

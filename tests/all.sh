@@ -3,7 +3,8 @@
 #
 #   tests/all.sh          install what is missing (apt, pip, npm, go, maven), then: fmt, clippy, docs, cargo test with
 #                         every black-box suite (official SDKs, telemetrygen, a real Prometheus, a real Unleash)
-#   tests/all.sh --long   the same, and the long proofs in release: a million walker cases, 30 kills with -9, benches once
+#   tests/all.sh --long   the same, and the long proofs in release: a million walker cases, 80 kills with -9, a backend
+#                         that is away for a minute, hostile input over and over, benches once
 #   tests/all.sh --fast   no installs, no black-box suites: what plain `cargo test` can do on this machine
 #
 # The black-box suites use the clients, data and servers in ../shared. Where that folder is missing they are skipped, out
@@ -16,7 +17,7 @@ for arg in "$@"; do
   case $arg in
     --long) LONG=1 ;;
     --fast) FAST=1 ;;
-    -h | --help) sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h | --help) sed -n '2,14p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) echo "all.sh: unknown option $arg (try --help)" >&2; exit 64 ;;
   esac
 done
@@ -123,11 +124,11 @@ step "tests"
 cargo test --locked --no-fail-fast
 
 if [ $LONG = 1 ]; then
-  step "long proofs, in release: a million walker cases, the ledger against its model, 30 days of minutes, kill -9"
+  step "long proofs, in release: a million walker cases, the ledger against its model, 30 days of minutes, kill -9, chaos"
   BURNGATE_LONG=1 cargo test --locked --release --test wire_fuzz --test ledger_property --test ledger_month \
-    --test store_crash --test crash -- --nocapture
+    --test store_crash --test crash --test chaos --test hostile -- --nocapture
   step "benches, one quick round each"
-  cargo bench --locked --bench walk --bench tally --bench ledger --bench gateway -- --test
+  cargo bench --locked --bench walk --bench tally --bench ledger --bench gateway --bench collector -- --test
   step "the demo, in release"
   cargo run --locked --release -- demo --plain
 fi

@@ -1,7 +1,7 @@
 //! The backend goes away, the gateway is killed, the disk is full, files are damaged: what was acknowledged
 //! arrives all the same, and the counts are those of a quiet day.
 //!
-//! Five kills in the everyday run, fifty with `BURNGATE_LONG=1`, and then the backend is away for a minute.
+//! Five kills of each kind in the everyday run, fifty with `BURNGATE_LONG=1`, and then the backend is away for a minute.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
 #![allow(
@@ -17,9 +17,9 @@ use forward_support::Sink;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use proof_support::{group, request, totals};
+use proof_support::{Group, await_totals, group, request, send_request, totals};
 use prost::Message;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -270,6 +270,8 @@ fn kill_nine_in_the_middle_loses_nothing_acknowledged() {
     let acknowledged = load.acknowledged();
     assert!(acknowledged.len() > 100, "{}", acknowledged.len());
     backend.await_all(&acknowledged, || gateway.stderr());
+    let log = gateway.stderr();
+    assert!(log.contains("batches that were on disk are sent now"), "{log}");
     let again = backend.sink.arrivals() - backend.sink.spans() as u64;
     eprintln!(
         "{} spans acknowledged, {again} arrived more than once",
@@ -281,6 +283,99 @@ fn kill_nine_in_the_middle_loses_nothing_acknowledged() {
         left.iter().all(|it| it.extension().is_none_or(|e| e != "log")),
         "{left:?}"
     );
+}
+
+/// What each round of the traffic below sends: services, deployments and flags in turn.
+fn round(random: &mut fastrand::Rng) -> Vec<Group> {
+    let one = |random: &mut fastrand::Rng| {
+        let flags: &[&str] = if random.bool() { &["new-checkout"] } else { &[] };
+        let service = ["checkout", "search"][random.usize(..2)];
+        let sha = ["aaa", "bbb", "ccc"][random.usize(..3)];
+        group(service, sha, flags, random.usize(..20), random.usize(..5))
+    };
+    (0..random.usize(1..6)).map(|_| one(random)).collect()
+}
+
+/// Every series of the API with its counts.
+fn counted(gateway: &Gateway) -> BTreeMap<String, (u64, u64)> {
+    let budgets = gateway.api("/api/v1/budgets")["budgets"].clone();
+    let cohorts = gateway.api("/api/v1/cohorts?limit=10000")["cohorts"].clone();
+    let all = [budgets, cohorts]
+        .into_iter()
+        .flat_map(|list| list.as_array().unwrap().clone());
+    all.map(|one| {
+        let name = ["service", "slo", "sha", "flag", "variant"]
+            .map(|key| one[key].as_str().unwrap_or("-").to_owned());
+        let counts = (
+            one["good_total"].as_u64().unwrap(),
+            one["bad_total"].as_u64().unwrap(),
+        );
+        (name.join(" "), counts)
+    })
+    .collect()
+}
+
+/// Sends a round; returns once it is counted, shown and written down.
+fn count_round(gateway: &Gateway, groups: &[Group], expected: &mut BTreeMap<String, (u64, u64)>) {
+    send_request(gateway, &request(groups));
+    for one in groups {
+        let entry = expected.entry(one.service.clone()).or_default();
+        *entry = (entry.0 + one.good as u64, entry.1 + one.bad as u64);
+    }
+    for (service, counts) in expected.iter() {
+        await_totals(gateway, service, *counts);
+    }
+    let evaluated = || {
+        sample(
+            &gateway.metrics(),
+            "burngate_evaluation_last_timestamp_seconds",
+            &[],
+        )
+    };
+    let seen = evaluated();
+    // An evaluation begins by writing down what the one before has shown.
+    eventually("another evaluation", Duration::from_secs(10), || {
+        (evaluated() > seen).then_some(())
+    });
+}
+
+#[test]
+fn counts_under_kills_and_a_backend_that_comes_and_goes_are_those_of_a_quiet_day() {
+    let rounds = if long() { 50 } else { 5 };
+    let (mut quiet_backend, mut backend) = (Backend::start(), Backend::start());
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for (dir, backend) in folders.iter().zip([&quiet_backend, &backend]) {
+        let text = yaml("otlp_grpc", &backend.sink.url(), "num_consumers: 4");
+        let text = text.replace("error_budget: {}", "error_budget: { evaluation_interval: 100ms }");
+        std::fs::write(dir.path().join("gateway.yaml"), text).unwrap();
+    }
+    let mut quiet = start(folders[0].path());
+    let (mut expected, mut random) = (BTreeMap::new(), fastrand::Rng::with_seed(11));
+    for _ in 0..rounds {
+        count_round(&quiet, &round(&mut random), &mut expected);
+    }
+    let wanted = counted(&quiet);
+    assert!(wanted.len() >= 8, "{wanted:?}");
+    stops(&mut quiet);
+    quiet_backend.stop();
+
+    let (mut expected, mut random) = (BTreeMap::new(), fastrand::Rng::with_seed(11));
+    for kill in 0..rounds {
+        let gateway = start(folders[1].path());
+        if kill % 2 == 0 {
+            backend.stop();
+        } else {
+            backend.come_back();
+        }
+        count_round(&gateway, &round(&mut random), &mut expected);
+        gateway.kill9();
+    }
+    let mut gateway = start(folders[1].path());
+    for (service, counts) in &expected {
+        await_totals(&gateway, service, *counts);
+    }
+    assert_eq!(counted(&gateway), wanted, "after {rounds} kills");
+    stops(&mut gateway);
 }
 
 /// The files of the only queue under `dir`.
@@ -332,6 +427,12 @@ fn damaged_file_costs_what_it_held_there_and_says_so() {
         &[("exporter", "otlp_grpc")],
     );
     assert!(corrupt.is_some_and(|n| n >= 1.0), "{corrupt:?}");
+    let recovered = sample(
+        &gateway.metrics(),
+        "burngate_queue_recovered_batches_total",
+        &[("exporter", "otlp_grpc")],
+    );
+    assert!(recovered.is_some_and(|n| n >= 1.0), "{recovered:?}");
     assert!(gateway.stderr().contains("damaged"), "{}", gateway.stderr());
     stops(&mut gateway);
 }

@@ -9,6 +9,7 @@ use super::RuleTarget;
 use super::exporter::{Actuator, Exporter, Exporters, FlagWarning};
 use super::trouble::Trouble;
 use crate::decide::FailureReason;
+use crate::pipeline::{Component, Components, Status};
 use crate::time::Clock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -40,6 +41,9 @@ pub struct Preflight<A = Exporter> {
     targets: BTreeSet<RuleTarget>,
     clock: Arc<dyn Clock>,
     seen: BTreeMap<RuleTarget, Readiness>,
+    components: Components,
+    /// The line of each exporter at a probe, while this runs.
+    lines: BTreeMap<String, Component>,
 }
 
 impl<A> fmt::Debug for Preflight<A> {
@@ -58,7 +62,16 @@ impl<A: Actuator> Preflight<A> {
             targets: rules.iter().cloned().collect(),
             clock,
             seen: BTreeMap::new(),
+            components: Components::default(),
+            lines: BTreeMap::new(),
         }
+    }
+
+    /// Says among these components whether each exporter works.
+    #[must_use]
+    pub fn among(mut self, components: &Components) -> Self {
+        self.components = components.clone();
+        self
     }
 
     /// Probes at once and every [`EVERY`] until `shutdown` resolves.
@@ -101,6 +114,9 @@ impl<A: Actuator> Preflight<A> {
         }
         for (id, ready) in works {
             let value = if ready { 1.0 } else { 0.0 };
+            let line = self.lines.entry(id.clone());
+            let line = line.or_insert_with(|| self.components.component(&format!("exporter {id}")));
+            line.set(state(&id, ready, &self.seen));
             metrics::gauge!("burngate_exporter_ready", "exporter" => id).set(value);
         }
     }
@@ -188,6 +204,19 @@ fn warning_words(warning: FlagWarning) -> &'static str {
              back; check it, or change the type"
         }
         FlagWarning::HasChildren => "other flags depend on this flag and go off with it",
+    }
+}
+
+/// An exporter as a probe shows it: a flag that it cannot switch is its trouble too.
+fn state(id: &str, ready: bool, seen: &BTreeMap<RuleTarget, Readiness>) -> Status {
+    let mut problems = seen.iter().filter_map(|(target, readiness)| match readiness {
+        Readiness::NotReady { problem, .. } if target.exporter == id => Some((target, problem)),
+        _ => None,
+    });
+    match problems.next() {
+        Some((_, problem)) if !ready => Status::Recoverable(problem.clone().into()),
+        Some((target, problem)) => Status::Recoverable(format!("{}: {problem}", target.flag).into()),
+        None => Status::Ok,
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn validate(args: &ConfigArgs) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    for warning in policies.warnings() {
+    for warning in policies.warnings().iter().filter(|_| config.counts()) {
         complain(&format!("warning: {warning}"));
     }
     let _ = write!(std::io::stdout().lock(), "{}", summary(&config, &policies));
@@ -92,7 +92,12 @@ fn summary(config: &Config, policies: &PolicySet) -> String {
         line("pipeline", way(pipeline));
     }
     line("policies", counted(policies));
-    line("default", default_objective(&config.error_budget));
+    let default = if config.counts() {
+        default_objective(&config.error_budget)
+    } else {
+        "nothing is counted: no pipeline hands telemetry to error_budget".to_owned()
+    };
+    line("default", default);
     let prometheus = config
         .prometheus
         .iter()

@@ -9,6 +9,7 @@
 //! break at its end is dropped, because that is how secrets are mounted.
 
 use super::error::Place;
+use super::report::UNSET;
 use super::section::Report;
 use super::tree::{self, Expanded, Node, Value};
 
@@ -68,7 +69,7 @@ fn expand_at(node: &mut Node, path: &str, lookup: &dyn Lookup, report: &Report, 
             match reader.scalar(text, node.at, depth) {
                 Ok(Some(expanded)) => {
                     if let Some(unset) = &reader.unset {
-                        let message = format!("the environment variable {unset} is not set; read as empty");
+                        let message = format!("{UNSET}{unset} is not set; read as empty");
                         report.warn(node.at, path, &message);
                     }
                     let quoted = node.quoted;

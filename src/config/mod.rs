@@ -60,6 +60,8 @@ mod unsupported;
 mod wiring;
 
 #[cfg(test)]
+mod graph_tests;
+#[cfg(test)]
 mod keys_tests;
 #[cfg(test)]
 mod tests;
@@ -211,6 +213,12 @@ impl Config {
             self.warnings.push(left_out.warning(&sources));
         }
         self.dropped.push(format!("processors.{id}"));
+    }
+
+    /// Whether a pipeline hands telemetry to `error_budget`; else the gateway only forwards.
+    pub fn counts(&self) -> bool {
+        let mut connectors = self.graph.connectors.iter();
+        connectors.any(|named| named.config == Connector::ErrorBudget)
     }
 
     /// Whether nobody wrote it: the copy of `config/gateway.yaml` in the binary.

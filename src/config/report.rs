@@ -6,6 +6,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+/// How the warning about a variable that is not set begins.
+pub(super) const UNSET: &str = "the environment variable ";
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -87,6 +90,14 @@ impl Report {
         let mut warnings = self.warnings.into_inner();
         for all in [&mut problems, &mut warnings] {
             all.sort_by_key(|it| it.at.map_or((0, 0, 0), |at| (at.source, at.line, at.column)));
+        }
+        // A value that is wrong because it is empty, and empty because a variable is not set.
+        for problem in &mut problems {
+            let of_variable = |it: &&Problem| it.path == problem.path && it.message.starts_with(UNSET);
+            let cause = warnings.iter().find(of_variable);
+            if let Some(cause) = cause.filter(|_| !problem.message.contains(UNSET)) {
+                problem.message = format!("{}; {}", problem.message, cause.message);
+            }
         }
         Found {
             problems,

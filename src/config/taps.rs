@@ -38,6 +38,7 @@ impl Wiring<'_> {
                 }
             }
         }
+        self.check_samplers_before(&tapped);
         for pipeline in self.pipelines {
             self.check_samplers(pipeline);
         }
@@ -62,25 +63,73 @@ impl Wiring<'_> {
         }
         let pipeline = &self.pipelines[nth];
         let mut roots = Roots::new();
+        let mut add = |root: &str, way: String| {
+            let ways = roots.entry(root.to_owned()).or_default();
+            // A second one is refused; how many more there are does not matter.
+            if ways.len() < 2 {
+                ways.insert(way);
+            }
+        };
         for receiver in &pipeline.receivers {
-            let mut add = |root: &str| {
-                roots
-                    .entry(root.to_owned())
-                    .or_default()
-                    .insert(receiver.id.clone());
-            };
             if !self.is_forward(&receiver.id) {
-                add(&receiver.id);
+                add(&receiver.id, receiver.id.clone());
                 continue;
             }
-            let before = self.pipelines.iter().enumerate();
-            for (nth, _) in before.filter(|(_, it)| it.feeds(&receiver.id) && it.carries == pipeline.carries)
-            {
-                self.roots(nth, known).keys().for_each(|root| add(root));
+            for before in self.before(nth, &receiver.id) {
+                let by = format!("{} -> {}", self.pipelines[before].id, receiver.id);
+                for (root, ways) in self.roots(before, known) {
+                    for way in ways {
+                        add(
+                            &root,
+                            if way == root {
+                                by.clone()
+                            } else {
+                                format!("{way} -> {by}")
+                            },
+                        );
+                    }
+                }
             }
         }
         known[nth] = Some(roots.clone());
         roots
+    }
+
+    /// The pipelines that hand to the pipeline `nth` by the connector `forward`.
+    fn before(&self, nth: usize, forward: &str) -> impl Iterator<Item = usize> {
+        let carries = self.pipelines[nth].carries;
+        let all = self.pipelines.iter().enumerate();
+        all.filter(move |(_, it)| it.feeds(forward) && it.carries == carries)
+            .map(|(nth, _)| nth)
+    }
+
+    /// A sampler in a pipeline whose telemetry is counted only in a later one would run before the count.
+    fn check_samplers_before(&self, tapped: &[usize]) {
+        let mut waiting: Vec<(usize, usize)> = tapped.iter().map(|&nth| (nth, nth)).collect();
+        let mut seen = BTreeSet::new();
+        while let Some((nth, counts)) = waiting.pop() {
+            for receiver in &self.pipelines[nth].receivers {
+                if self.is_forward(&receiver.id) {
+                    let all = self.before(nth, &receiver.id).filter(|&it| seen.insert(it));
+                    waiting.extend(all.map(|before| (before, counts)));
+                }
+            }
+            let samplers = self.pipelines[nth].processors.iter();
+            for sampler in samplers.filter(|it| nth != counts && self.samples(it)) {
+                let counts = &self.pipelines[counts].id;
+                let message = format!(
+                    "`{}` samples what `{counts}` hands to error_budget: objectives are counted before anything \
+                     is sampled, so put it into `{counts}`, where it runs behind the count wherever it stands",
+                    sampler.id
+                );
+                let path = format!("{}.processors", self.pipelines[nth].path);
+                self.report.problem(Some(sampler.at), &path, message);
+            }
+        }
+    }
+
+    fn samples(&self, it: &Reference) -> bool {
+        matches!(self.processor(it), Some(Processor::ProbabilisticSampler(_)))
     }
 
     fn check_pair(&self, first: usize, second: usize, firsts: &Roots, seconds: &Roots) {

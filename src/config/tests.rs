@@ -445,6 +445,12 @@ fn an_exporter_that_cannot_work_is_refused() {
              is wanted",
         ),
         (
+            "otlp: {endpoint: 'http://o', headers: {x-key: '${env:NOPE}'}}",
+            vec![],
+            "g.yaml:9:42: exporters.otlp.headers.x-key: expected the value of a header: text in one line; the environment \
+             variable NOPE is not set; read as empty",
+        ),
+        (
             "webhook: {url: 'http://w', method: GET}",
             vec![],
             "g.yaml:9:38: exporters.webhook.method: expected POST, PUT, PATCH or DELETE",

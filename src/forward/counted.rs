@@ -1,7 +1,8 @@
-//! What became of items at an exporter, under the Collector's names.
+//! What became of items at an exporter, under the Collector's names; and whether it works, for probes.
 
-use crate::pipeline::Signal;
+use crate::pipeline::{Component, Signal, Status};
 use metrics::Counter;
+use std::sync::OnceLock;
 
 /// One counter a signal.
 struct BySignal([Counter; 3]);
@@ -26,6 +27,7 @@ pub(super) struct Counted {
     sent: BySignal,
     failed: BySignal,
     refused: BySignal,
+    component: OnceLock<Component>,
 }
 
 impl std::fmt::Debug for Counted {
@@ -62,6 +64,27 @@ impl Counted {
                 ],
                 id,
             ),
+            component: OnceLock::new(),
+        }
+    }
+
+    /// Where the exporter says how it is, from now on.
+    pub(super) fn says_at(&self, component: Component) {
+        // A second line would be the same one: it is found by the exporter's name.
+        let _ = self.component.set(component);
+    }
+
+    /// It works.
+    pub(super) fn works(&self) {
+        if let Some(component) = self.component.get() {
+            component.set(Status::Ok);
+        }
+    }
+
+    /// It fails, and goes on trying.
+    pub(super) fn ails(&self, reason: &str) {
+        if let Some(component) = self.component.get() {
+            component.set(Status::Recoverable(reason.to_owned().into()));
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a start prints: one line a listener, and where to look first.
 
 use super::listeners::Addresses;
-use crate::config::Config;
+use crate::config::{Config, Endpoint};
 use crate::policy::PolicySet;
 use crate::publish::window_name;
 use std::fmt::Write as _;
@@ -16,10 +16,17 @@ pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet
     };
     let mut lines = vec![format!("burngate {} ({from})", env!("CARGO_PKG_VERSION"))];
     let receivers = config.receivers.iter().flat_map(|it| {
+        let grpc = it.config.grpc.as_ref().map(|grpc| &grpc.endpoint);
+        let http = it.config.http.as_ref().map(|http| &http.endpoint);
         [
-            (format!("{}/grpc", it.id), "OTLP over gRPC: traces, metrics, logs"),
+            (
+                format!("{}/grpc", it.id),
+                grpc,
+                "OTLP over gRPC: traces, metrics, logs",
+            ),
             (
                 format!("{}/http", it.id),
+                http,
                 "OTLP over HTTP: /v1/traces, /v1/metrics, /v1/logs",
             ),
         ]
@@ -35,15 +42,24 @@ pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet
         ("zpages", "/debug/servicez, /debug/pipelinez, /debug/tracez"),
         ("telemetry", "/metrics of burngate itself, as a Collector's"),
     ];
-    for (name, what) in receivers.chain(others.map(|(name, what)| (name.to_owned(), what))) {
-        if let Some(address) = addresses.get(&name) {
+    for (name, endpoint, what) in receivers.chain(others.map(|(name, what)| (name.to_owned(), None, what))) {
+        let place = addresses.get(&name).map(ToString::to_string);
+        let socket = endpoint
+            .filter(|it| it.address().is_none())
+            .map(Endpoint::to_string);
+        if let Some(place) = place.or(socket) {
             // Padding stands behind the name, so that "NAME listening on ADDRESS" can be read by a script.
-            lines.push(format!("{name:<10} listening on {address}  {what}"));
+            lines.push(format!("{name:<10} listening on {place}  {what}"));
         }
     }
     match &config.storage {
         Some(storage) => lines.push(format!("store      {}", storage.directory.display())),
         None => lines.push("store      memory only: a restart forgets everything".to_owned()),
+    }
+    if !config.counts() {
+        lines.push("objectives none: no pipeline hands telemetry to error_budget".to_owned());
+        lines.push("ready".to_owned());
+        return lines;
     }
     lines.push(objectives(policies));
     let mut ready = "ready".to_owned();

@@ -154,6 +154,7 @@ impl Site<'_> {
             }
             Forwarder::File(config) => {
                 let built = FileForwarder::build(id, config, clock, memory)?;
+                built.says_at(self.core.health.component(&name));
                 let sink = built.clone();
                 starts.push(Start::new(
                     name,
@@ -167,6 +168,7 @@ impl Site<'_> {
             }
             Forwarder::RemoteWrite(config) => {
                 let built = RemoteWrite::build(id, config, clock, memory)?;
+                built.says_at(self.core.health.component(&name));
                 let sink = built.clone();
                 starts.push(Start::new(
                     name,

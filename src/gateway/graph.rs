@@ -10,10 +10,10 @@ use super::core::Core;
 use super::exits::{Parts, Site};
 use super::prepared::walk_limits;
 use super::servers::Start;
-use super::switch::{Lanes, Switch};
+use super::switch::{Former, Lanes, Switch};
 use crate::config::{Config, Connector, PipelineConfig, PipelineKind};
 use crate::forward::ReceivedMetrics;
-use crate::pipeline::{Exits, FanOut, Pipeline, Signal};
+use crate::pipeline::{Component, Exits, FanOut, Pipeline, Signal, Status};
 use crate::process;
 use crate::publish::BudgetSource;
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ pub(super) struct Graph {
     parts: Parts,
     /// What each switch is to lead to once this graph is in use.
     turns: Vec<(Arc<Switch>, Lanes)>,
+    /// The line of each component, for probes and pages; it lives as long as its component is in use.
+    lines: Vec<Component>,
 }
 
 impl Graph {
@@ -87,15 +89,24 @@ impl Graph {
             budgets,
             parts,
             turns,
+            lines: lines(config, core),
         };
         Ok((graph, starts))
     }
 
-    /// Leads every source through this graph from now on.
-    pub(super) fn turn(&mut self) {
+    /// Leads every source through this graph from now on, and says where requests may still be on their way.
+    pub(super) fn turn(&mut self) -> Former {
+        let mut former = Former::default();
         for (switch, lanes) in self.turns.drain(..) {
-            switch.turn(lanes);
+            switch.turn(lanes, &mut former);
         }
+        for line in &self.lines {
+            // Whoever has said something by now knows better.
+            if line.get() == Status::Starting {
+                line.set(Status::Ok);
+            }
+        }
+        former
     }
 
     /// Where the receiver `id` ends.
@@ -112,6 +123,19 @@ impl Graph {
     pub(super) fn has(&self, service: &str) -> bool {
         self.parts.has(service) || (service == BUDGET_SOURCE && self.budgets.is_some())
     }
+}
+
+/// A line for everything that runs. Exporters of decisions have theirs from the probe of flag services.
+fn lines(config: &Config, core: &Core) -> Vec<Component> {
+    let receivers = config.receivers.iter().map(|it| ("receiver", &it.id));
+    let processors = config.graph.processors.iter().map(|it| ("processor", &it.id));
+    let connectors = config.graph.connectors.iter().map(|it| ("connector", &it.id));
+    let exporters = config.graph.forwarders.iter().map(|it| ("exporter", &it.id));
+    let extensions = config.extensions.iter().map(|it| ("extension", &it.id));
+    let all = receivers.chain(processors).chain(connectors).chain(exporters);
+    all.chain(extensions)
+        .map(|(kind, id)| core.health.component(&format!("{kind} {id}")))
+        .collect()
 }
 
 /// A built pipeline, and who feeds it.

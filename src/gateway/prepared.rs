@@ -61,9 +61,9 @@ pub(super) fn authenticators(config: &Config) -> Vec<(&str, Authenticator)> {
 fn load_policies(config: &Config) -> Result<PolicySet, GatewayError> {
     let policies = policy::load(&config.error_budget.policies, config.policy_base())?;
     policies.check_exporters(&exporter_ids(config))?;
-    // The built-in configuration looks for policies where there need not be any; a file that names some means
-    // them.
-    let quiet = config.is_embedded() && policies.policies().is_empty();
+    // The built-in configuration looks for policies where there need not be any, and so does one that counts
+    // nothing; a file that names some means them.
+    let quiet = (config.is_embedded() || !config.counts()) && policies.policies().is_empty();
     for warning in policies.warnings().iter().filter(|_| !quiet) {
         tracing::warn!(%warning, "policy");
     }

@@ -178,12 +178,13 @@ impl Gateway {
         for start in parts {
             start.run(&mut self.services);
         }
-        graph.turn();
+        let former = graph.turn();
         change.show();
         for start in starts {
             start.run(&mut self.services);
         }
-        self.services.keep(|name| change.wants(name, &graph));
+        self.services
+            .keep(|name| change.wants(name, &graph), &former, &planes.control);
         self.graph = graph;
         self.sockets = sockets;
         self.config = prepared.config;

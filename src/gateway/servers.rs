@@ -190,7 +190,8 @@ impl Change<'_> {
     fn publishers(&self, starts: &mut Vec<Start>) -> Result<(), GatewayError> {
         let control = &self.planes.control;
         let rules = RuleTarget::in_use(self.policies);
-        let preflight = Preflight::new(self.exporters.clone(), &rules, self.core.clock.clone());
+        let preflight = Preflight::new(self.exporters.clone(), &rules, self.core.clock.clone())
+            .among(self.core.health.components());
         starts.push(Start::new("preflight", control, Stage::Draining, |ending| {
             preflight.run(ending)
         }));

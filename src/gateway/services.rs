@@ -4,6 +4,7 @@
 //! order. Property wanted: each service is told to end by one future, which resolves at its stage of the
 //! shutdown or when the service is replaced, and nothing that was spawned is ever forgotten.
 
+use super::switch::Former;
 use super::{Stage, reached};
 use crate::receive::End;
 use std::collections::BTreeMap;
@@ -71,15 +72,12 @@ impl Services {
             .extend(self.running.insert(name.to_owned(), service));
     }
 
-    /// Ends what was replaced.
-    fn let_go(&mut self) {
-        for former in std::mem::take(&mut self.replaced) {
-            self.leave(former);
+    /// Ends what `wanted` does not have, and what was replaced: exporters and connectors when the last request
+    /// has left the `former` pipelines, which lead to them, and everything else at once.
+    pub(super) fn keep(&mut self, wanted: impl Fn(&str) -> bool, former: &Former, on: &Handle) {
+        for replaced in std::mem::take(&mut self.replaced) {
+            self.leave(replaced, former, on);
         }
-    }
-    /// Ends what `wanted` does not have, and what was replaced.
-    pub(super) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
-        self.let_go();
         let gone: Vec<String> = self
             .running
             .keys()
@@ -87,14 +85,23 @@ impl Services {
             .cloned()
             .collect();
         for name in gone {
-            if let Some(former) = self.running.remove(&name) {
-                self.leave(former);
+            if let Some(unwanted) = self.running.remove(&name) {
+                self.leave(unwanted, former, on);
             }
         }
     }
 
-    fn leave(&mut self, service: Service) {
-        service.replaced.send_replace(true);
+    fn leave(&mut self, service: Service, former: &Former, on: &Handle) {
+        let replaced = service.replaced;
+        if matches!(service.until, Stage::Flushing | Stage::Forwarding) {
+            let left = former.clone().left();
+            on.spawn(async move {
+                left.await;
+                replaced.send_replace(true);
+            });
+        } else {
+            replaced.send_replace(true);
+        }
         self.leaving.retain(|(_, task)| !task.is_finished());
         self.leaving.push((service.until, service.task));
     }
@@ -151,7 +158,7 @@ mod tests {
         services.put("b", &on, Stage::Closing, service("b"));
         services.put("c", &on, Stage::Closing, service("c"));
         services.put("a", &on, Stage::Draining, service("second a"));
-        services.keep(|name| name != "c");
+        services.keep(|name| name != "c", &Former::default(), &on);
         assert_eq!(services.running.keys().collect::<Vec<_>>(), ["a", "b"]);
         stop.send_replace(Stage::Draining);
         services.ended(Stage::Draining).await;

@@ -88,6 +88,8 @@ service:
 pub struct Gateway {
     child: Child,
     pub addrs: HashMap<String, SocketAddr>,
+    /// Of unix sockets.
+    pub sockets: HashMap<String, PathBuf>,
     pub dir: PathBuf,
     /// Everything it printed until it was ready.
     pub banner: Vec<String>,
@@ -139,6 +141,7 @@ impl Gateway {
         let mut gateway = Self {
             child,
             addrs: HashMap::new(),
+            sockets: HashMap::new(),
             dir: dir.to_owned(),
             banner: Vec::new(),
             later: Arc::default(),
@@ -154,10 +157,13 @@ impl Gateway {
                 ));
             };
             if let Some((name, rest)) = line.split_once(" listening on ") {
-                let addr = rest.split_whitespace().next().and_then(|a| a.parse().ok());
-                gateway
-                    .addrs
-                    .insert(name.trim().to_owned(), addr.expect("an address"));
+                let place = rest.split_whitespace().next().expect("a place");
+                if let Some(path) = place.strip_prefix("unix:") {
+                    gateway.sockets.insert(name.trim().to_owned(), path.into());
+                } else {
+                    let address = place.parse().expect("an address");
+                    gateway.addrs.insert(name.trim().to_owned(), address);
+                }
             }
             let ready = line.starts_with("ready");
             gateway.banner.push(line);

@@ -11,7 +11,7 @@ mod write;
 
 use super::counted::Counted;
 use crate::config;
-use crate::pipeline::{Accepted, Batch, Charge, Consume, Consumed, Memory, Refusal, Signal};
+use crate::pipeline::{Accepted, Batch, Charge, Component, Consume, Consumed, Memory, Refusal, Signal};
 use crate::time::Clock;
 use bytes::Bytes;
 use std::future::Future;
@@ -85,6 +85,11 @@ impl FileForwarder {
             counted,
             memory: memory.clone(),
         }))
+    }
+
+    /// Says at `component` whether it can write.
+    pub fn says_at(&self, component: Component) {
+        self.counted.says_at(component);
     }
 
     /// Writes until `shutdown`, and then what still waits. A second call does nothing.

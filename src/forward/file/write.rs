@@ -211,6 +211,10 @@ impl Writer {
             Ok(()) | Err(_) => {}
         }
         self.healthy = result.is_ok();
+        match result {
+            Ok(()) => self.counted.works(),
+            Err(error) => self.counted.ails(&format!("{}: {error}", self.path.display())),
+        }
     }
 }
 

@@ -84,6 +84,7 @@ pub(in crate::forward) struct Meters {
     send_size: Histogram,
     send_bytes: Histogram,
     corrupt: Counter,
+    recovered: Counter,
     storage: [Counter; 3],
 }
 
@@ -119,6 +120,7 @@ impl Meters {
             send_size: sizes("otelcol_exporter_queue_batch_send_size"),
             send_bytes: sizes("otelcol_exporter_queue_batch_send_size_bytes"),
             corrupt: plain("burngate_queue_corrupt_records_total"),
+            recovered: plain("burngate_queue_recovered_batches_total"),
             storage: ["limit", "disk_full", "io"].map(|reason| {
                 counter!("burngate_queue_errors_total", "exporter" => id.clone(), "reason" => reason)
             }),
@@ -168,6 +170,11 @@ impl Meters {
     /// Damaged places in a persistent queue.
     pub(in crate::forward) fn corrupt(&self, places: u64) {
         self.corrupt.increment(places);
+    }
+
+    /// Batches of a former process, or of the exporter before a reload, that are sent by this one.
+    pub(in crate::forward) fn recovered(&self, batches: u64) {
+        self.recovered.increment(batches);
     }
 
     /// A batch that a persistent queue did not take.
@@ -289,5 +296,9 @@ fn describe() {
     describe_counter!(
         "burngate_queue_corrupt_records_total",
         "Damaged places found in a persistent queue; what was around them went on."
+    );
+    describe_counter!(
+        "burngate_queue_recovered_batches_total",
+        "Batches that an earlier process, or the exporter before a reload, left on disk."
     );
 }

@@ -114,12 +114,21 @@ impl Queue {
                 "a part of the persistent queue is damaged; the rest is sent"
             );
         }
+        let (mut batches, mut items) = (0, 0);
         let mut records = found.records.into_iter();
         while let Some(record) = records.next() {
-            if record.is_live() && !self.adopt_one(log, record.clone()) {
+            if !record.is_live() {
+                continue;
+            }
+            if !self.adopt_one(log, record.clone()) {
                 log.give_back(std::iter::once(record).chain(records).collect());
                 break;
             }
+            (batches, items) = (batches + 1, items + record.items());
+        }
+        if batches > 0 {
+            self.meters.recovered(batches);
+            tracing::info!(batches, items, "batches that were on disk are sent now");
         }
         true
     }

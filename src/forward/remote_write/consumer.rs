@@ -152,6 +152,7 @@ impl Consumer {
         loop {
             let failure = match self.attempt(body.clone()).await {
                 Ok(()) => {
+                    self.counted.works();
                     if !std::mem::replace(&mut self.healthy, true) {
                         tracing::info!(exporter = %self.id, "writes to Prometheus again");
                     }
@@ -159,6 +160,7 @@ impl Consumer {
                 }
                 Err(failure) => failure,
             };
+            self.counted.ails(&failure.reason);
             if std::mem::replace(&mut self.healthy, false) {
                 let reason = &failure.reason;
                 tracing::warn!(exporter = %self.id, %reason, "cannot write to Prometheus");

@@ -17,7 +17,7 @@ use super::otlp::client_config;
 use super::prom::{Left, Store, StoreLimits, walk_points};
 use super::prometheus::count_left;
 use crate::config;
-use crate::pipeline::{Accepted, Batch, Charge, Consume, Consumed, Memory, Refusal, Signal};
+use crate::pipeline::{Accepted, Batch, Charge, Component, Consume, Consumed, Memory, Refusal, Signal};
 use crate::time::{Clock, UnixNanos};
 use consumer::{Answer, Consumer};
 use encode::Encoder;
@@ -118,6 +118,11 @@ impl RemoteWrite {
             consumers: Mutex::new(consumers),
             closing,
         }))
+    }
+
+    /// Says at `component` whether Prometheus takes what is sent.
+    pub fn says_at(&self, component: Component) {
+        self.counted.says_at(component);
     }
 
     /// Sends until `shutdown`, and then what still waits, within a few seconds. A second call does nothing.
