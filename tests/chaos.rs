@@ -213,12 +213,11 @@ fn backend_that_is_away_costs_nothing_acknowledged_and_no_count() {
         sleep_ms(500);
         backend.stop();
         sleep_ms(if long() { 60_000 } else { 2000 });
-        let waiting = sample(
-            &gateway.metrics(),
-            "otelcol_exporter_queue_size",
-            &[("exporter", exporter)],
-        );
-        assert!(waiting.is_some_and(|n| n > 10.0), "{waiting:?}");
+        eventually("a queue that grows", Duration::from_secs(30), || {
+            let labels = [("exporter", exporter)];
+            let waiting = sample(&gateway.metrics(), "otelcol_exporter_queue_size", &labels);
+            waiting.is_some_and(|n| n > 10.0).then_some(())
+        });
         backend.come_back();
         sleep_ms(500);
         load.off();
@@ -402,7 +401,9 @@ fn damaged_file_costs_what_it_held_there_and_says_so() {
     let gateway = start(dir.path());
     let mut load = Load::new();
     load.on(&gateway);
-    sleep_ms(400);
+    eventually("a queue worth damaging", Duration::from_secs(30), || {
+        (load.acknowledged().len() > 100).then_some(())
+    });
     gateway.kill9();
     load.off();
     let files = files_of(dir.path());
