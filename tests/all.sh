@@ -3,7 +3,7 @@
 #
 #   tests/all.sh          install what is missing (apt, pip, npm, go, maven), then: fmt, clippy, docs, cargo test with
 #                         every black-box suite (official SDKs, telemetrygen, a real Prometheus, a real Unleash)
-#   tests/all.sh --long   the same, and the long proofs in release: a million walker cases, 80 kills with -9, a backend
+#   tests/all.sh --long   the same, and the long proofs in release: a million walker cases, 130 kills with -9, a backend
 #                         that is away for a minute, hostile input over and over, benches once
 #   tests/all.sh --fast   no installs, no black-box suites: what plain `cargo test` can do on this machine
 #
