@@ -2,7 +2,7 @@
 
 use super::{ConfigArgs, EXIT_USAGE, complain, complain_of_config};
 use crate::act::Exporters;
-use crate::config::{Config, ErrorBudget, PipelineConfig, Signals, format_duration};
+use crate::config::{Config, PipelineConfig, Signals, format_duration};
 use crate::policy::PolicySet;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -92,12 +92,7 @@ fn summary(config: &Config, policies: &PolicySet) -> String {
         line("pipeline", way(pipeline));
     }
     line("policies", counted(policies));
-    let default = if config.counts() {
-        default_objective(&config.error_budget)
-    } else {
-        "nothing is counted: no pipeline hands telemetry to error_budget".to_owned()
-    };
-    line("default", default);
+    line("default", default_objective(config));
     let prometheus = config
         .prometheus
         .iter()
@@ -167,7 +162,11 @@ fn counted(policies: &PolicySet) -> String {
     format!("{files} (objectives: {slos}, kill switches: {switches})")
 }
 
-fn default_objective(budget: &ErrorBudget) -> String {
+fn default_objective(config: &Config) -> String {
+    if !config.counts() {
+        return "nothing is counted: no pipeline hands telemetry to error_budget".to_owned();
+    }
+    let budget = &config.error_budget;
     let default = budget
         .default_slo
         .as_ref()

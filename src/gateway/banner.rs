@@ -15,22 +15,6 @@ pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet
         config.source()
     };
     let mut lines = vec![format!("burngate {} ({from})", env!("CARGO_PKG_VERSION"))];
-    let receivers = config.receivers.iter().flat_map(|it| {
-        let grpc = it.config.grpc.as_ref().map(|grpc| &grpc.endpoint);
-        let http = it.config.http.as_ref().map(|http| &http.endpoint);
-        [
-            (
-                format!("{}/grpc", it.id),
-                grpc,
-                "OTLP over gRPC: traces, metrics, logs",
-            ),
-            (
-                format!("{}/http", it.id),
-                http,
-                "OTLP over HTTP: /v1/traces, /v1/metrics, /v1/logs",
-            ),
-        ]
-    });
     let others = [
         ("prometheus", "/metrics"),
         ("health", config.health.as_ref().map_or("/", |h| h.path.as_str())),
@@ -42,7 +26,9 @@ pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet
         ("zpages", "/debug/servicez, /debug/pipelinez, /debug/tracez"),
         ("telemetry", "/metrics of burngate itself, as a Collector's"),
     ];
-    for (name, endpoint, what) in receivers.chain(others.map(|(name, what)| (name.to_owned(), None, what))) {
+    for (name, endpoint, what) in
+        doors(config).chain(others.map(|(name, what)| (name.to_owned(), None, what)))
+    {
         let place = addresses.get(&name).map(ToString::to_string);
         let socket = endpoint
             .filter(|it| it.address().is_none())
@@ -79,6 +65,26 @@ pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet
     }
     lines.push(ready);
     lines
+}
+
+/// The listeners of receivers: name, where the configuration wants it, and what is there.
+fn doors(config: &Config) -> impl Iterator<Item = (String, Option<&Endpoint>, &'static str)> {
+    config.receivers.iter().flat_map(|it| {
+        let grpc = it.config.grpc.as_ref().map(|grpc| &grpc.endpoint);
+        let http = it.config.http.as_ref().map(|http| &http.endpoint);
+        [
+            (
+                format!("{}/grpc", it.id),
+                grpc,
+                "OTLP over gRPC: traces, metrics, logs",
+            ),
+            (
+                format!("{}/http", it.id),
+                http,
+                "OTLP over HTTP: /v1/traces, /v1/metrics, /v1/logs",
+            ),
+        ]
+    })
 }
 
 /// An address that a browser on this machine can open: "any" is not one.

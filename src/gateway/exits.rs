@@ -142,42 +142,24 @@ impl Site<'_> {
             Forwarder::Debug(config) => {
                 let built = DebugExporter::build(id, config, clock, memory);
                 let sink = built.clone();
-                starts.push(Start::new(
-                    name,
-                    self.data,
-                    Stage::Forwarding,
-                    move |ending| async move {
-                        built.run(ending).await;
-                    },
-                ));
+                let run = move |ending| async move { built.run(ending).await };
+                starts.push(Start::new(name, self.data, Stage::Forwarding, run));
                 sink
             }
             Forwarder::File(config) => {
                 let built = FileForwarder::build(id, config, clock, memory)?;
                 built.says_at(self.core.health.component(&name));
                 let sink = built.clone();
-                starts.push(Start::new(
-                    name,
-                    self.data,
-                    Stage::Forwarding,
-                    move |ending| async move {
-                        built.run(ending).await;
-                    },
-                ));
+                let run = move |ending| async move { built.run(ending).await };
+                starts.push(Start::new(name, self.data, Stage::Forwarding, run));
                 sink
             }
             Forwarder::RemoteWrite(config) => {
                 let built = RemoteWrite::build(id, config, clock, memory)?;
                 built.says_at(self.core.health.component(&name));
                 let sink = built.clone();
-                starts.push(Start::new(
-                    name,
-                    self.data,
-                    Stage::Forwarding,
-                    move |ending| async move {
-                        built.run(ending).await;
-                    },
-                ));
+                let run = move |ending| async move { built.run(ending).await };
+                starts.push(Start::new(name, self.data, Stage::Forwarding, run));
                 sink
             }
             Forwarder::Prometheus(config) => {

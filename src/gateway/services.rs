@@ -72,8 +72,8 @@ impl Services {
             .extend(self.running.insert(name.to_owned(), service));
     }
 
-    /// Ends what `wanted` does not have, and what was replaced: exporters and connectors when the last request
-    /// has left the `former` pipelines, which lead to them, and everything else at once.
+    /// Ends what `wanted` does not have, and what was replaced: exporters and connectors when the last
+    /// request has left the `former` pipelines, which lead to them, and everything else at once.
     pub(super) fn keep(&mut self, wanted: impl Fn(&str) -> bool, former: &Former, on: &Handle) {
         for replaced in std::mem::take(&mut self.replaced) {
             self.leave(replaced, former, on);

@@ -1,9 +1,9 @@
 //! Where receivers end: the pipelines of their signal, as the current configuration has them.
 //!
 //! A reload builds a new set and swaps the pointer; requests under way finish with the set they began with,
-//! which lives as long as they do. So what the old set leads to may end only once nobody is on the way to it:
-//! an exporter that goes away sooner refuses a batch that has been counted. Rejected: a lock around the pipelines, because a slow exporter would hold
-//! it.
+//! which lives as long as they do. So what the old set leads to may end only once nobody is on the way to
+//! it: an exporter that goes away sooner refuses a batch that has been counted. Rejected: a lock around the
+//! pipelines, because a slow exporter would hold it.
 
 use crate::pipeline::{Batch, Consume, Consumed, FanOut, Refusal, Signal};
 use arc_swap::ArcSwap;
