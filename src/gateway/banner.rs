@@ -68,7 +68,7 @@ pub(super) fn lines(config: &Config, addresses: &Addresses, policies: &PolicySet
 }
 
 /// The listeners of receivers: name, where the configuration wants it, and what is there.
-fn doors(config: &Config) -> impl Iterator<Item = (String, Option<&Endpoint>, &'static str)> {
+fn doors(config: &Config) -> impl Iterator<Item = (String, Option<&Endpoint>, &str)> {
     config.receivers.iter().flat_map(|it| {
         let grpc = it.config.grpc.as_ref().map(|grpc| &grpc.endpoint);
         let http = it.config.http.as_ref().map(|http| &http.endpoint);
