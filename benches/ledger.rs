@@ -34,7 +34,7 @@ impl Names for Numbers {
                 },
                 &[&c.0.to_le_bytes()],
             ),
-            Nameless::Cell(_) => None,
+            _ => None,
         }
     }
 

@@ -1,10 +1,10 @@
 //! From what the gateway knows to what the API says; the only place that does so, for HTTP and gRPC alike.
 
 use super::proto;
-use crate::budget::burn_rate;
+use crate::budget::{burn_rate, effective_events, standard_errors};
 use crate::cohort::Level;
 use crate::decide::{Decision, DecisionState, FailureReason, Withheld};
-use crate::ledger::WindowSum;
+use crate::ledger::{Sampled, WindowSum};
 use crate::policy::{AlertState, AlertStatus, BudgetStatus, WindowBurn};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
 
@@ -59,6 +59,18 @@ fn sum_only(sum: &WindowSum, burn_rate: Option<f64>) -> proto::Window {
         good: sum.counts.good,
         bad: sum.counts.bad,
         burn_rate,
+        sampling: sum.sampled.map(sampling),
+    }
+}
+
+fn sampling(sampled: Sampled) -> proto::Sampling {
+    let (good_error, bad_error) = standard_errors(sampled);
+    proto::Sampling {
+        seen_good: sampled.seen.good,
+        seen_bad: sampled.seen.bad,
+        good_error,
+        bad_error,
+        effective_events: effective_events(sampled).unwrap_or(0.0),
     }
 }
 
@@ -120,6 +132,7 @@ pub(super) fn decision(decision: &Decision) -> proto::Decision {
                 good: evidence.cohort.good,
                 bad: evidence.cohort.bad,
                 burn_rate: Some(evidence.burn),
+                sampling: None,
             }),
             burn_above: evidence.burn_above,
             held_secs: evidence.held_secs,

@@ -17,6 +17,7 @@ mod contrast;
 mod decimal;
 mod plan;
 mod rates;
+mod sample;
 mod target;
 mod threshold;
 
@@ -27,5 +28,6 @@ pub use rates::{
     budget_events, budget_minutes, burn_rate, consumed, error_ratio, exceeds, exhausted, remaining,
     time_to_exhaustion,
 };
+pub use sample::{effective_counts, effective_events, mean_weight, sampled_differently, standard_errors};
 pub use target::{Target, TargetError};
 pub use threshold::{Threshold, ThresholdError};

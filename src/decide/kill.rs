@@ -16,16 +16,20 @@ use super::decision::{Decision, DecisionState, Evidence};
 use super::identity::decision_id;
 use super::live::{COOLDOWN_SECS, LiveDecisions, Subject};
 use super::verdict::{WITHHELD_LIMIT, Withheld, WithheldReason};
-use crate::budget::{Threshold, burn_rate, contrasts, error_ratio, exceeds};
+use crate::budget::{
+    Threshold, burn_rate, contrasts, error_ratio, exceeds, mean_weight, sampled_differently,
+};
 use crate::cohort::Level;
 use crate::cohort::flags::{OFF, is_reserved};
-use crate::ledger::{Counts, WindowSum};
+use crate::ledger::{Counts, Sampled, WindowSum};
 use crate::policy::{
     Board, BudgetStatus, KillMode, KillRule, KillSwitch, MAX_GAP_SECS, Policy, PolicySet, SeriesKey,
 };
+use crate::sli::DeclaredSampling;
 use crate::time::UnixNanos;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// A rule applied to a cohort: what a `for` timer and a withheld verdict belong to.
@@ -48,8 +52,10 @@ struct Due {
     switch: Arc<KillSwitch>,
     status: Arc<BudgetStatus>,
     sum: WindowSum,
-    control: Counts,
+    control: Sampled,
     burn: f64,
+    /// Its policy says that nobody knows what is missing.
+    is_unknown: bool,
     held_secs: u64,
 }
 
@@ -199,6 +205,7 @@ impl KillDecider {
                     sum,
                     control: control(status, &of_flag, switch.when.window_secs),
                     burn: burn_rate(sum.counts, status.target).unwrap_or(0.0),
+                    is_unknown: is_sampling_unknown(status, policies),
                     held_secs: now.secs_since(since),
                 });
             }
@@ -209,17 +216,29 @@ impl KillDecider {
     /// The incident number of a due case, or what holds it.
     fn judge(&self, now: UnixNanos, due: &Due) -> Result<u64, WithheldReason> {
         let rule = due.switch.when;
-        if due.sum.counts.bad < rule.min_bad {
+        if due.is_unknown {
+            return Err(WithheldReason::SamplingUnknown);
+        }
+        // Events that were seen: one that stands for a hundred is still one.
+        let seen = due.sum.seen();
+        if seen.bad < rule.min_bad {
             return Err(WithheldReason::TooFewBad {
-                bad: due.sum.counts.bad,
+                bad: seen.bad,
                 needed: rule.min_bad,
             });
         }
         if rule.contrast != Threshold::ONE {
-            match contrasts(due.sum.counts, due.control, rule.contrast) {
+            let (own, control) = (due.sum.estimate(), due.control);
+            if sampled_differently(own, control) {
+                return Err(WithheldReason::SamplingDiffers {
+                    cohort: mean_weight(own).unwrap_or(0.0),
+                    control: mean_weight(control).unwrap_or(0.0),
+                });
+            }
+            match contrasts(due.sum.counts, control.counts(), rule.contrast) {
                 None => return Err(WithheldReason::NoControl),
                 Some(false) => {
-                    let ratio = ratio(due.sum.counts, due.control).unwrap_or(0.0);
+                    let ratio = ratio(due.sum.counts, control.counts()).unwrap_or(0.0);
                     return Err(WithheldReason::Contrast {
                         ratio,
                         needed: rule.contrast.value(),
@@ -266,7 +285,7 @@ impl KillDecider {
             burn: due.burn,
             burn_above: due.switch.when.burn_above.value(),
             cohort: due.sum.counts,
-            control: due.control,
+            control: due.control.counts(),
             reason,
         }
     }
@@ -304,10 +323,15 @@ impl Due {
             KillMode::Observe | KillMode::Off => (DecisionState::Observed, "observed, nothing will be sent"),
         };
         let rule = self.switch.when;
-        let told = format!(
+        let mut told = format!(
             "{what}: burn {:.2} above {} in {} s, held for {} s",
             self.burn, rule.burn_above, rule.window_secs, self.held_secs
         );
+        if let Some(sampled) = self.sum.sampled {
+            let (seen, all) = (sampled.seen.total(), self.sum.counts.total());
+            let _ = write!(told, ", estimated from {seen} of {all} events");
+        }
+        let control = self.control.counts();
         Decision {
             id: decision_id(&exporter, &environment, &flag, incident),
             exporter,
@@ -330,8 +354,8 @@ impl Due {
                 burn_above: rule.burn_above.value(),
                 held_secs: self.held_secs,
                 cohort: self.sum.counts,
-                control: self.control,
-                contrast: ratio(self.sum.counts, self.control),
+                control,
+                contrast: ratio(self.sum.counts, control),
             },
             state,
             history: vec![(now, told)],
@@ -357,9 +381,9 @@ fn may_blame(policy: &Arc<Policy>, switch: &KillSwitch, status: &BudgetStatus, p
 }
 
 /// Counts of the flag's other variants on the same objective, environment and sha, in the same window.
-fn control(cohort: &BudgetStatus, of_flag: &[Arc<BudgetStatus>], window_secs: u64) -> Counts {
+fn control(cohort: &BudgetStatus, of_flag: &[Arc<BudgetStatus>], window_secs: u64) -> Sampled {
     let Level::Flag { sha, variant, .. } = &cohort.cohort.level else {
-        return Counts::default();
+        return Sampled::default();
     };
     let others = of_flag.iter().filter(|other| {
         let same = matches!(&other.cohort.level, Level::Flag { sha: s, variant: v, .. }
@@ -367,13 +391,17 @@ fn control(cohort: &BudgetStatus, of_flag: &[Arc<BudgetStatus>], window_secs: u6
         same && other.objective_id == cohort.objective_id
             && other.cohort.environment == cohort.cohort.environment
     });
-    let sums = others
-        .filter_map(|other| other.window(window_secs))
-        .map(|w| w.counts);
-    sums.fold(Counts::default(), |a, b| Counts {
-        good: a.good.saturating_add(b.good),
-        bad: a.bad.saturating_add(b.bad),
-    })
+    let mut sum = Sampled::default();
+    let windows = others.filter_map(|other| other.window(window_secs));
+    windows.for_each(|window| sum.add(window.estimate()));
+    sum
+}
+
+/// Whether the policy says that events are missing and nobody knows how many.
+fn is_sampling_unknown(status: &BudgetStatus, policies: &PolicySet) -> bool {
+    let environment = status.cohort.environment.as_deref();
+    let found = policies.find(&status.objective, environment);
+    found.is_some_and(|(_, slo)| slo.sli.sampling == Some(DeclaredSampling::Unknown))
 }
 
 /// Bad share of `cohort` over that of `control`; `None` when the control has no bad event.

@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::cohort::{CohortId, CohortKey, Level, ObjectiveId};
-use crate::ledger::{Counts, SeriesView, WindowSum};
+use crate::ledger::{Counts, EventWeight, Sampled, SeriesView, Weights, WindowSum};
 use crate::policy::{Board, Evaluator, Names, PolicySet, from_text};
 use crate::sli::ObjectiveName;
 use crate::time::UnixNanos;
+use crate::wire::Weight;
 use std::sync::Arc;
 
 const POLICY: &str = "
@@ -105,6 +106,7 @@ impl World {
                 from: at(t).minus_secs(300),
                 to: at(t),
                 counts,
+                sampled: None,
             }
         };
         let views = self.seconds.iter().enumerate().map(|(i, seconds)| SeriesView {
@@ -578,4 +580,95 @@ fn a_withheld_verdict_keeps_since_while_its_kind_stays() {
     world.second(400, &[(ON, 5, 5), (OFF, 5, 5)]);
     let second = world.decider.withheld().next().unwrap().clone();
     assert_eq!((second.since, second.reason.as_str()), (at(400), "contrast"));
+}
+
+/// Counts of sampled events: each stands for `weight`.
+fn sampled(good: u64, bad: u64, weight: u64) -> Sampled {
+    let one = EventWeight::of(
+        Weight {
+            whole: weight,
+            part: 0,
+        },
+        u32::MAX,
+    );
+    Sampled {
+        seen: Counts { good, bad },
+        weights: Weights {
+            excess: Counts {
+                good: good * one.excess,
+                bad: bad * one.excess,
+            },
+            variance: Counts {
+                good: good * one.variance,
+                bad: bad * one.variance,
+            },
+        },
+    }
+}
+
+/// A world in which `ON` and `OFF` have these sums for ten minutes; the reasons that withhold, and the decisions.
+fn sampled_world(policy: &str, on: Sampled, off: Sampled) -> (Vec<&'static str>, Vec<Decision>) {
+    let mut world = World::new(policy);
+    let (on_at, off_at) = (world.index(ON), world.index(OFF));
+    let mut decided = Vec::new();
+    for t in 0..600 {
+        let views: Vec<_> = [(on_at, on), (off_at, off)]
+            .into_iter()
+            .map(|(i, sum)| SeriesView {
+                objective: ObjectiveId(0),
+                cohort: CohortId(u32::try_from(i).unwrap()),
+                windows: vec![WindowSum {
+                    window_secs: 300,
+                    from: at(t).minus_secs(300),
+                    to: at(t),
+                    counts: sum.counts(),
+                    sampled: (!sum.weights.is_zero()).then_some(sum),
+                }],
+                lifetime: Counts::default(),
+                last_event: at(t),
+            })
+            .collect();
+        world
+            .evaluator
+            .apply(at(t), &views, &world.cohorts, &world.policies);
+        decided.extend(
+            world
+                .decider
+                .evaluate(at(t), world.evaluator.board(), &world.policies),
+        );
+    }
+    (world.reasons(), decided)
+}
+
+#[test]
+fn sampled_variants_are_compared_by_what_they_stand_for_and_the_record_says_so() {
+    let (_, decided) = sampled_world(POLICY, sampled(500, 50, 100), sampled(5_000, 5, 100));
+    let evidence = &decided[0].evidence;
+    assert_eq!((evidence.cohort.bad, evidence.control.bad), (5_000, 500));
+    let told = &decided[0].history[0].1;
+    assert!(told.ends_with("estimated from 550 of 55000 events"), "{told}");
+}
+
+#[test]
+fn variants_that_were_sampled_differently_are_not_compared() {
+    let (reasons, decided) = sampled_world(POLICY, sampled(500, 50, 100), sampled(5_000, 50, 10));
+    assert_eq!((reasons, decided.len()), (vec!["sampling_differs"], 0));
+}
+
+#[test]
+fn min_bad_counts_events_that_were_seen() {
+    let policy = POLICY.replace(
+        "flag: new-checkout,",
+        "flag: new-checkout, when: { min_bad: 20 },",
+    );
+    assert_ne!(policy, POLICY, "the policy has a rule");
+    let (reasons, decided) = sampled_world(&policy, sampled(500, 19, 100), sampled(5_000, 5, 100));
+    assert_eq!((reasons, decided.len()), (vec!["too_few_bad"], 0));
+}
+
+#[test]
+fn nothing_is_decided_when_nobody_knows_what_is_missing() {
+    let policy = format!("{POLICY}\nsampling: unknown\n");
+    let (reasons, decided) = sampled_world(&policy, sampled(500, 50, 1), sampled(5_000, 5, 1));
+    assert_eq!((reasons, decided.len()), (vec!["sampling_unknown"], 0));
 }

@@ -64,6 +64,15 @@ pub enum WithheldReason {
         /// What the policy asks for.
         needed: u64,
     },
+    /// The cohort was sampled otherwise than the other variants: comparing them would compare samplers.
+    SamplingDiffers {
+        /// Events behind one that was seen, on average, of the cohort.
+        cohort: f64,
+        /// The same of the other variants.
+        control: f64,
+    },
+    /// The policy says that events are missing and nobody knows how many.
+    SamplingUnknown,
     /// A decision about this flag is under way.
     UnderWay {
         /// The decision.
@@ -91,6 +100,8 @@ impl WithheldReason {
             Self::NoControl => "no_control",
             Self::Contrast { .. } => "contrast",
             Self::TooFewBad { .. } => "too_few_bad",
+            Self::SamplingDiffers { .. } => "sampling_differs",
+            Self::SamplingUnknown => "sampling_unknown",
             Self::UnderWay { .. } => "under_way",
             Self::Cooldown { .. } => "cooldown",
             Self::NotRearmed { .. } => "not_rearmed",
@@ -113,6 +124,13 @@ impl fmt::Display for WithheldReason {
                 )
             }
             Self::TooFewBad { bad, needed } => write!(f, "{bad} bad events, {needed} are needed"),
+            Self::SamplingDiffers { cohort, control } => write!(
+                f,
+                "one event seen stands for {cohort:.1}, one of the other variants for {control:.1}"
+            ),
+            Self::SamplingUnknown => {
+                f.write_str("its policy says sampling: unknown, so that its share of bad events is not known")
+            }
             Self::UnderWay { decision } => write!(f, "decision {decision} is being carried out"),
             Self::Cooldown { decision, until } => write!(f, "decision {decision} was made; until {until}"),
             Self::NotRearmed { decision } => {

@@ -43,6 +43,9 @@ impl Ingest {
         if !outcome.series.is_empty() || !outcome.evidence.is_empty() {
             let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
             ledger.absorb(now, &outcome.series, &outcome.evidence);
+            if !outcome.weights.is_empty() {
+                ledger.absorb_weights(now, &outcome.weights);
+            }
         }
         Ok(Counted {
             items: outcome.summary.spans,

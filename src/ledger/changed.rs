@@ -1,7 +1,7 @@
 //! What the tick reads: the series whose sums changed, and the cohorts that went silent.
 
 use super::table::slot_number;
-use super::{Ledger, SeriesView};
+use super::{Lane, Ledger, SeriesView};
 use crate::cohort::CohortId;
 use crate::time::UnixNanos;
 
@@ -29,6 +29,10 @@ impl Ledger {
             let slot = slot_number(self.sweep);
             self.sweep += 1;
             looks -= 1;
+            if self.base_of(slot) != Some(slot) {
+                // A lane is looked at with its series.
+                continue;
+            }
             let was_marked = self.series[slot as usize].as_ref().is_some_and(|s| s.marked);
             if self.advance(slot).changed && !was_marked {
                 // Advancing has put it at the end of the list; it leaves from there.
@@ -42,12 +46,12 @@ impl Ledger {
     }
 
     fn emit(&mut self, slot: u32, out: &mut Vec<SeriesView>) -> bool {
-        self.advance(slot);
+        self.advance_all(slot);
         let Some(series) = self.series[slot as usize].as_mut().filter(|s| s.marked) else {
             return false;
         };
         series.marked = false;
-        out.push(series.view(self.now));
+        out.extend(self.view_of(slot));
         true
     }
 
@@ -76,6 +80,10 @@ impl Ledger {
         let Some(series) = self.series[slot as usize].as_ref() else {
             return false;
         };
+        // The estimate of a series that goes on needs what its lanes hold of the past.
+        if series.lane != Lane::Seen && self.slot(series.objective, series.cohort).is_some() {
+            return false;
+        }
         let reach = if series.total { series.longest_secs() } else { 0 };
         let limit = self.limits.idle_timeout_secs.max(reach);
         let silent = self.now.secs_since(super::moment::start_of(series.last));

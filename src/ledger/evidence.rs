@@ -2,7 +2,8 @@
 
 use super::block::Blocks;
 use super::moment::Bucket;
-use super::{Counts, EvidenceDelta, EvidenceSum, SeriesRef};
+use super::sampled::weights_of;
+use super::{Counts, EvidenceDelta, EvidenceSum, Lane, SeriesRef, Weights};
 use crate::cohort::{CohortId, ObjectiveId, SourceId, StratumId};
 use hashbrown::HashMap;
 
@@ -22,6 +23,7 @@ pub struct CellKey {
 #[derive(Debug)]
 pub(super) struct Cell {
     pub(super) key: CellKey,
+    pub(super) lane: Lane,
     pub(super) stored_as: Option<SeriesRef>,
     pub(super) dirty: bool,
     pub(super) last: Bucket,
@@ -31,7 +33,7 @@ pub(super) struct Cell {
 /// All cells.
 #[derive(Debug, Default)]
 pub(super) struct Cells {
-    index: HashMap<CellKey, u32, foldhash::fast::RandomState>,
+    index: HashMap<(CellKey, Lane), u32, foldhash::fast::RandomState>,
     /// The cells of one cohort, for the reader.
     groups: HashMap<(ObjectiveId, CohortId), Vec<u32>, foldhash::fast::RandomState>,
     pub(super) slots: Vec<Option<Cell>>,
@@ -55,19 +57,31 @@ impl Cells {
             counts,
             ..
         } = *delta;
-        if counts.is_zero() {
-            return true;
-        }
         let key = CellKey {
             objective,
             cohort,
             stratum,
             source,
         };
-        let slot = match self.index.get(&key) {
-            Some(&slot) => slot,
+        self.absorb_lane(key, Lane::Seen, counts, bucket, max)
+    }
+
+    /// The same for one lane.
+    pub(super) fn absorb_lane(
+        &mut self,
+        key: CellKey,
+        lane: Lane,
+        counts: Counts,
+        bucket: Bucket,
+        max: usize,
+    ) -> bool {
+        if counts.is_zero() {
+            return true;
+        }
+        let slot = match self.find(&key, lane) {
+            Some(slot) => slot,
             None if self.index.len() >= max => return false,
-            None => self.open(key),
+            None => self.open(key, lane),
         };
         let Some(cell) = self.slots[slot as usize].as_mut() else {
             return false;
@@ -81,9 +95,10 @@ impl Cells {
         true
     }
 
-    pub(super) fn open(&mut self, key: CellKey) -> u32 {
+    pub(super) fn open(&mut self, key: CellKey, lane: Lane) -> u32 {
         let cell = Cell {
             key,
+            lane,
             stored_as: None,
             dirty: false,
             last: 0,
@@ -94,7 +109,7 @@ impl Cells {
             super::table::slot_number(self.slots.len() - 1)
         });
         self.slots[slot as usize] = Some(cell);
-        self.index.insert(key, slot);
+        self.index.insert((key, lane), slot);
         self.groups
             .entry((key.objective, key.cohort))
             .or_default()
@@ -103,14 +118,14 @@ impl Cells {
         slot
     }
 
-    pub(super) fn find(&self, key: &CellKey) -> Option<u32> {
-        self.index.get(key).copied()
+    pub(super) fn find(&self, key: &CellKey, lane: Lane) -> Option<u32> {
+        self.index.get(&(*key, lane)).copied()
     }
 
     /// Forgets a cell; returns its number in the store.
     pub(super) fn close(&mut self, slot: u32) -> Option<SeriesRef> {
         let cell = self.slots[slot as usize].take()?;
-        self.index.remove(&cell.key);
+        self.index.remove(&(cell.key, cell.lane));
         self.free.push(slot);
         let group = (cell.key.objective, cell.key.cohort);
         if let Some(slots) = self.groups.get_mut(&group) {
@@ -134,15 +149,26 @@ impl Cells {
             .groups
             .get(&(objective, cohort))
             .map_or(&[][..], Vec::as_slice);
-        slots
+        let cells = slots
             .iter()
-            .filter_map(|&slot| self.slots[slot as usize].as_ref())
+            .filter_map(|&slot| self.slots[slot as usize].as_ref());
+        cells
+            .filter(|cell| cell.lane == Lane::Seen)
             .map(|cell| EvidenceSum {
                 stratum: cell.key.stratum,
                 source: cell.key.source,
                 counts: cell.blocks.sum(from, to),
+                weights: self.weights(&cell.key, from, to),
             })
             .filter(|sum: &EvidenceSum| sum.counts != Counts::ZERO)
             .collect()
+    }
+
+    fn weights(&self, key: &CellKey, from: Bucket, to: Bucket) -> Weights {
+        weights_of(Lane::SIDES.into_iter().filter_map(|lane| {
+            let slot = self.find(key, lane)?;
+            let side = self.slots[slot as usize].as_ref()?;
+            Some((lane, side.blocks.sum(from, to)))
+        }))
     }
 }

@@ -11,7 +11,7 @@ use super::history::{Chunk, Tier};
 use super::moment::{Bucket, FINE_REACH_SECS, FIVE_MINUTES, HOUR, Phase, Window, start_secs};
 use super::series::Series;
 use super::table::{lead, slot_number};
-use super::{Counts, EVIDENCE_SECS, Ledger, SeriesRef, SeriesState};
+use super::{Counts, EVIDENCE_SECS, Lane, Ledger, SeriesRef, SeriesState};
 use crate::time::UnixNanos;
 
 /// Ticks that one walk over all series takes.
@@ -154,7 +154,10 @@ impl Ledger {
             return;
         };
         let Some(id) = series.stored_as else {
-            self.stats.unstored_events += series.give_up_unsealed();
+            let lost = series.give_up_unsealed();
+            if series.lane == Lane::Seen {
+                self.stats.unstored_events += lost;
+            }
             return;
         };
         // In this order: blocks leave only by what an earlier tick sealed and committed.

@@ -1,7 +1,8 @@
 //! Counts: one batch's tally, budget series and evidence cells: the 10 s ring and the running window sums.
 //!
 //! Two tables. *Budget series* count (good, bad) per (objective, cohort) in 10 s buckets for two hours, with
-//! running sums of the windows in use; coarser tiers live in the store. *Evidence cells* count per
+//! running sums of the windows in use; coarser tiers live in the store. Series of sampled events have lanes
+//! beside them, which say what those stand for. *Evidence cells* count per
 //! (objective, cohort, stratum, source) in 10 s blocks for 30 minutes. Counts are integers; ratios exist only
 //! at the edge.
 
@@ -16,10 +17,12 @@ mod moment;
 mod plan;
 mod restore;
 mod running;
+mod sampled;
 mod series;
 mod state;
 mod sum;
 mod table;
+mod tail_watch;
 mod tally;
 mod tap;
 mod varint;
@@ -33,6 +36,7 @@ use limits::FUTURE_SECS;
 pub use limits::{EVIDENCE_SECS, LATE_SECS, LedgerLimits};
 pub use plan::{COHORT_REACH_SECS, PlanError, TOTAL_REACH_SECS, WindowPlan};
 pub use restore::Nameless;
+pub use sampled::{EXCESS_BITS, EventWeight, Lane, Sampled, VARIANCE_BITS, WEIGHT_MAX, WeightDelta, Weights};
 pub use state::SeriesState;
 pub use sum::SumError;
 pub use table::{Kinds, Ledger, LedgerStats};
@@ -97,8 +101,10 @@ pub struct WindowSum {
     pub from: UnixNanos,
     /// Inclusive end of the interval.
     pub to: UnixNanos,
-    /// What fell into it.
+    /// What fell into it; of sampled events, what they stand for, to the nearest whole.
     pub counts: Counts,
+    /// What was seen, and how sure the estimate is; `None` when every event stood for itself.
+    pub sampled: Option<Sampled>,
 }
 
 /// One series as the tick sees it.
@@ -124,6 +130,8 @@ pub struct EvidenceSum {
     pub stratum: StratumId,
     /// Sending instance or peer.
     pub source: SourceId,
-    /// What fell into the interval.
+    /// What was seen in the interval; sampled events count once here.
     pub counts: Counts,
+    /// What they stand for beyond themselves; zero when every event stood for itself.
+    pub weights: Weights,
 }

@@ -4,7 +4,7 @@ use super::evidence::CellKey;
 use super::fold::ring_floor;
 use super::moment::Bucket;
 use super::running::Extent;
-use super::{Counts, Ledger, SeriesRef, SeriesState, Tier};
+use super::{Counts, Lane, Ledger, SeriesRef, SeriesState, Tier};
 use crate::cohort::{CohortId, ObjectiveId};
 use crate::time::UnixNanos;
 
@@ -15,6 +15,46 @@ pub enum Nameless {
     Series(ObjectiveId, CohortId),
     /// An evidence cell.
     Cell(CellKey),
+    /// A lane beside a budget series.
+    SeriesLane(ObjectiveId, CohortId, Lane),
+    /// A lane beside an evidence cell.
+    CellLane(CellKey, Lane),
+}
+
+impl Nameless {
+    /// The series or cell whose lane it is; itself when it is none.
+    pub fn plain(self) -> Self {
+        match self {
+            Self::SeriesLane(objective, cohort, _) => Self::Series(objective, cohort),
+            Self::CellLane(key, _) => Self::Cell(key),
+            plain => plain,
+        }
+    }
+
+    /// Its lane.
+    pub fn lane(self) -> Lane {
+        match self {
+            Self::Series(..) | Self::Cell(_) => Lane::Seen,
+            Self::SeriesLane(.., lane) | Self::CellLane(_, lane) => lane,
+        }
+    }
+
+    /// The lane `lane` of the series or cell.
+    #[must_use]
+    pub fn in_lane(self, lane: Lane) -> Self {
+        match (self.plain(), lane) {
+            (plain, Lane::Seen) => plain,
+            (Self::Series(objective, cohort), lane) => Self::SeriesLane(objective, cohort, lane),
+            (Self::Cell(key), lane) => Self::CellLane(key, lane),
+            (other, _) => other,
+        }
+    }
+}
+
+/// Where something lies.
+enum Found {
+    Series(u32),
+    Cell(u32),
 }
 
 impl Ledger {
@@ -27,12 +67,12 @@ impl Ledger {
                 let series = self.series[slot as usize]
                     .as_ref()
                     .filter(|s| s.stored_as.is_none());
-                out.extend(series.map(|s| Nameless::Series(s.objective, s.cohort)));
+                out.extend(series.map(|s| Nameless::Series(s.objective, s.cohort).in_lane(s.lane)));
             } else if let Some(slot) = self.cells.unbound.pop() {
                 let cell = self.cells.slots[slot as usize]
                     .as_ref()
                     .filter(|c| c.stored_as.is_none());
-                out.extend(cell.map(|c| Nameless::Cell(c.key)));
+                out.extend(cell.map(|c| Nameless::Cell(c.key).in_lane(c.lane)));
             } else {
                 break;
             }
@@ -43,9 +83,8 @@ impl Ledger {
     /// Gives a series or cell its number; `past` is what the store has of it. Returns the state to write, of
     /// a series.
     pub fn bind(&mut self, what: Nameless, id: SeriesRef, past: Option<SeriesState>) -> Option<SeriesState> {
-        match what {
-            Nameless::Series(objective, cohort) => {
-                let slot = self.slot(objective, cohort)?;
+        match self.found(what)? {
+            Found::Series(slot) => {
                 self.advance(slot);
                 let series = self.series[slot as usize].as_mut()?;
                 series.bind(id, past.map(|p| (p.first, p.lifetime)));
@@ -54,8 +93,7 @@ impl Ledger {
                 self.advance(slot);
                 Some(state)
             }
-            Nameless::Cell(key) => {
-                let slot = self.cells.find(&key)?;
+            Found::Cell(slot) => {
                 let cell = self.cells.slots[slot as usize].as_mut()?;
                 cell.stored_as = Some(id);
                 self.bound.insert(id);
@@ -67,25 +105,44 @@ impl Ledger {
         }
     }
 
+    fn found(&self, what: Nameless) -> Option<Found> {
+        let lane = what.lane();
+        match what {
+            Nameless::Series(objective, cohort) | Nameless::SeriesLane(objective, cohort, _) => {
+                self.slot_of(objective, cohort, lane).map(Found::Series)
+            }
+            Nameless::Cell(key) | Nameless::CellLane(key, _) => self.cells.find(&key, lane).map(Found::Cell),
+        }
+    }
+
+    /// Opens a lane of a series that has come back, with what the store holds of it; one that is open already
+    /// is named like any other.
+    pub(crate) fn bring_back(&mut self, what: Nameless, id: SeriesRef, past: SeriesState) {
+        let Nameless::SeriesLane(objective, cohort, lane) = what else {
+            return;
+        };
+        if self.found(what).is_none() && self.open(objective, cohort, lane).is_some() {
+            self.bind(what, id, Some(past));
+        }
+    }
+
     /// Forgets a series or cell whose name is gone: it can neither be stored nor shown. How many events it
     /// held.
     pub fn unbind(&mut self, what: Nameless) -> Counts {
-        match what {
-            Nameless::Series(objective, cohort) => {
-                let Some(slot) = self.slot(objective, cohort) else {
-                    return Counts::ZERO;
-                };
+        match self.found(what) {
+            Some(Found::Series(slot)) => {
                 let held = self.series[slot as usize]
                     .as_ref()
+                    .filter(|s| s.lane == Lane::Seen)
                     .map_or(Counts::ZERO, |s| s.lifetime);
                 self.close(slot);
                 held
             }
-            Nameless::Cell(key) => {
-                let gone = self.cells.find(&key).and_then(|slot| self.cells.close(slot));
-                gone.map(|id| self.bound.remove(&id));
+            Some(Found::Cell(slot)) => {
+                self.cells.close(slot).map(|id| self.bound.remove(&id));
                 Counts::ZERO
             }
+            None => Counts::ZERO,
         }
     }
 
@@ -109,55 +166,54 @@ impl Ledger {
         self.bound.contains(&id)
     }
 
-    /// Opens a series of the store. False when there is no room, or one of that name already.
-    pub(crate) fn restore_series(&mut self, objective: ObjectiveId, cohort: CohortId, id: SeriesRef) -> bool {
-        if self.slot(objective, cohort).is_some() {
+    /// Opens a series or cell of the store. False when there is no room, or one of that name already.
+    pub(crate) fn restore(&mut self, what: Nameless, id: SeriesRef) -> bool {
+        if self.found(what).is_some() {
             return false;
         }
-        let Some(slot) = self.open(objective, cohort) else {
-            return false;
-        };
-        if let Some(series) = self.series[slot as usize].as_mut() {
-            series.stored_as = Some(id);
-        }
-        self.bound.insert(id)
-    }
-
-    /// Opens a cell of the store. False when there is no room, or one of that name already.
-    pub(crate) fn restore_cell(&mut self, key: CellKey, id: SeriesRef) -> bool {
-        if self.cells.find(&key).is_some() || self.cells.len() >= self.limits.max_evidence_cells {
-            return false;
-        }
-        let slot = self.cells.open(key);
-        if let Some(cell) = self.cells.slots[slot as usize].as_mut() {
-            cell.stored_as = Some(id);
+        let lane = what.lane();
+        match what.plain() {
+            Nameless::Series(objective, cohort) => {
+                let Some(slot) = self.open(objective, cohort, lane) else {
+                    return false;
+                };
+                if let Some(series) = self.series[slot as usize].as_mut() {
+                    series.stored_as = Some(id);
+                }
+            }
+            Nameless::Cell(key) if self.cells.len() < self.limits.max_evidence_cells => {
+                let slot = self.cells.open(key, lane);
+                if let Some(cell) = self.cells.slots[slot as usize].as_mut() {
+                    cell.stored_as = Some(id);
+                }
+            }
+            _ => return false,
         }
         self.bound.insert(id)
     }
 
     /// Puts one slot of a restored series or cell back; `folded` when a chunk holds it already.
     pub(crate) fn restore_slot(&mut self, what: Nameless, bucket: Bucket, counts: Counts, folded: bool) {
-        match what {
-            Nameless::Series(objective, cohort) => {
-                let slot = self.slot(objective, cohort);
-                if let Some(series) = slot.and_then(|slot| self.series[slot as usize].as_mut()) {
+        match self.found(what) {
+            Some(Found::Series(slot)) => {
+                if let Some(series) = self.series[slot as usize].as_mut() {
                     series.blocks.raise(bucket, counts, folded);
                 }
             }
-            Nameless::Cell(key) => {
-                let slot = self.cells.find(&key);
-                if let Some(cell) = slot.and_then(|slot| self.cells.slots[slot as usize].as_mut()) {
+            Some(Found::Cell(slot)) => {
+                if let Some(cell) = self.cells.slots[slot as usize].as_mut() {
                     cell.blocks.raise(bucket, counts, folded);
                     cell.last = cell.last.max(bucket);
                 }
             }
+            None => {}
         }
     }
 
     /// Ends the restore of one series: its ring is filled, now its sums begin.
-    pub(crate) fn restored_series(&mut self, objective: ObjectiveId, cohort: CohortId, state: SeriesState) {
+    pub(crate) fn restored_series(&mut self, what: Nameless, state: SeriesState) {
         let floor = ring_floor(self.phase).min(state.sealed);
-        let Some(slot) = self.slot(objective, cohort) else {
+        let Some(Found::Series(slot)) = self.found(what) else {
             return;
         };
         let Some(series) = self.series[slot as usize].as_mut() else {

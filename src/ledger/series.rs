@@ -3,7 +3,7 @@
 use super::block::Blocks;
 use super::moment::{Bucket, HOUR, Phase, Window, start_of};
 use super::running::{Extent, Need, Running};
-use super::{Counts, SeriesRef, SeriesView, Tier, WindowSum};
+use super::{Counts, Lane, SeriesRef, SeriesView, Tier, WindowSum};
 use crate::cohort::{CohortId, ObjectiveId};
 use crate::time::UnixNanos;
 
@@ -19,6 +19,9 @@ const MAX_UNSEALED: Bucket = 6 * HOUR;
 pub(super) struct Series {
     pub(super) objective: ObjectiveId,
     pub(super) cohort: CohortId,
+    pub(super) lane: Lane,
+    /// It has lanes beside it.
+    pub(super) sampled: bool,
     /// A service's total: reaches 400 days, keeps five-minute buckets.
     pub(super) total: bool,
     /// In the list of series whose sums changed.
@@ -55,7 +58,7 @@ pub(super) struct Advanced {
 impl Series {
     /// A series without events, of which nothing older than `oldest` can still arrive.
     pub(super) fn new(
-        (objective, cohort): (ObjectiveId, CohortId),
+        (objective, cohort, lane): (ObjectiveId, CohortId, Lane),
         total: bool,
         windows: &[u64],
         phase: Phase,
@@ -65,6 +68,8 @@ impl Series {
         let mut series = Self {
             objective,
             cohort,
+            lane,
+            sampled: false,
             total,
             marked: false,
             dirty: false,
@@ -276,6 +281,7 @@ impl Series {
                 from: start_of(r.edge()),
                 to: now,
                 counts: r.sum(self.entered),
+                sampled: None,
             })
             .collect();
         SeriesView {
@@ -285,6 +291,13 @@ impl Series {
             lifetime: self.lifetime,
             last_event: start_of(self.last),
         }
+    }
+
+    /// The sum of one window; nothing if it is not in use.
+    pub(super) fn window(&self, window_secs: u64) -> Counts {
+        let mut windows = self.windows.iter();
+        let found = windows.find(|r| r.window.secs == window_secs);
+        found.map_or(Counts::ZERO, |r| r.sum(self.entered))
     }
 
     /// Longest window in use, in seconds.

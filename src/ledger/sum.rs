@@ -2,6 +2,7 @@
 
 use super::history::{HistoryError, Tier, stored_sum};
 use super::moment::{Bucket, Phase, start_of, tier_of_age};
+use super::sampled::weights_of;
 use super::series::Series;
 use super::{BUCKET_SECS, COHORT_REACH_SECS, Counts, History, Ledger, TOTAL_REACH_SECS, WindowSum};
 use crate::cohort::{CohortId, ObjectiveId};
@@ -59,12 +60,21 @@ impl Ledger {
         }
         let end = self.near_edge(t);
         let counts = sum_between(series, from, end, far_tier, history)?;
-        Ok(WindowSum {
+        let mut sides = Vec::new();
+        for (lane, slot) in self.sides(series) {
+            if let Some(side) = self.series[slot as usize].as_ref() {
+                sides.push((lane, sum_between(side, from, end, far_tier, history)?));
+            }
+        }
+        let mut sum = WindowSum {
             window_secs,
             from: start_of(from),
             to: start_of(end).min(self.now),
             counts,
-        })
+            sampled: None,
+        };
+        sum.weigh(weights_of(sides.into_iter()));
+        Ok(sum)
     }
 
     /// First bucket after the newest one of a window that ends at `t`.

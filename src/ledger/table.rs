@@ -9,7 +9,7 @@ use super::fold::FoldState;
 use super::moment::{Bucket, Phase, bucket_of};
 use super::series::{Advanced, Series};
 use super::{
-    Counts, EvidenceDelta, EvidenceSum, FUTURE_SECS, LATE_SECS, LedgerLimits, SeriesDelta, SeriesRef,
+    Counts, EvidenceDelta, EvidenceSum, FUTURE_SECS, LATE_SECS, Lane, LedgerLimits, SeriesDelta, SeriesRef,
     SeriesView, WindowPlan,
 };
 use crate::cohort::{CohortId, ObjectiveId};
@@ -28,9 +28,9 @@ pub trait Kinds: Send + Sync + fmt::Debug {
 /// What a ledger holds and what it had to count instead of keeping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LedgerStats {
-    /// Live budget series.
+    /// Live budget series, lanes of sampled ones included.
     pub series: usize,
-    /// Live evidence cells.
+    /// Live evidence cells, lanes of sampled ones included.
     pub evidence_cells: usize,
     /// Events whose bucket lay outside the allowed range, counted at arrival instead.
     pub moved_events: u64,
@@ -54,7 +54,7 @@ pub struct Ledger {
     pub(super) now: UnixNanos,
     pub(super) phase: Phase,
     stepped_back: bool,
-    index: HashMap<(ObjectiveId, CohortId), u32, foldhash::fast::RandomState>,
+    index: HashMap<(ObjectiveId, CohortId, Lane), u32, foldhash::fast::RandomState>,
     pub(super) series: Vec<Option<Series>>,
     free: Vec<u32>,
     /// Live series of each cohort.
@@ -136,8 +136,8 @@ impl Ledger {
                 continue;
             }
             let bucket = self.place(delta.bucket, delta.counts, oldest, newest);
-            let known = self.index.get(&(delta.objective, delta.cohort)).copied();
-            let Some(slot) = known.or_else(|| self.open(delta.objective, delta.cohort)) else {
+            let known = self.slot(delta.objective, delta.cohort);
+            let Some(slot) = known.or_else(|| self.open(delta.objective, delta.cohort, Lane::Seen)) else {
                 self.stats.refused_series_events += delta.counts.total();
                 continue;
             };
@@ -159,8 +159,8 @@ impl Ledger {
     /// One series as it stands at ledger time.
     pub fn view(&mut self, objective: ObjectiveId, cohort: CohortId) -> Option<SeriesView> {
         let slot = self.slot(objective, cohort)?;
-        self.advance(slot);
-        self.series[slot as usize].as_ref().map(|s| s.view(self.now))
+        self.advance_all(slot);
+        self.view_of(slot)
     }
 
     /// Evidence of one cohort over the last `window_secs` (at most 30 min), a row a cell.
@@ -222,8 +222,17 @@ impl Ledger {
         }
     }
 
+    /// The same without a record of those that were moved.
+    pub(super) fn bucket_within(&self, bucket: u64) -> Bucket {
+        let (oldest, newest) = self.allowed();
+        match Bucket::try_from(bucket) {
+            Ok(bucket) if bucket >= oldest && bucket <= newest => bucket,
+            _ => bucket_of(self.now.secs()),
+        }
+    }
+
     #[inline]
-    fn count(&mut self, slot: u32, bucket: Bucket, counts: Counts) {
+    pub(super) fn count(&mut self, slot: u32, bucket: Bucket, counts: Counts) {
         let stands = self.series[slot as usize]
             .as_ref()
             .is_some_and(|s| s.stands_at(self.phase));
@@ -234,13 +243,16 @@ impl Ledger {
             return;
         };
         series.absorb(bucket, counts);
-        if !series.marked {
-            series.marked = true;
-            self.marked.push_back(slot);
-        }
         if !series.dirty {
             series.dirty = true;
             self.dirty.push(slot);
+        }
+        if series.lane != Lane::Seen {
+            return self.mark(slot);
+        }
+        if !series.marked {
+            series.marked = true;
+            self.marked.push_back(slot);
         }
     }
 
@@ -251,7 +263,7 @@ impl Ledger {
     }
 
     /// A new series; `None` beyond the cap.
-    pub(super) fn open(&mut self, objective: ObjectiveId, cohort: CohortId) -> Option<u32> {
+    pub(super) fn open(&mut self, objective: ObjectiveId, cohort: CohortId, lane: Lane) -> Option<u32> {
         if self.index.len() >= self.limits.max_series {
             return None;
         }
@@ -259,13 +271,14 @@ impl Ledger {
         let plan = self.plans.get(&objective).unwrap_or(&self.default_plan);
         let windows = if total { plan.totals() } else { plan.cohorts() };
         let (oldest, _) = self.allowed();
-        let series = Series::new((objective, cohort), total, windows, self.phase, oldest);
+        let series = Series::new((objective, cohort, lane), total, windows, self.phase, oldest);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.series.push(None);
             slot_number(self.series.len() - 1)
         });
         self.series[slot as usize] = Some(series);
-        self.index.insert((objective, cohort), slot);
+        self.index.insert((objective, cohort, lane), slot);
+        self.tie(objective, cohort, lane);
         *self.cohorts.entry(cohort).or_default() += 1;
         self.unbound.push_back(slot);
         Some(slot)
@@ -274,7 +287,7 @@ impl Ledger {
     /// Forgets a series; its cohort when this was the last of it.
     pub(super) fn close(&mut self, slot: u32) -> Option<CohortId> {
         let series = self.series[slot as usize].take()?;
-        self.index.remove(&(series.objective, series.cohort));
+        self.index.remove(&(series.objective, series.cohort, series.lane));
         self.free.push(slot);
         series.stored_as.map(|id| self.bound.remove(&id));
         let live = self.cohorts.get_mut(&series.cohort)?;
@@ -287,7 +300,11 @@ impl Ledger {
     }
 
     pub(super) fn slot(&self, objective: ObjectiveId, cohort: CohortId) -> Option<u32> {
-        self.index.get(&(objective, cohort)).copied()
+        self.slot_of(objective, cohort, Lane::Seen)
+    }
+
+    pub(super) fn slot_of(&self, objective: ObjectiveId, cohort: CohortId, lane: Lane) -> Option<u32> {
+        self.index.get(&(objective, cohort, lane)).copied()
     }
 
     /// Brings one series to ledger time.
@@ -306,7 +323,11 @@ impl Ledger {
         advanced
     }
 
+    /// Puts a series, or the one whose lane it is, on the list of what changed.
     pub(super) fn mark(&mut self, slot: u32) {
+        let Some(slot) = self.base_of(slot) else {
+            return;
+        };
         if let Some(series) = self.series[slot as usize].as_mut()
             && !series.marked
         {

@@ -13,10 +13,12 @@
 mod memo;
 mod rows;
 mod settle;
+mod weigh;
 
 pub(super) use settle::Settled;
 
 use super::BUCKET_SECS;
+use super::tail_watch::Signs;
 use super::tap::Compiled;
 use crate::cohort::{Inherited, Piece, RawOrigin, UNKNOWN_SERVICE};
 use crate::pipeline::Signal;
@@ -57,6 +59,14 @@ pub struct TallyStats {
     pub unknown_service: u64,
     /// Spans that are evaluations of flags, and so no requests.
     pub evaluation_spans: u64,
+    /// Spans that a sampler kept, and that stand for more than themselves.
+    pub sampled: u64,
+    /// Spans that stand for none, by their tracestate: counted nowhere.
+    pub weightless: u64,
+    /// Tracestates that contradict themselves: their spans stand for themselves.
+    pub inconsistent_weights: u64,
+    /// Tracestates that claim more than is believed: their spans stand for the most.
+    pub capped_weights: u64,
 }
 
 /// The origin of spans.
@@ -68,6 +78,9 @@ struct Source<'a, 'c> {
     instance: Option<Cow<'a, str>>,
     candidates: &'c [ObjectiveIndex],
     named: Vec<Arc<str>>,
+    /// What policies say of sampling, by candidate; empty when they say nothing.
+    declared: Vec<Option<weigh::Declared>>,
+    signs: Signs,
 }
 
 /// What spans of one group share, as numbers of this batch.
@@ -134,6 +147,7 @@ pub struct Tally<'a, 'c> {
     resource_number: u32,
     sources: Vec<Source<'a, 'c>>,
     groups: Groups<'a>,
+    weigher: weigh::Reader<'a>,
     stats: TallyStats,
     now: UnixNanos,
 }
@@ -149,6 +163,7 @@ struct Groups<'a> {
     /// For each group the place of its first count in `counts`, and its spans.
     spans: Vec<(usize, u32)>,
     counts: Vec<GroupCounts>,
+    weights: weigh::GroupWeights,
     pieces: Vec<Piece<'a>>,
 }
 
@@ -165,6 +180,7 @@ impl<'c> Tally<'_, 'c> {
             resource_number: 0,
             sources: Vec::new(),
             groups: Groups::default(),
+            weigher: weigh::Reader::new(compiled.weight_max),
             stats: TallyStats::default(),
             now,
         }
@@ -285,6 +301,21 @@ impl<'a> Groups<'a> {
     }
 }
 
+impl Groups<'_> {
+    /// Adds what a span of a group stands for.
+    fn weigh(
+        &mut self,
+        group: u32,
+        said: weigh::Said,
+        declared: &[Option<weigh::Declared>],
+        judged: (u64, u64),
+    ) {
+        if let Some((begin, _)) = self.spans.get(group as usize) {
+            self.weights.add(*begin, said, declared, judged);
+        }
+    }
+}
+
 #[inline]
 fn for_each_bit(mut bits: u64, mut f: impl FnMut(usize)) {
     while bits != 0 {
@@ -318,6 +349,8 @@ impl<'a> Tally<'a, '_> {
                 instance,
                 candidates,
                 named,
+                declared: weigh::Declared::of_all(&compiled.objectives, candidates),
+                signs: Signs::default(),
             });
         }
         let source = self.sources.get(self.place.origin as usize);
@@ -345,6 +378,15 @@ impl<'a> Tally<'a, '_> {
             .inherit(scope.attributes, &self.place.resource);
         let deployment = self.groups.deployments.number(self.place.inherited.value(), true);
         self.place.deployment = deployment.unwrap_or(BEYOND);
+        if self
+            .compiled
+            .tail_marks
+            .iter()
+            .any(|mark| scope.attributes.get(*mark).is_some())
+            && let Some(source) = self.sources.get_mut(self.place.origin as usize)
+        {
+            source.signs.marked = true;
+        }
     }
 }
 
@@ -363,7 +405,7 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
 
     fn span(&mut self, span: &Span<'a>, attributes: &Attributes<'a>, events: &[Event<'a>]) {
         self.stats.unknown_service += u64::from(self.place.unknown_service);
-        let Some(source) = self.sources.get(self.place.origin as usize) else {
+        let Some(source) = self.sources.get_mut(self.place.origin as usize) else {
             return;
         };
         let candidates = source.candidates;
@@ -378,6 +420,7 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
             compiled,
             place,
             groups,
+            weigher,
             stats,
             now,
             ..
@@ -397,10 +440,20 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
         if good | bad == 0 {
             return;
         }
+        let said = weigher.read(span.trace_state, stats);
+        if said == weigh::Said::None {
+            return;
+        }
         stats.judged += 1;
         let bucket = stats.bucket(span.end_time_unix_nano, *now);
-        if let Some(group) = groups.number(compiled, place, &context, events, bucket) {
-            groups.count(group, candidates.len(), good, bad);
+        let Some(group) = groups.number(compiled, place, &context, events, bucket) else {
+            return;
+        };
+        groups.count(group, candidates.len(), good, bad);
+        if said == weigh::Said::Nothing && source.declared.is_empty() {
+            source.signs.see(span.end_time_unix_nano, *now);
+        } else {
+            groups.weigh(group, said, &source.declared, (good, bad));
         }
     }
 }

@@ -5,17 +5,21 @@
 //! outlives it. Nothing here waits: the only lock guards the pointer to the compiled state and is held while
 //! that is copied, once a batch.
 
+use super::tail_watch::TailWatch;
 use super::tally::{Settled, Tally, TallyStats};
-use super::{EvidenceDelta, Kinds, SeriesDelta};
+use super::{EvidenceDelta, Kinds, SeriesDelta, WEIGHT_MAX, WeightDelta};
 use crate::cohort::{CohortId, Extractor, Level, NamedFlags, OriginSlots, Registry};
 use crate::config::{Cohorts, ReceiverLimits};
 use crate::pipeline::Signal;
 use crate::sli::{DefaultObjective, EndpointSlots, ObjectiveSet, ObjectiveSpec, SliError};
 use crate::time::UnixNanos;
-use crate::wire::{KeyTable, KeyTableBuilder, WalkError, WalkLimits, WalkSummary, walk_traces};
+use crate::wire::{KeyTable, KeyTableBuilder, Slot, WalkError, WalkLimits, WalkSummary, walk_traces};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+
+/// See [`Compiled::tail_marks`].
+const TAIL_MARKS: [&str; 2] = ["tailsampling.policy", "tailsampling.composite_policy"];
 
 /// What one request adds, and what it had that could not be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct TapOutcome {
     pub series: Vec<SeriesDelta>,
     /// Evidence cells, each once.
     pub evidence: Vec<EvidenceDelta>,
+    /// What sampled events stand for beyond themselves: a row for each series and cell that saw any.
+    pub weights: Vec<WeightDelta>,
     /// What the walk saw.
     pub summary: WalkSummary,
     /// What the tally saw: spans judged, late, in the future, without a duration ...
@@ -55,6 +61,16 @@ impl TapOutcome {
             self.stats.evaluation_spans,
         );
         count("burngate_walk_excess_total", self.summary.excess);
+        count("burngate_spans_sampled_total", self.stats.sampled);
+        for (kind, times) in [
+            ("inconsistent", self.stats.inconsistent_weights),
+            ("capped", self.stats.capped_weights),
+            ("weightless", self.stats.weightless),
+        ] {
+            if times > 0 {
+                metrics::counter!("burngate_spans_sampling_problems_total", "kind" => kind).increment(times);
+            }
+        }
         for (cap, events) in &self.overflow {
             metrics::counter!("burngate_cohort_overflow_events_total", "cap" => *cap).increment(*events);
         }
@@ -79,6 +95,10 @@ pub struct Compiled {
     pub(super) extractor: Extractor,
     pub(super) origin: OriginSlots,
     pub(super) endpoint: EndpointSlots,
+    /// Attributes of scopes by which the Collector's tail sampler marks what it kept.
+    pub(super) tail_marks: [Slot; 2],
+    /// Largest weight that is believed.
+    pub(super) weight_max: u32,
     /// Services that a policy names.
     services: Vec<Arc<str>>,
 }
@@ -101,6 +121,8 @@ impl Compiled {
             extractor: Extractor::compile(cohorts, named, &mut keys),
             origin: OriginSlots::compile(cohorts, &mut keys),
             endpoint: EndpointSlots::compile(&mut keys),
+            tail_marks: TAIL_MARKS.map(|name| keys.key(name)),
+            weight_max: cohorts.max_weight.min(WEIGHT_MAX),
             limits: WalkLimits {
                 spans_max: limits.max_items,
                 attributes_max: limits.max_attributes,
@@ -118,6 +140,7 @@ impl Compiled {
 pub struct Tap {
     compiled: RwLock<Arc<Compiled>>,
     registry: Arc<Registry>,
+    tail_watch: TailWatch,
 }
 
 impl Tap {
@@ -126,6 +149,7 @@ impl Tap {
         let tap = Self {
             compiled: RwLock::new(Arc::new(compiled)),
             registry,
+            tail_watch: TailWatch::default(),
         };
         tap.keep_places(&tap.compiled());
         tap
@@ -181,6 +205,8 @@ impl Tap {
         let Settled {
             series,
             evidence,
+            weights,
+            signs,
             stats,
             overflow,
             problems,
@@ -188,12 +214,17 @@ impl Tap {
         let outcome = TapOutcome {
             series,
             evidence,
+            weights,
             summary,
             stats,
             overflow,
             problems,
         };
         outcome.publish();
+        if !signs.is_empty() {
+            let signs = signs.iter().map(|(service, signs)| (service.as_str(), *signs));
+            self.tail_watch.note(now, signs);
+        }
         outcome
     }
 }

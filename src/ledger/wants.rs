@@ -7,7 +7,7 @@ use super::history::{Chunk, HistoryError, Tier, start_bucket, stored_sum};
 use super::moment::{Bucket, start_secs};
 use super::running::Need;
 use super::table::lead;
-use super::{Counts, History, Ledger, SeriesRef};
+use super::{Counts, History, Lane, Ledger, SeriesRef};
 use crate::cohort::{CohortId, ObjectiveId};
 use hashbrown::HashMap;
 
@@ -19,6 +19,7 @@ const SCAN_FROM_READS: u32 = 2_048;
 pub struct Want {
     objective: ObjectiveId,
     cohort: CohortId,
+    lane: Lane,
     series: SeriesRef,
     window_secs: u64,
     tier: Tier,
@@ -129,13 +130,15 @@ impl Ledger {
                 continue;
             };
             series.needy = false;
-            let (objective, cohort, floor) = (series.objective, series.cohort, series.extent.floor);
+            let (objective, cohort, lane) = (series.objective, series.cohort, series.lane);
+            let floor = series.extent.floor;
             let Some(id) = series.stored_as else { continue };
             wants.extend(series.needs(lead(slot)).map(|(window_secs, need)| {
                 let tier = super::moment::tier_of_age(window_secs);
                 Want {
                     objective,
                     cohort,
+                    lane,
                     series: id,
                     window_secs,
                     tier,
@@ -150,7 +153,7 @@ impl Ledger {
     /// Takes answers.
     pub fn supply(&mut self, supplies: Vec<Supply>) {
         for Supply { want, answer } in supplies {
-            let Some(slot) = self.slot(want.objective, want.cohort) else {
+            let Some(slot) = self.slot_of(want.objective, want.cohort, want.lane) else {
                 continue;
             };
             self.advance(slot);

@@ -5,6 +5,7 @@
 
 use super::compile_alerts;
 use super::compile_kill;
+use super::compile_sampling;
 use super::error::PolicyProblem;
 use super::model::{Policy, ServiceName, Slo};
 use super::place::{Place, Warning};
@@ -182,9 +183,11 @@ pub(super) fn policy(raw: &Spanned<RawPolicy>, findings: &mut Findings) -> Optio
             "a policy promises something: slos needs at least one entry",
         );
     }
+    let sampling = raw.sampling.as_ref();
+    let sampling = sampling.and_then(|raw| compile_sampling::sampling(raw, findings));
     let mut slos: Vec<Arc<Slo>> = Vec::new();
     for raw_slo in &raw.slos.value {
-        let Some(slo) = slo(&raw_slo.value, period, raw.alerts.as_deref(), findings) else {
+        let Some(mut slo) = slo(&raw_slo.value, period, raw.alerts.as_deref(), findings) else {
             continue;
         };
         if slos.iter().any(|s| s.name == slo.name) {
@@ -194,6 +197,7 @@ pub(super) fn policy(raw: &Spanned<RawPolicy>, findings: &mut Findings) -> Optio
             );
             findings.problem(raw_slo.value.name.referenced, message);
         }
+        slo.sli.sampling = sampling;
         slos.push(Arc::new(slo));
     }
     let kill_switches = compile_kill::switches(&raw.kill_switches, environment.as_ref(), &slos, findings);

@@ -57,6 +57,7 @@ fn view(cohort: CohortId, now: UnixNanos, windows: &[(u64, u64, u64)]) -> Series
             good: total - bad,
             bad,
         },
+        sampled: None,
     };
     SeriesView {
         objective: ObjectiveId(7),

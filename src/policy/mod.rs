@@ -10,6 +10,7 @@ mod board;
 mod compile;
 mod compile_alerts;
 mod compile_kill;
+mod compile_sampling;
 mod error;
 mod evaluate;
 mod files;

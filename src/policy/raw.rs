@@ -8,6 +8,7 @@ use super::error::{PolicyProblem, nearest, one_of};
 use super::place::Place;
 use crate::sli::SliSpec;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_saphyr::{Error, Location, Spanned};
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub(super) struct RawPolicy {
     #[serde(default)]
     pub(super) owner: BTreeMap<String, String>,
     pub(super) window: Option<Spanned<RawWindow>>,
+    pub(super) sampling: Option<Spanned<RawSampling>>,
     pub(super) alerts: Option<Vec<Spanned<RawAlert>>>,
     pub(super) slos: Spanned<Vec<Spanned<RawSlo>>>,
     #[serde(default)]
@@ -121,6 +123,52 @@ impl<'de> Deserialize<'de> for RawWindow {
             }
         }
         deserializer.deserialize_any(WindowVisitor)
+    }
+}
+
+/// `sampling:` of a policy.
+#[derive(Debug)]
+pub(super) enum RawSampling {
+    /// `10%` or `unknown`.
+    One(String),
+    /// `{ good: 1%, bad: 100% }`.
+    Two { good: String, bad: String },
+}
+
+impl<'de> Deserialize<'de> for RawSampling {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SamplingVisitor;
+        impl<'de> Visitor<'de> for SamplingVisitor {
+            type Value = RawSampling;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a share such as 10%, unknown, or { good: 1%, bad: 100% }")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RawSampling, E> {
+                Ok(RawSampling::One(text.to_owned()))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<RawSampling, E> {
+                Ok(RawSampling::One(number.to_string()))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<RawSampling, E> {
+                Ok(RawSampling::One(number.to_string()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSampling, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Two {
+                    good: String,
+                    bad: String,
+                }
+                let Two { good, bad } = Two::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawSampling::Two { good, bad })
+            }
+        }
+        deserializer.deserialize_any(SamplingVisitor)
     }
 }
 

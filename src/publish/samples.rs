@@ -1,6 +1,7 @@
 //! What one status says as samples: the names, meanings and units of every published metric stand here and
 //! nowhere else.
 
+use crate::budget::mean_weight;
 use crate::cohort::{CohortKey, Level};
 use crate::policy::{AlertState, BudgetStatus};
 use std::sync::Arc;
@@ -73,6 +74,11 @@ pub(super) static BUDGET_MINUTES: Metric = gauge(
     "min",
     "Minutes of total outage that the period allows: 43.2 for 99.9 % over 30 d.",
 );
+pub(super) static SEEN: Metric = gauge(
+    "slo_seen_events_ratio",
+    "1",
+    "Events seen over events counted in the window behind the time to exhaustion; below 1 where spans are sampled.",
+);
 pub(super) static ALERT_STATE: Metric = gauge(
     "slo_alert_state",
     "",
@@ -110,7 +116,7 @@ pub(super) static DASH_CRITICAL: Metric = gauge(
 );
 
 /// Every metric, for descriptions.
-pub(super) static ALL: [&Metric; 14] = [
+pub(super) static ALL: [&Metric; 15] = [
     &OBJECTIVE,
     &BURN_RATE,
     &EVENTS,
@@ -118,6 +124,7 @@ pub(super) static ALL: [&Metric; 14] = [
     &CONSUMED,
     &EXHAUSTION,
     &BUDGET_MINUTES,
+    &SEEN,
     &ALERT_STATE,
     &DASH_REMAINING,
     &DASH_CONSUMED,
@@ -224,6 +231,9 @@ pub(super) fn samples(status: &BudgetStatus, dashboard: Option<DashboardNames>) 
         (None, None) => f64::NAN,
     };
     put(&EXHAUSTION, None, Value::Gauge(exhaustion));
+    let seen = status.window(status.exhaustion_window_secs);
+    let seen = seen.and_then(|window| mean_weight(window.estimate()));
+    put(&SEEN, None, or_nan(seen.map(f64::recip)));
     if let Some(names) = dashboard {
         let burn = |secs| {
             let window = status.windows.iter().find(|w| w.sum.window_secs == secs);

@@ -14,6 +14,7 @@ pub mod expr;
 pub mod spec;
 
 mod check;
+mod declared;
 mod duration;
 mod glob;
 mod judge;
@@ -28,6 +29,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use declared::DeclaredSampling;
 pub use endpoint::EndpointSlots;
 pub use objectives::{DefaultObjective, OBJECTIVES_PER_SERVICE_MAX, ObjectiveSet, ObjectiveSpec, SliError};
 pub use spec::SliSpec;

@@ -3,7 +3,7 @@
 use super::judge::Judge;
 use super::services::{self, Services};
 use super::spec::SliSpec;
-use super::{Judgement, ObjectiveIndex, ObjectiveName, SpanContext};
+use super::{DeclaredSampling, Judgement, ObjectiveIndex, ObjectiveName, SpanContext};
 use crate::pipeline::Signal;
 use crate::wire::KeyTableBuilder;
 use std::sync::Arc;
@@ -89,6 +89,7 @@ struct Objective {
     /// The service, unless a pattern or the default stands for many.
     service: Option<Arc<str>>,
     judge: Judge,
+    sampling: Option<DeclaredSampling>,
 }
 
 impl ObjectiveSet {
@@ -130,6 +131,11 @@ impl ObjectiveSet {
             objectives: compiled.into(),
             services,
         })
+    }
+
+    /// How the events of an objective were sampled, as far as its policy says.
+    pub fn sampling(&self, objective: ObjectiveIndex) -> Option<DeclaredSampling> {
+        self.objectives.get(usize::from(objective.0))?.sampling
     }
 
     /// How many objectives there are, the default included.
@@ -217,6 +223,7 @@ impl Objective {
             slo: name.slo.clone(),
             service,
             judge,
+            sampling: sli.sampling,
         })
     }
 }

@@ -14,6 +14,7 @@
 //! beside it, else by conventions. A span is fast if its duration is **less than** the threshold; one exactly
 //! as long is not faster.
 
+use super::declared::DeclaredSampling;
 use super::duration::parse_nanos;
 use super::expr::{Expr, Field, KINDS};
 use super::matcher::Matcher;
@@ -34,6 +35,8 @@ pub struct SliSpec {
     pub outcome: Outcome,
     /// What makes a latency SLI of it; without this it is one of availability.
     pub latency: Option<Latency>,
+    /// How spans were sampled that do not say so; the policy's word, not a key of `sli:`.
+    pub sampling: Option<DeclaredSampling>,
 }
 
 /// The telemetry that an SLI counts: items of one signal. Two signals in one SLI would count a request twice.
@@ -216,6 +219,7 @@ impl TryFrom<RawSli> for SliSpec {
             source: Source::Spans(raw.spans.unwrap_or_default()),
             outcome,
             latency,
+            sampling: None,
         })
     }
 }

@@ -6,8 +6,8 @@
 //! thousand series, and never over a read or a write of the store. A commit that fails is kept and tried
 //! again before anything else is taken from the ledger.
 
-use super::{Commit, NameKind, Names, Store, StoreError};
-use crate::ledger::{Fold, Ledger, Nameless, SeriesRef, SeriesState, Tier, resolve};
+use super::{Commit, NameKind, Names, Store, StoreError, in_lane};
+use crate::ledger::{Fold, Lane, Ledger, Nameless, SeriesRef, SeriesState, Tier, resolve};
 use crate::time::UnixNanos;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -141,14 +141,23 @@ impl Keeper {
 
     fn bind(&mut self, what: Nameless, name: Vec<u8>, ledger: &Mutex<Ledger>) -> Result<(), StoreError> {
         let known = self.store.find(&name)?;
+        let returns = known.is_some();
         let id = known.as_ref().map_or(SeriesRef(self.next_series), |row| row.id);
-        if known.is_none() {
-            self.next_series += 1;
-            self.new_names.push((id, name));
-        }
         self.forget.retain(|&gone| gone != id);
         if let Some(state) = lock(ledger).bind(what, id, known.map(|row| row.state)) {
             self.new_states.push((id, state));
+        }
+        if !returns {
+            self.next_series += 1;
+            self.new_names.push((id, name));
+            return Ok(());
+        }
+        // What a series that returns was estimated by before returns with it.
+        for lane in Lane::SIDES.into_iter().filter(|_| what.lane() == Lane::Seen) {
+            if let Some(row) = self.store.find(&in_lane(name.clone(), lane))? {
+                self.forget.retain(|&gone| gone != row.id);
+                lock(ledger).bring_back(what.in_lane(lane), row.id, row.state);
+            }
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ pub use embedded::RedbStore;
 pub use error::StoreError;
 pub use keeper::{Keeper, TickReport};
 pub use memory::MemStore;
-pub use names::{NameKind, Names, join, split};
+pub use names::{NameKind, Names, in_lane, join, lane_of, split};
 pub use open::{Opened, open_embedded};
 pub use restore::Restored;
 

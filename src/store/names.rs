@@ -1,13 +1,13 @@
 //! The dictionary: what a number in the store stands for, as bytes that outlive handles.
 //!
-//! Version, kind, then objective, cohort and, of a cell, stratum and source, each behind its length. The
-//! parts are the registry's own encodings, which are versioned and injective, so that this is too.
+//! Version, kind and lane in one byte, then objective, cohort and, of a cell, stratum and source, each behind
+//! its length. The parts are the registry's own encodings, which are versioned and injective, so that this is too.
 
 use crate::cohort::{
     CohortId, CohortKey, Level, ObjectiveId, Registry, SourceId, StratumId, decode_objective, decode_stratum,
     encode_objective, encode_stratum,
 };
-use crate::ledger::{CellKey, Nameless};
+use crate::ledger::{CellKey, Lane, Nameless};
 use crate::time::UnixNanos;
 use std::fmt;
 
@@ -29,13 +29,31 @@ pub enum NameKind {
 impl NameKind {
     /// Reads the kind off a name.
     pub fn of(name: &[u8]) -> Option<Self> {
-        match name {
-            [NAME_VERSION, 0, ..] => Some(Self::Total),
-            [NAME_VERSION, 1, ..] => Some(Self::Cohort),
-            [NAME_VERSION, 2, ..] => Some(Self::Cell),
+        let [NAME_VERSION, what, ..] = name else {
+            return None;
+        };
+        Lane::of_code(what >> 4)?;
+        match what & 0x0f {
+            0 => Some(Self::Total),
+            1 => Some(Self::Cohort),
+            2 => Some(Self::Cell),
             _ => None,
         }
     }
+}
+
+/// The lane of a name; names from before there were lanes name what was seen.
+pub fn lane_of(name: &[u8]) -> Lane {
+    let code = name.get(1).map_or(0, |what| what >> 4);
+    Lane::of_code(code).unwrap_or_default()
+}
+
+/// The name of a lane beside what `name` names.
+pub fn in_lane(mut name: Vec<u8>, lane: Lane) -> Vec<u8> {
+    if let Some(what) = name.get_mut(1) {
+        *what = *what & 0x0f | lane.code() << 4;
+    }
+    name
 }
 
 /// Handles to names and back. The cohort registry is the one of production; tests bring their own.
@@ -74,22 +92,25 @@ pub fn split(name: &[u8]) -> Option<(NameKind, Vec<&[u8]>)> {
 impl Names for Registry {
     fn encode(&self, what: Nameless) -> Option<Vec<u8>> {
         let (objective, cohort) = match what {
-            Nameless::Series(objective, cohort) => (objective, cohort),
-            Nameless::Cell(key) => (key.objective, key.cohort),
+            Nameless::Series(objective, cohort) | Nameless::SeriesLane(objective, cohort, _) => {
+                (objective, cohort)
+            }
+            Nameless::Cell(key) | Nameless::CellLane(key, _) => (key.objective, key.cohort),
         };
         let (mut first, mut second) = (Vec::new(), Vec::new());
         let objective = Registry::objective(self, objective)?;
         encode_objective(&objective.service, &objective.slo, &mut first);
         let key = self.key(cohort)?;
         key.as_ref().as_ref().encode(&mut second);
-        match what {
-            Nameless::Series(..) if key.level == Level::Total => join(NameKind::Total, &[&first, &second]),
-            Nameless::Series(..) => join(NameKind::Cohort, &[&first, &second]),
-            Nameless::Cell(cell) => {
+        let name = match what {
+            Nameless::Cell(cell) | Nameless::CellLane(cell, _) => {
                 let (stratum, source) = (stratum_name(self, cell.stratum)?, source_name(self, cell.source)?);
                 join(NameKind::Cell, &[&first, &second, &stratum, &source])
             }
-        }
+            _ if key.level == Level::Total => join(NameKind::Total, &[&first, &second]),
+            _ => join(NameKind::Cohort, &[&first, &second]),
+        };
+        Some(in_lane(name?, what.lane()))
     }
 
     fn objective(&self, name: &[u8]) -> Option<ObjectiveId> {
@@ -103,7 +124,7 @@ impl Names for Registry {
         let objective = Names::objective(self, name)?;
         let cohort: CohortId = Registry::restore(self, &CohortKey::decode(parts.get(1)?).ok()?);
         if kind != NameKind::Cell {
-            return Some(Nameless::Series(objective, cohort));
+            return Some(Nameless::Series(objective, cohort).in_lane(lane_of(name)));
         }
         let stratum = match parts.get(2)?.split_first()? {
             (&PRESENT, stratum) => {
@@ -116,12 +137,13 @@ impl Names for Registry {
             (&PRESENT, source) => self.source_id(std::str::from_utf8(source).ok()?, now),
             _ => SourceId::OVERFLOW,
         };
-        Some(Nameless::Cell(CellKey {
+        let cell = CellKey {
             objective,
             cohort,
             stratum,
             source,
-        }))
+        };
+        Some(Nameless::Cell(cell).in_lane(lane_of(name)))
     }
 }
 

@@ -4,8 +4,10 @@
 //! the larger value stands. A frame whose checksum does not hold is left out; what it held is in a later
 //! frame or chunk, unless it was the last.
 
-use super::{Keeper, NameKind, Names, Store, StoreError};
-use crate::ledger::{Counts, Frame, Ledger, Nameless, SeriesRef, SeriesState, Tier, fine_slots, resolve};
+use super::{Keeper, NameKind, Names, Store, StoreError, in_lane, lane_of};
+use crate::ledger::{
+    Counts, Frame, Lane, Ledger, Nameless, SeriesRef, SeriesState, Tier, fine_slots, resolve,
+};
 use crate::time::UnixNanos;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,9 +54,7 @@ impl Keeper {
         let (live, next_series) = open_live(&*store, &*names, ledger, &newest, &mut found)?;
         fill(&*store, ledger, &frames, &live)?;
         for (what, state) in live.values() {
-            if let Nameless::Series(objective, cohort) = *what {
-                ledger.restored_series(objective, cohort, *state);
-            }
+            ledger.restored_series(*what, *state);
         }
         for _ in 0..ROUNDS {
             let wants = ledger.wanted(usize::MAX);
@@ -114,11 +114,10 @@ fn open_live(
     found: &mut Restored,
 ) -> Result<(Live, u32), StoreError> {
     let (mut live, mut from) = (Live::new(), SeriesRef(0));
+    let mut lanes = Vec::new();
     loop {
         let page = store.names(from, PAGE)?;
-        let Some(last) = page.last() else {
-            return Ok((live, from.0));
-        };
+        let Some(last) = page.last() else { break };
         from = SeriesRef(last.id.0.saturating_add(1));
         for row in page {
             let newest = newest.get(&row.id).copied().unwrap_or_default();
@@ -129,6 +128,10 @@ fn open_live(
             let wanted = match (kind, names.objective(&row.name)) {
                 (Some(NameKind::Cell), Some(_)) => {
                     ledger.now().secs_since(state.last_event()) <= 2 * crate::ledger::EVIDENCE_SECS
+                }
+                (Some(_), Some(_)) if lane_of(&row.name) != Lane::Seen => {
+                    lanes.push((row.id, row.name, state));
+                    continue;
                 }
                 (Some(kind), Some(objective)) => {
                     let total = kind == NameKind::Total;
@@ -144,6 +147,14 @@ fn open_live(
             }
         }
     }
+    // A lane lives with its series, which may have the higher number.
+    for (id, name, state) in lanes {
+        let base = store.find(&in_lane(name.clone(), Lane::Seen))?;
+        if base.is_some_and(|base| live.contains_key(&base.id)) {
+            open(names, ledger, id, &name, state, &mut live, found);
+        }
+    }
+    Ok((live, from.0))
 }
 
 fn open(
@@ -156,16 +167,12 @@ fn open(
     found: &mut Restored,
 ) {
     let what = names.restore(name, ledger.now());
-    let opened = match what {
-        Some(Nameless::Series(objective, cohort)) => ledger.restore_series(objective, cohort, id),
-        Some(Nameless::Cell(key)) => ledger.restore_cell(key, id),
-        None => false,
-    };
-    match what.filter(|_| opened) {
+    match what.filter(|what| ledger.restore(*what, id)) {
         Some(what) => {
             match what {
                 Nameless::Series(..) => found.series += 1,
                 Nameless::Cell(_) => found.evidence_cells += 1,
+                Nameless::SeriesLane(..) | Nameless::CellLane(..) => {}
             }
             live.insert(id, (what, state));
         }

@@ -5,9 +5,10 @@
 
 use burngate::cohort::{CohortId, ObjectiveId, SourceId, StratumId};
 use burngate::ledger::{
-    CellKey, Counts, Kinds, Ledger, LedgerLimits, Nameless, SeriesDelta, SeriesView, WindowPlan,
+    CellKey, Counts, Kinds, Ledger, LedgerLimits, Nameless, SeriesDelta, SeriesView, WeightDelta, Weights,
+    WindowPlan,
 };
-use burngate::store::{Keeper, NameKind, Names, Restored, Store, TickReport, join, split};
+use burngate::store::{Keeper, NameKind, Names, Restored, Store, TickReport, in_lane, join, lane_of, split};
 use burngate::time::UnixNanos;
 use std::sync::{Arc, Mutex};
 
@@ -34,8 +35,8 @@ fn number(part: &[u8]) -> Option<u32> {
 
 impl Names for Numbers {
     fn encode(&self, what: Nameless) -> Option<Vec<u8>> {
-        match what {
-            Nameless::Series(o, c) => {
+        let name = match what {
+            Nameless::Series(o, c) | Nameless::SeriesLane(o, c, _) => {
                 let kind = if self.is_total(c) {
                     NameKind::Total
                 } else {
@@ -43,12 +44,13 @@ impl Names for Numbers {
                 };
                 join(kind, &[&o.0.to_le_bytes(), &c.0.to_le_bytes()])
             }
-            Nameless::Cell(key) => {
+            Nameless::Cell(key) | Nameless::CellLane(key, _) => {
                 let parts =
                     [key.objective.0, key.cohort.0, key.stratum.0, key.source.0].map(u32::to_le_bytes);
                 join(NameKind::Cell, &[&parts[0], &parts[1], &parts[2], &parts[3]])
             }
-        }
+        };
+        Some(in_lane(name?, what.lane()))
     }
 
     fn objective(&self, name: &[u8]) -> Option<ObjectiveId> {
@@ -58,7 +60,7 @@ impl Names for Numbers {
     fn restore(&self, name: &[u8], _now: UnixNanos) -> Option<Nameless> {
         let (kind, parts) = split(name)?;
         let numbers: Vec<u32> = parts.into_iter().filter_map(number).collect();
-        match (kind, numbers.as_slice()) {
+        let plain = match (kind, numbers.as_slice()) {
             (NameKind::Cell, &[o, c, st, so]) => Some(Nameless::Cell(CellKey {
                 objective: ObjectiveId(o),
                 cohort: CohortId(c),
@@ -67,7 +69,8 @@ impl Names for Numbers {
             })),
             (_, &[o, c]) => Some(Nameless::Series(ObjectiveId(o), CohortId(c))),
             _ => None,
-        }
+        };
+        plain.map(|plain| plain.in_lane(lane_of(name)))
     }
 }
 
@@ -106,6 +109,26 @@ impl House {
             counts: Counts { good, bad },
         };
         self.ledger.lock().unwrap().absorb(now, &[delta], &[]);
+    }
+
+    /// Sampled events: what was seen, and what it stands for.
+    pub fn absorb_sampled(&self, now: UnixNanos, cohort: u32, bucket: u64, counts: Counts, weights: Weights) {
+        let delta = SeriesDelta {
+            objective: OBJECTIVE,
+            cohort: CohortId(cohort),
+            bucket,
+            counts,
+        };
+        let row = WeightDelta {
+            objective: OBJECTIVE,
+            cohort: CohortId(cohort),
+            cell: None,
+            bucket,
+            weights,
+        };
+        let mut ledger = self.ledger.lock().unwrap();
+        ledger.absorb(now, &[delta], &[]);
+        ledger.absorb_weights(now, &[row]);
     }
 
     pub fn tick(&mut self, now: UnixNanos) -> TickReport {

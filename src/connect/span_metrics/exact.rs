@@ -5,23 +5,7 @@
 //! rounded down. So a total is right to less than one, whatever came in which order, and a repetition gives
 //! the same.
 
-/// How many spans a span stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Weight {
-    pub(super) whole: u64,
-    /// In 2^-32.
-    pub(super) part: u32,
-}
-
-impl Weight {
-    /// Itself.
-    pub(super) const ONE: Self = Self { whole: 1, part: 0 };
-
-    /// In 2^-32.
-    fn fixed(self) -> u128 {
-        u128::from(self.whole) << 32 | u128::from(self.part)
-    }
-}
+pub(super) use crate::wire::Weight;
 
 /// A sum of weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 //! Nothing is shared while a batch is walked, and nothing counts before the walk is at its end: a batch
 //! that is broken half way has counted nothing.
 
+use super::exact::Weight;
 use super::key;
 use super::plan::{Family, Own, Plan};
 use super::resources::Resources;
-use super::sampling;
 use super::series::{Exemplar, Seen};
 use crate::time::UnixNanos;
-use crate::wire::{AnyValue, Attributes, Event, Scope, Span, SpanSink};
+use crate::wire::{AnyValue, Attributes, Event, Scope, Span, SpanSink, threshold_weight};
 use std::hash::BuildHasher as _;
 
 /// Locks that series are spread over.
@@ -231,7 +231,8 @@ impl<'a> SpanSink<'a> for Gather<'_, 'a> {
     }
 
     fn span(&mut self, span: &Span<'a>, attributes: &Attributes<'a>, events: &[Event<'a>]) {
-        let (weight, adjusted) = sampling::weight(span.trace_state);
+        let told = threshold_weight(span.trace_state);
+        let (weight, adjusted) = (told.unwrap_or(Weight::ONE), told.is_some());
         let exemplar = || {
             Some(Exemplar {
                 trace_id: span.trace_id.try_into().ok()?,

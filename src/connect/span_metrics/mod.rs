@@ -26,7 +26,6 @@ mod gather;
 mod persist;
 mod plan;
 mod resources;
-mod sampling;
 mod series;
 mod state;
 

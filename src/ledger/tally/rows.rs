@@ -4,19 +4,36 @@
 //! bytes; one hash for all objectives of a group costs a tenth of that, and leaves little to sort.
 
 use super::memo::Memo;
-use crate::ledger::Counts;
+use crate::ledger::{Counts, Weights};
 use std::hash::Hash;
+
+/// What is added up.
+pub(super) trait Sum: Copy {
+    fn add(&mut self, other: Self);
+}
+
+impl Sum for Counts {
+    fn add(&mut self, other: Self) {
+        Self::add(self, other);
+    }
+}
+
+impl Sum for Weights {
+    fn add(&mut self, other: Self) {
+        Self::add(self, other);
+    }
+}
 
 /// Counts of several objectives side by side, by key. All counts of one key have the same number of lanes.
 #[derive(Debug)]
-pub(super) struct Lanes<K> {
+pub(super) struct Lanes<K, S = Counts> {
     keys: Memo<K>,
     /// Where each key's lanes begin.
     begins: Vec<usize>,
-    counts: Vec<Counts>,
+    counts: Vec<S>,
 }
 
-impl<K> Default for Lanes<K> {
+impl<K, S> Default for Lanes<K, S> {
     fn default() -> Self {
         Self {
             keys: Memo::default(),
@@ -26,9 +43,9 @@ impl<K> Default for Lanes<K> {
     }
 }
 
-impl<K: Hash + Eq + Copy> Lanes<K> {
+impl<K: Hash + Eq + Copy, S: Sum> Lanes<K, S> {
     /// Adds `counts`, one a lane.
-    pub(super) fn add(&mut self, key: K, counts: impl ExactSizeIterator<Item = Counts>) {
+    pub(super) fn add(&mut self, key: K, counts: impl ExactSizeIterator<Item = S>) {
         let Some(number) = self.keys.number(key, true) else {
             return;
         };
@@ -40,12 +57,12 @@ impl<K: Hash + Eq + Copy> Lanes<K> {
         }
         let begin = self.begins.get(number).copied().unwrap_or(usize::MAX);
         for (sum, counts) in self.counts.iter_mut().skip(begin).zip(counts) {
-            add(sum, counts);
+            sum.add(counts);
         }
     }
 
     /// Each key with its lanes, in the order of their first counts.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (K, &[Counts])> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (K, &[S])> {
         let ends = self.begins.iter().skip(1).copied().chain([self.counts.len()]);
         (0u32..)
             .zip(self.begins.iter().zip(ends))
@@ -64,16 +81,11 @@ pub(super) fn merged<K: Ord + Copy>(
     rows.dedup_by(|(later, counts), (kept, sum)| {
         let same = later == kept;
         if same {
-            add(sum, *counts);
+            sum.add(*counts);
         }
         same
     });
     rows.into_iter()
-}
-
-fn add(sum: &mut Counts, counts: Counts) {
-    sum.good = sum.good.saturating_add(counts.good);
-    sum.bad = sum.bad.saturating_add(counts.bad);
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! together: each cohort is looked up once for them. What they add is summed up by origin and cohort, and
 //! becomes rows, merged, at the end.
 
+mod weights;
+
 use super::rows::{Lanes, merged};
 use super::{BEYOND, GroupCounts, GroupKey, Source, Tally, TallyStats};
 use crate::cohort::flags::{FlagSet, Problems};
@@ -11,10 +13,12 @@ use crate::cohort::{
     Cap, CohortId, CohortRef, Deployment, Evidence, Interned, LevelRef, OVERFLOW_SERVICE, ObjectiveId,
     Registry, SourceId, StratumId, label_text,
 };
-use crate::ledger::{Counts, EvidenceDelta, SeriesDelta};
+use crate::ledger::tail_watch::Signs;
+use crate::ledger::{Counts, EvidenceDelta, SeriesDelta, WeightDelta};
 use crate::time::UnixNanos;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use weights::Weighed;
 
 /// A cohort and a bucket, under [`Home::lanes`].
 type SeriesKey = (u32, CohortId, u64);
@@ -26,6 +30,10 @@ type CellKey = (u32, CohortId, StratumId, SourceId, u64);
 pub(in crate::ledger) struct Settled {
     pub(in crate::ledger) series: Vec<SeriesDelta>,
     pub(in crate::ledger) evidence: Vec<EvidenceDelta>,
+    /// What sampled events stand for.
+    pub(in crate::ledger) weights: Vec<WeightDelta>,
+    /// What services show of a sampler that does not say so.
+    pub(in crate::ledger) signs: Vec<(String, Signs)>,
     pub(in crate::ledger) stats: TallyStats,
     /// Events of which a cohort was refused, by the cap that refused it.
     pub(in crate::ledger) overflow: BTreeMap<&'static str, u64>,
@@ -104,7 +112,15 @@ impl Tally<'_, '_> {
             },
         };
         settling.run(&order);
-        settling.out
+        let mut out = settling.out;
+        let seen = self
+            .sources
+            .iter()
+            .filter(|source| source.signs.spans > 0 || source.signs.marked);
+        out.signs = seen
+            .map(|source| (source.service.to_string(), source.signs))
+            .collect();
+        out
     }
 }
 
@@ -112,6 +128,7 @@ impl<'t> Settling<'t, '_, '_> {
     fn run(&mut self, order: &[(GroupKey, u32)]) {
         let mut series: Lanes<SeriesKey> = Lanes::default();
         let mut evidence: Lanes<CellKey> = Lanes::default();
+        let mut weighed = Weighed::default();
         let mut sums: Vec<Counts> = Vec::new();
         let tally = self.tally;
         // Groups that differ in the endpoint alone make the same rows: they are added up first.
@@ -152,8 +169,12 @@ impl<'t> Settling<'t, '_, '_> {
             for (cohort, _) in &self.cohorts.ids {
                 series.add((home.lanes, *cohort, key.bucket), sums.iter().copied());
             }
+            if !tally.groups.weights.is_empty() {
+                self.weigh(source, alike, &mut weighed);
+            }
         }
         self.emit(&series, &evidence);
+        self.emit_weights(&weighed);
     }
 
     /// From sums to rows, each once; series in order. Series have to be merged, since services beyond a cap
