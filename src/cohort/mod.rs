@@ -15,6 +15,7 @@ pub mod flags;
 mod interner;
 mod named;
 mod origin;
+mod places;
 mod registry;
 mod text;
 
@@ -26,7 +27,8 @@ pub use encoding::{
 pub use extract::{Evidence, Extractor, Piece};
 pub use named::NamedFlags;
 pub use origin::{Origin, OriginSlots, RawOrigin};
-pub use registry::{Cap, Interned, Registry, RegistryStats};
+pub use places::Cap;
+pub use registry::{Interned, Registry, RegistryStats};
 pub use text::{clip, label_text, stable_hash};
 
 use std::sync::Arc;

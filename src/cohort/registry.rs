@@ -1,4 +1,4 @@
-//! Handles for cohorts and objectives, and the caps.
+//! Handles for cohorts and objectives, within the caps.
 //!
 //! Problem: shas, variants, services and environments come from telemetry, so anybody can invent ten million
 //! of them. The property wanted: memory is bounded, cohorts that live keep counting exactly, and totals count
@@ -13,7 +13,8 @@
 //! every batch would take for each of its groups.
 
 use super::encoding::{CohortRef, LevelRef, encode_objective, encode_stratum};
-use super::interner::{Interner, release, reserve};
+use super::interner::Interner;
+use super::places::{Cap, Places};
 use super::{CohortId, CohortKey, Level, OVERFLOW_SERVICE, ObjectiveId, SourceId, Stratum, StratumId};
 use crate::config::Cohorts;
 use crate::sli::ObjectiveName;
@@ -21,43 +22,12 @@ use crate::time::UnixNanos;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 type Hasher = foldhash::quality::RandomState;
 
 /// Strata and sources that nobody sent for this long leave: four times what the evidence cells remember.
 const EVIDENCE_NAMES_IDLE_SECS: u64 = 2 * 3600;
-
-/// Environments of a service with a kept place that may have a total whatever `max_services` says.
-const KEPT_ENVIRONMENTS: u32 = 16;
-
-/// Which cap refused a new cohort.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cap {
-    /// `max_per_service`.
-    Service,
-    /// `max_total`.
-    Total,
-    /// `max_new_per_minute`.
-    Rate,
-    /// `max_services`.
-    Services,
-    /// The groups of one batch.
-    Batch,
-}
-
-impl Cap {
-    /// The value of the metric's `cap` label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Service => "max_per_service",
-            Self::Total => "max_total",
-            Self::Rate => "max_new_per_minute",
-            Self::Services => "max_services",
-            Self::Batch => "batch_groups",
-        }
-    }
-}
 
 /// Where the events of a cohort count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,31 +47,16 @@ impl Interned {
     }
 }
 
-/// What one service (all its environments) uses of the caps.
-#[derive(Debug, Default)]
-struct Usage {
-    /// Live deployment and flag cohorts.
-    cohorts: AtomicU32,
-    /// Live totals: one an environment.
-    totals: AtomicU32,
-    /// Minute number and new cohorts in it, as `minute << 32 | new`.
-    minute: AtomicU64,
-}
-
 /// See the module's words. Shared by every batch; no lock is held across calls.
 #[derive(Debug)]
 pub struct Registry {
     ids: DashMap<Box<[u8]>, CohortId, Hasher>,
     keys: DashMap<CohortId, Arc<CohortKey>, Hasher>,
-    services: DashMap<Box<str>, Usage, Hasher>,
-    kept: DashMap<Box<str>, (), Hasher>,
-    cohorts: AtomicU32,
-    totals: AtomicU32,
+    places: Places,
     next: AtomicU32,
     objectives: Interner<ObjectiveName>,
     strata: Interner<Stratum>,
     sources: Interner<str>,
-    limits: Cohorts,
 }
 
 /// [`OVERFLOW_SERVICE`]'s total; there from the start.
@@ -115,15 +70,11 @@ impl Registry {
         let registry = Self {
             ids: DashMap::default(),
             keys: DashMap::default(),
-            services: DashMap::default(),
-            kept: DashMap::default(),
-            cohorts: AtomicU32::new(0),
-            totals: AtomicU32::new(0),
+            places: Places::new(limits),
             next: AtomicU32::new(2),
             objectives: Interner::new(u32::MAX),
             strata: Interner::new(limits.max_evidence_cells),
             sources: Interner::new(limits.max_evidence_cells),
-            limits: limits.clone(),
         };
         for (id, level) in [(OVERFLOW_TOTAL, Level::Total), (OVERFLOW_REST, Level::Overflow)] {
             let key = CohortKey {
@@ -179,28 +130,18 @@ impl Registry {
 
     /// Takes a place for a service's total. `forced` places count but are not refused.
     fn admit_total(&self, cohort: &CohortRef<'_>, bytes: &[u8], forced: bool) -> Result<CohortId, Cap> {
-        let forced = forced || self.has_kept_place(cohort.service);
-        let max = if forced {
-            u32::MAX
-        } else {
-            self.limits.max_services
-        };
-        if self.totals.load(Ordering::Acquire) >= max {
+        let max = self.places.max_totals(cohort.service, forced);
+        if self.places.totals() >= max {
             return Err(Cap::Services);
         }
         match self.ids.entry(bytes.into()) {
             Entry::Occupied(entry) => Ok(*entry.get()),
             Entry::Vacant(entry) => {
-                if !reserve(&self.totals, max) {
-                    return Err(Cap::Services);
-                }
+                self.places.take_total(cohort.service, max)?;
                 let Some(id) = self.next_id() else {
-                    release(&self.totals);
+                    self.places.give_total(cohort.service);
                     return Err(Cap::Services);
                 };
-                self.with_usage(cohort.service, |usage| {
-                    usage.totals.fetch_add(1, Ordering::AcqRel)
-                });
                 // First the key, then the handle: whoever sees the handle can resolve it.
                 self.keys.insert(id, Arc::new(cohort.to_key()));
                 entry.insert(id);
@@ -219,18 +160,17 @@ impl Registry {
         let capped = !matches!(cohort.level, LevelRef::Overflow | LevelRef::Total);
         // Before anything is allocated or locked for writing: a flood of invented names ends here.
         if capped && let Some(now) = now {
-            self.with_usage(cohort.service, |usage| self.has_room(usage, now))?;
+            self.places.has_room(cohort.service, now)?;
         }
         match self.ids.entry(bytes.into()) {
             Entry::Occupied(entry) => Ok(*entry.get()),
             Entry::Vacant(entry) => {
                 if capped {
-                    self.with_usage(cohort.service, |usage| self.take_places(usage, now))?;
+                    self.places.take_cohort(cohort.service, now)?;
                 }
                 let Some(id) = self.next_id() else {
                     if capped {
-                        self.with_usage(cohort.service, |usage| release(&usage.cohorts));
-                        release(&self.cohorts);
+                        self.places.give_cohort(cohort.service);
                     }
                     return Ok(OVERFLOW_REST);
                 };
@@ -241,67 +181,9 @@ impl Registry {
         }
     }
 
-    /// Keeps a place for a service that a policy names: strangers cannot crowd out its total. Holds for the
-    /// first [`KEPT_ENVIRONMENTS`] environments of the service, since environments come from telemetry too.
+    /// Keeps a place for a service that a policy names: strangers cannot crowd out its total.
     pub fn keep_place(&self, service: &str) {
-        self.kept.insert(service.into(), ());
-    }
-
-    fn has_kept_place(&self, service: &str) -> bool {
-        self.kept.contains_key(service)
-            && self
-                .services
-                .get(service)
-                .is_none_or(|usage| usage.totals.load(Ordering::Acquire) < KEPT_ENVIRONMENTS)
-    }
-
-    fn has_room(&self, usage: &Usage, now: UnixNanos) -> Result<(), Cap> {
-        if usage.cohorts.load(Ordering::Acquire) >= self.limits.max_per_service {
-            return Err(Cap::Service);
-        }
-        if self.cohorts.load(Ordering::Acquire) >= self.limits.max_total {
-            return Err(Cap::Total);
-        }
-        let packed = usage.minute.load(Ordering::Acquire);
-        next_in_minute(packed, now, self.limits.max_new_per_minute)
-            .map(|_| ())
-            .ok_or(Cap::Rate)
-    }
-
-    fn take_places(&self, usage: &Usage, now: Option<UnixNanos>) -> Result<(), Cap> {
-        let Some(now) = now else {
-            usage.cohorts.fetch_add(1, Ordering::AcqRel);
-            self.cohorts.fetch_add(1, Ordering::AcqRel);
-            return Ok(());
-        };
-        if !reserve(&usage.cohorts, self.limits.max_per_service) {
-            return Err(Cap::Service);
-        }
-        if !reserve(&self.cohorts, self.limits.max_total) {
-            release(&usage.cohorts);
-            return Err(Cap::Total);
-        }
-        let most = self.limits.max_new_per_minute;
-        let step = |packed| next_in_minute(packed, now, most);
-        if usage
-            .minute
-            .try_update(Ordering::AcqRel, Ordering::Acquire, step)
-            .is_err()
-        {
-            release(&usage.cohorts);
-            release(&self.cohorts);
-            return Err(Cap::Rate);
-        }
-        Ok(())
-    }
-
-    /// Runs `f` on the service's usage while its entry is held, so that a retiring service cannot be dropped
-    /// under it.
-    fn with_usage<R>(&self, service: &str, f: impl FnOnce(&Usage) -> R) -> R {
-        if let Some(usage) = self.services.get(service) {
-            return f(&usage);
-        }
-        f(&self.services.entry(service.into()).or_default().downgrade())
+        self.places.keep(service);
     }
 
     /// A fresh handle; `None` when four billion were given out.
@@ -350,19 +232,11 @@ impl Registry {
             return false;
         }
         match key.level {
-            Level::Total => {
-                release(&self.totals);
-                self.with_usage(&key.service, |usage| release(&usage.totals));
-            }
-            Level::Deployment { .. } | Level::Flag { .. } => {
-                release(&self.cohorts);
-                self.with_usage(&key.service, |usage| release(&usage.cohorts));
-            }
+            Level::Total => self.places.give_total(&key.service),
+            Level::Deployment { .. } | Level::Flag { .. } => self.places.give_cohort(&key.service),
             Level::Overflow => {}
         }
-        self.services.remove_if(&*key.service, |_, usage| {
-            usage.totals.load(Ordering::Acquire) == 0 && usage.cohorts.load(Ordering::Acquire) == 0
-        });
+        self.places.forget_if_empty(&key.service);
         self.keys.remove(&id);
         entry.remove();
         true
@@ -443,8 +317,8 @@ impl Registry {
     /// What lives now, for the gateway's own metrics.
     pub fn stats(&self) -> RegistryStats {
         RegistryStats {
-            cohorts: self.cohorts.load(Ordering::Acquire),
-            totals: self.totals.load(Ordering::Acquire),
+            cohorts: self.places.cohorts(),
+            totals: self.places.totals(),
             objectives: self.objectives.len(),
             strata: self.strata.len(),
             sources: self.sources.len(),
@@ -467,262 +341,6 @@ pub struct RegistryStats {
     pub sources: u32,
 }
 
-/// One more new cohort in the minute of `now`: the packed value to store, or `None` when the minute is full.
-///
-/// A batch that was stamped just before the minute turned counts into the newer minute; a clock that stepped
-/// back by more starts afresh.
-fn next_in_minute(packed: u64, now: UnixNanos, most: u32) -> Option<u64> {
-    let (minute, new) = (packed >> 32, packed & u64::from(u32::MAX));
-    let current = (now.secs() / 60) & u64::from(u32::MAX);
-    let (minute, new) = if current == minute || current + 1 == minute {
-        (minute, new)
-    } else {
-        (current, 0)
-    };
-    (new < u64::from(most)).then(|| (minute << 32) | (new + 1))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::HashSet;
-    use std::sync::Barrier;
-
-    const NOW: UnixNanos = UnixNanos::from_secs(1_700_000_000);
-
-    fn caps(per_service: u32, total: u32, per_minute: u32, services: u32) -> Registry {
-        Registry::new(&Cohorts {
-            max_per_service: per_service,
-            max_total: total,
-            max_new_per_minute: per_minute,
-            max_services: services,
-            ..Cohorts::default()
-        })
-    }
-
-    fn sha<'a>(service: &'a str, sha: &'a str) -> CohortRef<'a> {
-        CohortRef {
-            service,
-            environment: Some("production"),
-            level: LevelRef::Deployment(sha),
-        }
-    }
-
-    fn intern(registry: &Registry, cohort: &CohortRef<'_>, now: UnixNanos) -> Interned {
-        registry.intern(cohort, now, &mut Vec::new())
-    }
-
-    #[test]
-    fn a_handle_resolves_to_the_key_it_was_given_for() {
-        let registry = caps(9, 9, 9, 9);
-        let Interned::Live(id) = intern(&registry, &sha("checkout", "abc"), NOW) else {
-            panic!("refused")
-        };
-        assert_eq!(
-            intern(&registry, &sha("checkout", "abc"), NOW),
-            Interned::Live(id)
-        );
-        assert_eq!(
-            registry.key(id).as_deref(),
-            Some(&sha("checkout", "abc").to_key())
-        );
-        assert_eq!(registry.find(&sha("checkout", "abc").to_key()), Some(id));
-        assert_eq!(registry.find(&sha("checkout", "abd").to_key()), None);
-        assert_eq!(registry.stats().totals, 1);
-    }
-
-    #[test]
-    fn each_cap_sends_newcomers_to_the_overflow_of_their_service() {
-        let cases = [
-            (caps(1, 9, 9, 9), Cap::Service),
-            (caps(9, 1, 9, 9), Cap::Total),
-            (caps(9, 9, 1, 9), Cap::Rate),
-        ];
-        for (registry, cap) in cases {
-            let first = intern(&registry, &sha("checkout", "a"), NOW);
-            let Interned::Overflow(id, why) = intern(&registry, &sha("checkout", "b"), NOW) else {
-                panic!("{cap:?} did not hold");
-            };
-            assert_eq!(why, cap);
-            let key = registry.key(id).unwrap();
-            assert_eq!((&*key.service, &key.level), ("checkout", &Level::Overflow));
-            assert_eq!(intern(&registry, &sha("checkout", "a"), NOW), first, "{cap:?}");
-        }
-    }
-
-    #[test]
-    fn the_next_minute_admits_again() {
-        let registry = caps(9, 9, 1, 9);
-        intern(&registry, &sha("s", "a"), NOW);
-        assert!(matches!(
-            intern(&registry, &sha("s", "b"), NOW),
-            Interned::Overflow(_, Cap::Rate)
-        ));
-        assert!(matches!(
-            intern(&registry, &sha("s", "b"), NOW.plus_secs(60)),
-            Interned::Live(_)
-        ));
-        // A batch that was stamped before the minute turned does not open the old minute again.
-        assert!(matches!(
-            intern(&registry, &sha("s", "c"), NOW),
-            Interned::Overflow(_, Cap::Rate)
-        ));
-    }
-
-    #[test]
-    fn services_beyond_the_cap_count_together() {
-        let registry = caps(9, 9, 9, 1);
-        intern(&registry, &sha("first", "a"), NOW);
-        let total = CohortRef {
-            service: "second",
-            environment: None,
-            level: LevelRef::Total,
-        };
-        let Interned::Overflow(id, Cap::Services) = intern(&registry, &total, NOW) else {
-            panic!("admitted")
-        };
-        assert_eq!(&*registry.key(id).unwrap().service, OVERFLOW_SERVICE);
-        let Interned::Overflow(rest, Cap::Services) = intern(&registry, &sha("second", "a"), NOW) else {
-            panic!("admitted");
-        };
-        let key = registry.key(rest).unwrap();
-        assert_eq!((&*key.service, &key.level), (OVERFLOW_SERVICE, &Level::Overflow));
-    }
-
-    #[test]
-    fn a_service_with_a_policy_is_never_crowded_out() {
-        let registry = caps(9, 9, 9, 1);
-        registry.keep_place("named");
-        intern(&registry, &sha("stranger", "a"), NOW);
-        assert!(matches!(
-            intern(&registry, &sha("named", "a"), NOW),
-            Interned::Live(_)
-        ));
-        assert!(matches!(
-            intern(&registry, &sha("other", "a"), NOW),
-            Interned::Overflow(_, Cap::Services)
-        ));
-        for n in 0..40 {
-            let environment = n.to_string();
-            let total = CohortRef {
-                service: "named",
-                environment: Some(&environment),
-                level: LevelRef::Total,
-            };
-            intern(&registry, &total, NOW);
-        }
-        assert!(registry.stats().totals <= KEPT_ENVIRONMENTS + 1);
-    }
-
-    #[test]
-    fn retiring_frees_the_place_and_the_handle_stays_dead() {
-        let registry = caps(1, 1, 9, 9);
-        let old = intern(&registry, &sha("s", "a"), NOW).id();
-        assert!(registry.retire(old));
-        assert!(!registry.retire(old));
-        assert_eq!((registry.key(old), registry.stats().cohorts), (None, 0));
-        let Interned::Live(new) = intern(&registry, &sha("s", "b"), NOW) else {
-            panic!("no place")
-        };
-        assert!(new > old);
-        let total = CohortRef {
-            level: LevelRef::Total,
-            ..sha("s", "")
-        };
-        assert!(registry.retire(intern(&registry, &total, NOW).id()));
-        assert!(!registry.retire(OVERFLOW_TOTAL));
-    }
-
-    #[test]
-    fn a_restart_restores_beyond_the_rate_and_fills_the_caps() {
-        let registry = caps(2, 9, 1, 9);
-        let ids: HashSet<_> = ["a", "b"]
-            .iter()
-            .map(|s| registry.restore(&sha("s", s).to_key()))
-            .collect();
-        assert_eq!(ids.len(), 2);
-        assert_eq!(
-            registry.restore(&sha("s", "a").to_key()),
-            registry.find(&sha("s", "a").to_key()).unwrap()
-        );
-        assert_eq!((registry.stats().cohorts, registry.stats().totals), (2, 1));
-        assert!(matches!(
-            intern(&registry, &sha("s", "c"), NOW),
-            Interned::Overflow(_, Cap::Service)
-        ));
-    }
-
-    #[test]
-    fn a_flood_of_shas_leaves_the_living_exact_and_memory_bounded() {
-        let flood = std::env::var_os("BURNGATE_LONG").map_or(200_000u32, |_| 10_000_000);
-        let registry = caps(1_000, 5_000, 100, 10);
-        let mut scratch = Vec::new();
-        let living = registry.intern(&sha("s", "living"), NOW, &mut scratch);
-        for n in 0..flood {
-            let name = n.to_string();
-            let now = NOW.plus_secs(u64::from(n) / 1_000);
-            let place = registry.intern(&sha("s", &name), now, &mut scratch);
-            assert!(matches!(place, Interned::Live(_)) || n >= 99);
-            assert_eq!(registry.intern(&sha("s", "living"), now, &mut scratch), living);
-        }
-        assert!(registry.stats().cohorts <= 1_000);
-        // The two of the overflow service, the total, the overflow, and the admitted.
-        assert!(registry.keys.len() <= 1_004 && registry.ids.len() == registry.keys.len());
-    }
-
-    #[test]
-    fn threads_that_meet_agree_on_handles_and_never_pass_a_cap() {
-        let registry = caps(300, 500, u32::MAX, 4);
-        let barrier = Barrier::new(4);
-        let seen: Vec<Vec<(u32, Interned)>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4u32)
-                .map(|thread| {
-                    let (registry, barrier) = (&registry, &barrier);
-                    scope.spawn(move || {
-                        barrier.wait();
-                        let step = |n: u32| (n * 7 + thread * 131) % 800;
-                        let service = |n: u32| if n.is_multiple_of(2) { "even" } else { "odd" };
-                        (0..800)
-                            .map(step)
-                            .map(|n| (n, intern(registry, &sha(service(n), &n.to_string()), NOW)))
-                            .collect()
-                    })
-                })
-                .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        let mut by_name = std::collections::HashMap::new();
-        for (name, place) in seen.into_iter().flatten() {
-            if let Interned::Live(id) = place {
-                assert_eq!(*by_name.entry(name).or_insert(id), id, "one key, one handle");
-            }
-        }
-        assert_eq!(by_name.values().collect::<HashSet<_>>().len(), by_name.len());
-        assert_eq!(
-            (by_name.len(), registry.stats().cohorts),
-            (500, 500),
-            "full, and not one more"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn places_are_what_lives(steps in proptest::collection::vec((0u8..3, 0u8..4, 0u8..12), 1..200)) {
-            let registry = caps(5, 8, 50, 3);
-            let mut live = HashSet::new();
-            for (action, service, name) in steps {
-                let (service, name) = (format!("s{service}"), name.to_string());
-                let cohort = sha(&service, &name);
-                match action {
-                    0 | 1 => if let Interned::Live(id) = intern(&registry, &cohort, NOW) { live.insert(id); },
-                    _ => if let Some(id) = registry.find(&cohort.to_key()) {
-                        prop_assert!(registry.retire(id) && live.remove(&id));
-                    },
-                }
-                prop_assert_eq!(registry.stats().cohorts as usize, live.len());
-                prop_assert!(live.len() <= 8 && registry.stats().totals <= 3);
-            }
-        }
-    }
-}
+#[path = "registry_tests.rs"]
+mod tests;
