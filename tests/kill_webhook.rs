@@ -184,6 +184,28 @@ fn a_server_in_trouble_is_asked_again_with_the_same_key() {
 }
 
 #[test]
+fn the_configuration_says_how_often_a_server_in_trouble_is_asked() {
+    let double = Double::start(|_| Answer::Say(503, String::new()));
+    let setup = Setup {
+        error_budget:
+            "{ policies: [ policies/*.yaml ], delivery: { initial_interval: 20ms, max_interval: 50ms, \
+                       max_attempts: 3, breaker_failures: 100 } }"
+                .into(),
+        ..webhook(&double)
+    };
+    let house = House::new(&setup, &policy(&[&switch("new-checkout")]));
+    let gateway = house.start(&[TOKEN]);
+    send(&gateway, &guilty());
+    let decision = decided(&gateway, "new-checkout", "failed", SOON);
+    assert_eq!(decision["failure"], "unreachable", "{decision}");
+    assert_eq!(double.calls().len(), 3, "three attempts, and no more");
+    let page = gateway.metrics();
+    for metric in ["burngate_journal_rows", "burngate_decisions_known"] {
+        assert_eq!(sample(&page, metric, &[]), Some(1.0), "{metric}");
+    }
+}
+
+#[test]
 fn observe_records_and_never_sends() {
     let double = Double::content();
     let rule = switch("new-checkout").replace("mode: auto, ", "");

@@ -6,7 +6,9 @@ mod ledger_support;
 
 use burngate::cohort::{CohortId, SourceId, StratumId};
 use burngate::ledger::{Counts, EvidenceDelta, Ledger, LedgerLimits, SeriesRef};
-use burngate::store::{Commit, Journal as _, Names, RedbStore, Store, StoreError, open_embedded};
+use burngate::store::{
+    Commit, Journal as _, JournalLimits, Names, RedbStore, Store, StoreError, open_embedded,
+};
 use burngate::time::UnixNanos;
 use ledger_support::{House, Numbers, OBJECTIVE, TOTALS, WORKBOOK, plan};
 use std::path::Path;
@@ -217,4 +219,63 @@ fn what_nobody_sends_any_more_leaves_the_store() {
     assert_eq!(house.ledger.lock().unwrap().stats().series, 0);
     assert_eq!(store.rows(), (0, 0, 0), "chunks, frames, names");
     assert!(store.names(SeriesRef(0), 9).unwrap().is_empty());
+}
+
+/// Both engines, each with the folder that it needs.
+fn engines() -> [(tempfile::TempDir, Arc<dyn Store>); 2] {
+    let (disk, memory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let redb: Arc<dyn Store> = Arc::new(RedbStore::open(disk.path()).unwrap());
+    [(disk, redb), (memory, Arc::new(burngate::store::MemStore::new()))]
+}
+
+fn at(now: UnixNanos) -> Commit {
+    Commit {
+        now,
+        ..Commit::default()
+    }
+}
+
+fn ids(store: &dyn Store) -> Vec<String> {
+    store.all().unwrap().into_iter().map(|(id, _)| id).collect()
+}
+
+#[test]
+fn the_journal_keeps_its_newest_rows_and_the_one_being_written() {
+    for (_folder, store) in engines() {
+        // All but the last are older than the last, whatever their names.
+        for (second, id) in (0..).zip(["z", "y", "x", "a", "b"]) {
+            store.commit(&at(NOW.plus_secs(second))).unwrap();
+            store.put(id, b"row").unwrap();
+        }
+        assert_eq!(ids(&*store).len(), 5, "{store:?}");
+        store.limit(JournalLimits {
+            rows: 3,
+            secs: 86_400,
+        });
+        store.put("c", b"row").unwrap();
+        assert_eq!(ids(&*store), ["a", "b", "c"], "{store:?}: the oldest go");
+        // A row that is written again is as new as any.
+        store.commit(&at(NOW.plus_secs(9))).unwrap();
+        store.put("a", b"again").unwrap();
+        store.put("0", b"row").unwrap();
+        assert_eq!(ids(&*store), ["0", "a", "c"], "{store:?}");
+    }
+}
+
+#[test]
+fn the_journal_forgets_what_is_older_than_it_keeps() {
+    for (_folder, store) in engines() {
+        store.limit(JournalLimits {
+            rows: 100,
+            secs: 7_200,
+        });
+        store.commit(&at(NOW)).unwrap();
+        store.put("old", b"row").unwrap();
+        store.commit(&at(NOW.plus_secs(7_000))).unwrap();
+        store.put("young", b"row").unwrap();
+        assert_eq!(ids(&*store), ["old", "young"], "{store:?}");
+        // Looked at once an hour.
+        store.commit(&at(NOW.plus_secs(7_200 + 3_600))).unwrap();
+        assert_eq!(ids(&*store), ["young"], "{store:?}");
+    }
 }

@@ -1,8 +1,9 @@
 //! How long to wait between attempts, and when to give up.
 
+use crate::config::Delivery;
 use std::time::Duration;
 
-/// The pace of one decision.
+/// The pace of decisions, and how many there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pacing {
     /// Upper bound of the first wait.
@@ -17,17 +18,29 @@ pub struct Pacing {
     pub breaker_failures: u32,
     /// How long it stays open before one call may try.
     pub breaker_open: Duration,
+    /// Decisions worked on at once, over all exporters.
+    pub max_in_flight: usize,
+    /// Decisions kept in memory; older ones stay in the journal.
+    pub max_in_memory: usize,
 }
 
 impl Default for Pacing {
     fn default() -> Self {
+        Self::from(&Delivery::default())
+    }
+}
+
+impl From<&Delivery> for Pacing {
+    fn from(config: &Delivery) -> Self {
         Self {
-            first: Duration::from_millis(500),
-            longest: Duration::from_secs(30),
-            max_attempts: 8,
-            give_up_after: Duration::from_mins(10),
-            breaker_failures: 5,
-            breaker_open: Duration::from_secs(30),
+            first: config.initial_interval,
+            longest: config.max_interval,
+            max_attempts: config.max_attempts,
+            give_up_after: config.max_elapsed_time,
+            breaker_failures: config.breaker_failures,
+            breaker_open: config.breaker_pause,
+            max_in_flight: config.max_in_flight,
+            max_in_memory: config.max_in_memory,
         }
     }
 }

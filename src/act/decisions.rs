@@ -13,9 +13,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-/// Decisions kept in memory; older ones stay in the journal.
-pub(crate) const CAPACITY: usize = 10_000;
-
 /// Entries kept of a decision's history.
 const MAX_HISTORY: usize = 64;
 
@@ -189,6 +186,7 @@ impl Decisions {
             .map(|e| (e.decision.id.clone(), flag_key(&e.decision)))
             .collect();
         metrics::gauge!("burngate_decisions_live").set(due.len() as f64);
+        metrics::gauge!("burngate_decisions_known").set(table.entries.len() as f64);
         due
     }
 

@@ -1,13 +1,13 @@
 //! The task that carries decisions out.
 //!
 //! It wakes at each new decision and every [`SCAN`], starts a driver for each decision that has none (at most
-//! one a flag and [`MAX_DRIVERS`] in all), and survives a driver that panics. After a restart it goes on from
-//! the journal: a decision that was only made is sent, one whose call may have left is read first. On
-//! shutdown calls in flight may finish within [`SHUTDOWN_GRACE`]; waits end at once, and what is left stays
-//! in the journal for the next start.
+//! one a flag and [`Pacing::max_in_flight`] in all), and survives a driver that panics. After a restart it
+//! goes on from the journal: a decision that was only made is sent, one whose call may have left is read
+//! first. On shutdown calls in flight may finish within [`SHUTDOWN_GRACE`]; waits end at once, and what is
+//! left stays in the journal for the next start.
 
 use super::backoff::Pacing;
-use super::decisions::{CAPACITY, Decisions, FlagKey};
+use super::decisions::{Decisions, FlagKey};
 use super::drive::{Drive, Outlets, Shared, record};
 use super::exporter::{Actuator, Exporter, Exporters};
 use super::journal::{DecisionLog, JournalError};
@@ -25,9 +25,6 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 /// How often the list is scanned for decisions that nobody works on.
 const SCAN: Duration = Duration::from_secs(1);
-
-/// Decisions worked on at once, over all exporters.
-const MAX_DRIVERS: usize = 64;
 
 /// Time that calls in flight have when the process ends.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(6);
@@ -54,7 +51,7 @@ impl<A: Actuator> Delivery<A> {
         clock: Arc<dyn Clock>,
         pacing: Pacing,
     ) -> Result<Self, JournalError> {
-        let decisions = Decisions::new(CAPACITY, pacing.give_up_after);
+        let decisions = Decisions::new(pacing.max_in_memory, pacing.give_up_after);
         restore(&decisions, log.as_ref(), clock.as_ref())?;
         let (stop, stopping) = watch::channel(false);
         let shared = Shared {
@@ -145,7 +142,7 @@ impl<A: Actuator> Crew<A> {
     fn start_due(&mut self) {
         let mut busy: HashSet<FlagKey> = self.at_work.values().map(|(_, key)| key.clone()).collect();
         for (id, key) in self.shared.decisions.due() {
-            if self.at_work.len() >= MAX_DRIVERS {
+            if self.at_work.len() >= self.shared.pacing.max_in_flight {
                 return;
             }
             if busy.insert(key.clone()) {

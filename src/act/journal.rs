@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::act::tests::decision;
     use crate::decide::DecisionState;
-    use crate::store::StoreError;
+    use crate::store::{JournalLimits, StoreError};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::sync::Mutex;
@@ -137,6 +137,8 @@ mod tests {
         fn all(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
             Ok(self.0.lock().unwrap().clone().into_iter().collect())
         }
+
+        fn limit(&self, _: JournalLimits) {}
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `connectors.error_budget`: objectives, how often they are looked at, and what may be decided.
 
-use super::Cohorts;
 use super::section::Section;
 use super::setting::Target;
 use super::tree::Value;
+use super::{Cohorts, Delivery, Journal};
 use std::time::Duration;
 
 /// `connectors.error_budget`.
@@ -18,6 +18,10 @@ pub struct ErrorBudget {
     pub evaluation_interval: Duration,
     /// Time after a decision on a flag in which no other is taken on it.
     pub decision_cooldown: Duration,
+    /// How decisions are carried out.
+    pub delivery: Delivery,
+    /// How long they are kept.
+    pub journal: Journal,
     /// Where telemetry names deployments, environments and flags, and how many cohorts may live.
     pub cohorts: Cohorts,
 }
@@ -29,6 +33,8 @@ impl Default for ErrorBudget {
             default_slo: Some(DefaultSlo::default()),
             evaluation_interval: Duration::from_secs(1),
             decision_cooldown: Duration::from_mins(30),
+            delivery: Delivery::default(),
+            journal: Journal::default(),
             cohorts: Cohorts::default(),
         }
     }
@@ -83,6 +89,8 @@ impl ErrorBudget {
             &mut it.decision_cooldown,
             Duration::ZERO..=7 * day,
         );
+        it.delivery = Delivery::read(section.section_or_empty("delivery"));
+        it.journal = Journal::read(section.section_or_empty("journal"));
         it.cohorts = Cohorts::read(section.section_or_empty("cohorts"));
         section.finish();
         it

@@ -100,7 +100,7 @@ pub struct OtlpMetricsExporter {
     pub interval: Duration,
     /// Timeout of one push.
     pub timeout: Duration,
-    /// Attribute sets a metric; the SDK folds what is beyond it into one overflow series.
+    /// Attribute sets a metric; series beyond it are left out, cohorts first.
     pub cardinality_limit: usize,
 }
 

@@ -25,6 +25,7 @@ mod components;
 mod connections;
 mod connectors;
 mod cors;
+mod decisions;
 mod duration;
 mod endpoint;
 mod error;
@@ -75,6 +76,7 @@ pub use connectors::{
     SpanMetricsConnector, Temporality,
 };
 pub use cors::Cors;
+pub use decisions::{Delivery, Journal};
 pub use duration::{format_duration, parse_duration};
 pub use endpoint::Endpoint;
 pub use error::{ConfigError, Place, Problem};

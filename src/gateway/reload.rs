@@ -211,6 +211,14 @@ impl Gateway {
                 caps(&self.config) != caps(config),
             ),
             (
+                "error_budget.delivery",
+                self.config.error_budget.delivery != config.error_budget.delivery,
+            ),
+            (
+                "error_budget.journal",
+                self.config.error_budget.journal != config.error_budget.journal,
+            ),
+            (
                 "service.telemetry.traces",
                 self.config.telemetry.traces != config.telemetry.traces,
             ),

@@ -99,7 +99,8 @@ impl OtlpPublisher {
     }
 
     async fn collect_and_export(&self) -> Result<(), String> {
-        let collected = self.instruments.collect()?;
+        let (collected, omitted) = self.instruments.collect()?;
+        metrics::gauge!("burngate_publish_otlp_omitted", "exporter" => self.id.clone()).set(omitted as f64);
         let export = self.exporter.export(&collected);
         match tokio::time::timeout(self.timeout, export).await {
             Ok(result) => result.map_err(|e| e.to_string()),

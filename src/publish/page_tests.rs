@@ -99,6 +99,72 @@ fn without_events_a_figure_is_nan_and_never_zero() {
 }
 
 #[test]
+fn the_periods_own_window_is_on_the_page_like_any_other() {
+    for (period, window) in [("24h", "24h"), ("3d", "3d"), ("7d", "7d"), ("1h", "1h")] {
+        let mut world = World::of(&format!(
+            "window: {period}\nslos: [{{ name: availability, target: 99.9% }}]"
+        ));
+        let mut page = page(|_| ());
+        world.count(T0, Level::Total, 990, 10);
+        page.apply(&world.tick(T0.plus_secs(1)));
+        for window in [window, "5m", "30m", "1h", "2h", "6h", "24h", "3d"] {
+            assert!((burn(&page, window) - 10.0).abs() < 1e-9, "{period}: {window}");
+        }
+        let text = page.handle().render();
+        let all: Vec<&str> = text.lines().filter(|l| l.starts_with("slo_burn_rate{")).collect();
+        let different: std::collections::HashSet<&&str> = all.iter().collect();
+        assert_eq!(all.len(), different.len(), "{period}: a window twice: {all:?}");
+    }
+}
+
+#[test]
+fn a_dashboards_window_may_be_the_period() {
+    let mut world = World::of("window: 24h\nslos: [{ name: availability, target: 99.9% }]");
+    let mut page = page(|config| config.dashboard_names = true);
+    world.count(T0, Level::Total, 990, 10);
+    page.apply(&world.tick(T0.plus_secs(1)));
+    assert!((total(&page, "burn_rate_critical") - 10.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_cohort_has_a_budget_when_its_counts_reach_as_far_as_the_period() {
+    const FIGURES: [&str; 5] = [
+        "slo_objective_ratio",
+        "slo_error_budget_minutes",
+        "slo_error_budget_remaining_ratio",
+        "slo_error_budget_consumed_ratio",
+        "slo_time_to_exhaustion_seconds",
+    ];
+    for (period, want) in [
+        ("3d", Some([0.999, 4.32, -9.0, 10.0, 0.0])),
+        ("4d", None::<[f64; 5]>),
+    ] {
+        let mut world = World::of(&format!(
+            "window: {period}\nslos: [{{ name: availability, target: 99.9% }}]"
+        ));
+        let mut page = page(|config| config.dashboard_names = true);
+        world.count(T0, deployment("abc"), 990, 10);
+        world.count(T0, flag(Some("abc"), "new", "on"), 990, 10);
+        page.apply(&world.tick(T0.plus_secs(1)));
+        for level in ["level=\"deployment\"", "level=\"flag\""] {
+            for (i, name) in FIGURES.into_iter().enumerate() {
+                let (got, want) = (value(&page, &[name, level]), want.map(|w| w[i]));
+                let near = match (got, want) {
+                    (Some(got), Some(want)) => (got - want).abs() < 1e-9,
+                    (got, want) => got == want,
+                };
+                assert!(near, "{period} {level} {name}: {got:?} is not {want:?}");
+            }
+            assert_eq!(
+                value(&page, &["burn_rate_fast", level]),
+                None,
+                "dashboards know totals only"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_series_has_the_labels_of_its_parts_and_no_empty_ones() {
     let (mut world, mut page) = (World::new(), page(|_| ()));
     world.count(T0, Level::Total, 9, 1);

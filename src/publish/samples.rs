@@ -192,9 +192,11 @@ pub(super) fn samples(status: &BudgetStatus, dashboard: Option<DashboardNames>) 
     let mut out = Vec::with_capacity(24);
     let mut put = |metric, label, value| out.push(Sample { metric, label, value });
     let or_nan = |value: Option<f64>| Value::Gauge(value.unwrap_or(f64::NAN));
-    for window in &status.windows {
-        let name = window_name(window.sum.window_secs);
-        put(&BURN_RATE, Some(("window", name.into())), or_nan(window.burn));
+    // The period is a window like any other, and may be one that everybody asks for: 24h, 3d.
+    let period = status.period.iter().map(|period| period.window_secs);
+    for secs in status.windows.iter().map(|w| w.sum.window_secs).chain(period) {
+        let label = ("window", window_name(secs).into());
+        put(&BURN_RATE, Some(label), or_nan(status.burn(secs)));
     }
     put(
         &EVENTS,
@@ -218,7 +220,9 @@ pub(super) fn samples(status: &BudgetStatus, dashboard: Option<DashboardNames>) 
         Some(("alert", "overall".into())),
         Value::Gauge(state_value(status.overall)),
     );
-    if status.cohort.level != Level::Total {
+    // What a cohort has left of the period is known as far as its counts reach.
+    let is_total = status.is_total();
+    if !is_total && status.period.is_none() {
         return out;
     }
     put(&OBJECTIVE, None, Value::Gauge(status.target.ratio()));
@@ -234,11 +238,8 @@ pub(super) fn samples(status: &BudgetStatus, dashboard: Option<DashboardNames>) 
     let seen = status.window(status.exhaustion_window_secs);
     let seen = seen.and_then(|window| mean_weight(window.estimate()));
     put(&SEEN, None, or_nan(seen.map(f64::recip)));
-    if let Some(names) = dashboard {
-        let burn = |secs| {
-            let window = status.windows.iter().find(|w| w.sum.window_secs == secs);
-            or_nan(window.and_then(|w| w.burn))
-        };
+    if let Some(names) = dashboard.filter(|_| is_total) {
+        let burn = |secs| or_nan(status.burn(secs));
         put(&DASH_REMAINING, None, or_nan(status.remaining.map(|r| r * 100.0)));
         put(&DASH_CONSUMED, None, Value::Count(status.lifetime.bad));
         put(&DASH_EVENTS, None, or_nan(status.budget_events));

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Series of one metric; what lies beyond is one overflow series.
+/// Series of one metric; what lies beyond is left out and counted.
 const CARDINALITY_LIMIT: usize = 100_000;
 
 /// Turns the board into batches of metrics.
@@ -76,7 +76,9 @@ impl BudgetSource {
 
     /// All budgets as one batch; none while there are none.
     fn batch(&self) -> Result<Option<Batch>, String> {
-        let request = ExportMetricsServiceRequest::from(&self.instruments.collect()?);
+        let (collected, omitted) = self.instruments.collect()?;
+        metrics::gauge!("burngate_publish_otlp_omitted", "exporter" => "(pipelines)").set(omitted as f64);
+        let request = ExportMetricsServiceRequest::from(&collected);
         let is_empty = request
             .resource_metrics
             .iter()

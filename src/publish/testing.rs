@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 pub(crate) const T0: UnixNanos = UnixNanos::from_secs(1_795_000_200);
 pub(crate) const DAY: u64 = 86_400;
 
-/// The service `svc` with 99.9 % over 30 days.
+/// A gateway that knows the service `svc`; its SLO is `availability`.
 pub(crate) struct World {
     ledger: Mutex<Ledger>,
     keeper: Keeper,
@@ -23,12 +23,14 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// 99.9 % over 30 days.
     pub(crate) fn new() -> Self {
-        let policies = from_text(
-            "p.yaml",
-            "service: svc\ntier: 1\nowner: { team: payments }\nslos: [{ name: availability, target: 99.9% }]\n",
-        );
-        let policies = Arc::new(policies.unwrap());
+        Self::of("tier: 1\nowner: { team: payments }\nslos: [{ name: availability, target: 99.9% }]\n")
+    }
+
+    /// What `policy` says of the service.
+    pub(crate) fn of(policy: &str) -> Self {
+        let policies = Arc::new(from_text("p.yaml", &format!("service: svc\n{policy}")).unwrap());
         let name = ObjectiveName {
             service: "svc".into(),
             slo: "availability".into(),

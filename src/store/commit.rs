@@ -29,11 +29,29 @@ pub struct Commit {
 /// Rows of one tier that one commit deletes at most.
 pub const EXPIRE_ROWS: usize = 4_096;
 
-/// How long the journal keeps a row, in seconds: 400 days.
-pub const JOURNAL_SECS: u64 = 400 * 86_400;
+/// What the journal keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalLimits {
+    /// Rows; beyond it the oldest go.
+    pub rows: usize,
+    /// How long it keeps a row, in seconds.
+    pub secs: u64,
+}
 
-/// Rows the journal keeps at most; beyond it the oldest go.
-pub const JOURNAL_ROWS: usize = 100_000;
+impl Default for JournalLimits {
+    fn default() -> Self {
+        Self::from(&crate::config::Journal::default())
+    }
+}
+
+impl From<&crate::config::Journal> for JournalLimits {
+    fn from(config: &crate::config::Journal) -> Self {
+        Self {
+            rows: config.max_rows,
+            secs: config.retention.as_secs(),
+        }
+    }
+}
 
 /// What a store remembers of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,19 +5,22 @@
 //! guarded: a panic becomes an error, and the caller sets the file aside. After an I/O error redb refuses
 //! further work; the file is then opened anew with the next call, so that freeing a full disk is all that an
 //! operator must do.
+//!
+//! Here: the file, open and guarded. What is read of it stands in `rows`, what a transaction writes in
+//! `transaction`.
 
-use super::tables::{CHUNKS, FORMAT, FRAMES, IDS, JOURNAL, META, NAMES, STATES, chunk_key, chunk_parts};
-use super::{Commit, EXPIRE_ROWS, JOURNAL_ROWS, JOURNAL_SECS, Journal, Meta, NameRow, Store, StoreError};
-use crate::ledger::{Chunk, ChunkVisitor, History, HistoryError, SeriesRef, SeriesState, Tier};
-use crate::time::UnixNanos;
-use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageError, WriteTransaction,
-};
+mod rows;
+mod transaction;
+
+use super::tables::{CHUNKS, FORMAT, FRAMES, IDS, JOURNAL, META, NAMES, STATES};
+use super::{JournalLimits, StoreError};
+use crate::ledger::Chunk;
+use redb::{Builder, Database, DatabaseError, ReadableTable, StorageError};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use transaction::begin;
 
 /// Page cache, in bytes.
 const CACHE_BYTES: usize = 8 << 20;
@@ -30,6 +33,7 @@ pub struct RedbStore {
     open: OpenDatabase,
     /// `None` between an I/O error and the next call.
     database: Mutex<Option<Database>>,
+    journal_limits: Mutex<JournalLimits>,
 }
 
 /// How the database is opened, also after an error.
@@ -62,6 +66,7 @@ impl RedbStore {
             path,
             open,
             database: Mutex::new(None),
+            journal_limits: Mutex::default(),
         };
         store.guarded(|database| store.prepare(database))?;
         Ok(store)
@@ -217,287 +222,8 @@ fn failed(error: impl Into<redb::Error>) -> StoreError {
     }
 }
 
-fn begin(database: &Database) -> Result<WriteTransaction, StoreError> {
-    let mut write = database.begin_write().map_err(failed)?;
-    write.set_durability(Durability::Immediate).map_err(failed)?;
-    write.set_two_phase_commit(true);
-    write.set_quick_repair(true);
-    Ok(write)
-}
-
 fn decoded(bytes: &[u8]) -> Result<Chunk, StoreError> {
     Chunk::decode(bytes).ok_or_else(|| StoreError::Corrupt {
         reason: "a chunk cannot be read".to_owned(),
     })
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "reads as a conversion in map_err")]
-fn as_history(error: StoreError) -> HistoryError {
-    HistoryError {
-        damaged: error.is_damage(),
-        reason: error.to_string(),
-    }
-}
-
-impl History for RedbStore {
-    fn chunk(&self, tier: Tier, start_secs: u64, series: SeriesRef) -> Result<Option<Chunk>, HistoryError> {
-        let read = |database: &Database| {
-            let read = database.begin_read().map_err(failed)?;
-            let chunks = read.open_table(CHUNKS).map_err(failed)?;
-            let row = chunks.get(&chunk_key(tier, start_secs, series)).map_err(failed)?;
-            row.map(|row| decoded(row.value())).transpose()
-        };
-        self.guarded(read).map_err(as_history)
-    }
-
-    fn scan(
-        &self,
-        tier: Tier,
-        from_secs: u64,
-        to_secs: u64,
-        visit: &mut ChunkVisitor<'_>,
-    ) -> Result<(), HistoryError> {
-        let read = |database: &Database| {
-            let read = database.begin_read().map_err(failed)?;
-            let chunks = read.open_table(CHUNKS).map_err(failed)?;
-            let (from, to) = (
-                chunk_key(tier, from_secs, SeriesRef(0)),
-                chunk_key(tier, to_secs.max(from_secs), SeriesRef(0)),
-            );
-            for row in chunks.range::<&[u8; 13]>(&from..&to).map_err(failed)? {
-                let (key, row) = row.map_err(failed)?;
-                let (start, series) = chunk_parts(key.value());
-                visit(start, series, decoded(row.value())?);
-            }
-            Ok(())
-        };
-        self.guarded(read).map_err(as_history)
-    }
-}
-
-impl Journal for RedbStore {
-    fn put(&self, id: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.guarded(|database| {
-            let write = begin(database)?;
-            put_journal(&write, id, value)?;
-            write.commit().map_err(failed)
-        })
-    }
-
-    fn all(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.guarded(|database| {
-            let read = database.begin_read().map_err(failed)?;
-            let journal = read.open_table(JOURNAL).map_err(failed)?;
-            let mut rows = Vec::new();
-            for row in journal.iter().map_err(failed)? {
-                let (id, row) = row.map_err(failed)?;
-                rows.push((id.value().to_owned(), row.value().1.to_vec()));
-            }
-            Ok(rows)
-        })
-    }
-}
-
-/// Writes one row, dated by the last commit, and keeps the journal below its cap.
-fn put_journal(write: &WriteTransaction, id: &str, value: &[u8]) -> Result<(), StoreError> {
-    let now = write
-        .open_table(META)
-        .map_err(failed)?
-        .get("now")
-        .map_err(failed)?
-        .map_or(0, |v| v.value());
-    let mut journal = write.open_table(JOURNAL).map_err(failed)?;
-    journal.insert(id, (now, value)).map_err(failed)?;
-    if journal.len().map_err(failed)? > JOURNAL_ROWS as u64 {
-        let mut oldest: Option<(u64, String)> = None;
-        for row in journal.iter().map_err(failed)? {
-            let (id, row) = row.map_err(failed)?;
-            let at = row.value().0;
-            if oldest.as_ref().is_none_or(|(oldest, _)| at < *oldest) {
-                oldest = Some((at, id.value().to_owned()));
-            }
-        }
-        if let Some((_, id)) = oldest {
-            journal.remove(id.as_str()).map_err(failed)?;
-        }
-    }
-    Ok(())
-}
-
-impl Store for RedbStore {
-    fn meta(&self) -> Result<Meta, StoreError> {
-        self.guarded(|database| {
-            let read = database.begin_read().map_err(failed)?;
-            let meta = read.open_table(META).map_err(failed)?;
-            let value = |key: &str| meta.get(key).map_err(failed).map(|v| v.map_or(0, |v| v.value()));
-            let next_series = u32::try_from(value("next_series")?).unwrap_or(u32::MAX);
-            Ok(Meta {
-                now: UnixNanos(value("now")?),
-                next_series,
-            })
-        })
-    }
-
-    fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
-        self.guarded(|database| {
-            let write = begin(database)?;
-            let before = write_meta(&write, commit)?;
-            write_names(&write, commit)?;
-            write_chunks(&write, commit)?;
-            write_frames(&write, commit)?;
-            write_journal(&write, commit, before)?;
-            write.commit().map_err(failed)
-        })
-    }
-
-    fn find(&self, name: &[u8]) -> Result<Option<NameRow>, StoreError> {
-        self.guarded(|database| {
-            let read = database.begin_read().map_err(failed)?;
-            let ids = read.open_table(IDS).map_err(failed)?;
-            let Some(id) = ids.get(name).map_err(failed)?.map(|id| id.value()) else {
-                return Ok(None);
-            };
-            let states = read.open_table(STATES).map_err(failed)?;
-            let state = states.get(id).map_err(failed)?;
-            let state = state
-                .map(|s| state_of(s.value()))
-                .transpose()?
-                .unwrap_or_default();
-            Ok(Some(NameRow {
-                id: SeriesRef(id),
-                name: name.to_vec(),
-                state,
-            }))
-        })
-    }
-
-    fn names(&self, from: SeriesRef, limit: usize) -> Result<Vec<NameRow>, StoreError> {
-        self.guarded(|database| {
-            let read = database.begin_read().map_err(failed)?;
-            let names = read.open_table(NAMES).map_err(failed)?;
-            let states = read.open_table(STATES).map_err(failed)?;
-            let mut rows = Vec::new();
-            for row in names.range(from.0..).map_err(failed)?.take(limit) {
-                let (id, name) = row.map_err(failed)?;
-                let state = states.get(id.value()).map_err(failed)?;
-                let state = state
-                    .map(|s| state_of(s.value()))
-                    .transpose()?
-                    .unwrap_or_default();
-                rows.push(NameRow {
-                    id: SeriesRef(id.value()),
-                    name: name.value().to_vec(),
-                    state,
-                });
-            }
-            Ok(rows)
-        })
-    }
-
-    fn frames(&self, visit: &mut dyn FnMut(u64, &[u8])) -> Result<(), StoreError> {
-        self.guarded(|database| {
-            let read = database.begin_read().map_err(failed)?;
-            let frames = read.open_table(FRAMES).map_err(failed)?;
-            for row in frames.iter().map_err(failed)? {
-                let (number, bytes) = row.map_err(failed)?;
-                visit(number.value(), bytes.value());
-            }
-            Ok(())
-        })
-    }
-}
-
-fn state_of(bytes: &[u8]) -> Result<SeriesState, StoreError> {
-    SeriesState::decode(bytes).ok_or_else(|| StoreError::Corrupt {
-        reason: "a series' state cannot be read".to_owned(),
-    })
-}
-
-/// Returns the ledger time of the commit before.
-fn write_meta(write: &WriteTransaction, commit: &Commit) -> Result<UnixNanos, StoreError> {
-    let mut meta = write.open_table(META).map_err(failed)?;
-    meta.insert("next_series", u64::from(commit.next_series))
-        .map_err(failed)?;
-    let before = meta
-        .insert("now", commit.now.0)
-        .map_err(failed)?
-        .map_or(0, |before| before.value());
-    Ok(UnixNanos(before))
-}
-
-fn write_names(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
-    let mut names = write.open_table(NAMES).map_err(failed)?;
-    let mut ids = write.open_table(IDS).map_err(failed)?;
-    let mut states = write.open_table(STATES).map_err(failed)?;
-    for (id, name) in &commit.names {
-        names.insert(id.0, name.as_slice()).map_err(failed)?;
-        ids.insert(name.as_slice(), id.0).map_err(failed)?;
-    }
-    for (id, state) in &commit.fold.states {
-        states.insert(id.0, state.encode().as_slice()).map_err(failed)?;
-    }
-    for id in &commit.forget {
-        if let Some(name) = names.remove(id.0).map_err(failed)? {
-            ids.remove(name.value()).map_err(failed)?;
-        }
-        states.remove(id.0).map_err(failed)?;
-    }
-    Ok(())
-}
-
-fn write_chunks(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
-    let mut chunks = write.open_table(CHUNKS).map_err(failed)?;
-    for row in &commit.fold.chunks {
-        let key = chunk_key(row.tier, row.start_secs, row.series);
-        let bytes = if row.tier == Tier::Days {
-            let old = chunks
-                .get(&key)
-                .map_err(failed)?
-                .map(|old| decoded(old.value()))
-                .transpose()?;
-            let mut day = old.unwrap_or_default();
-            day.merge(&row.chunk);
-            day.encode()
-        } else {
-            row.chunk.encode()
-        };
-        chunks.insert(&key, bytes.as_slice()).map_err(failed)?;
-    }
-    for &(tier, before_secs) in &commit.expire {
-        let (from, to) = (
-            chunk_key(tier, 0, SeriesRef(0)),
-            chunk_key(tier, before_secs, SeriesRef(0)),
-        );
-        for gone in chunks
-            .extract_from_if::<&[u8; 13], _>(&from..&to, |_, _| true)
-            .map_err(failed)?
-            .take(EXPIRE_ROWS)
-        {
-            gone.map_err(failed)?;
-        }
-    }
-    Ok(())
-}
-
-fn write_frames(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
-    let mut frames = write.open_table(FRAMES).map_err(failed)?;
-    if let Some((number, bytes)) = &commit.frame {
-        frames.insert(number, bytes.as_slice()).map_err(failed)?;
-    }
-    frames
-        .retain_in(..commit.frames_before, |_, _| false)
-        .map_err(failed)
-}
-
-fn write_journal(write: &WriteTransaction, commit: &Commit, before: UnixNanos) -> Result<(), StoreError> {
-    for (id, value) in &commit.journal {
-        put_journal(write, id, value)?;
-    }
-    // Once an hour is enough for rows that are kept for 400 days.
-    if commit.now.secs() / 3_600 != before.secs() / 3_600 {
-        let oldest = commit.now.minus_secs(JOURNAL_SECS).0;
-        let mut journal = write.open_table(JOURNAL).map_err(failed)?;
-        journal.retain(|_, (at, _)| at >= oldest).map_err(failed)?;
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! A store without a disk: tests, simulation, the demo.
 
-use super::{Commit, EXPIRE_ROWS, JOURNAL_ROWS, JOURNAL_SECS, Journal, Meta, NameRow, Store, StoreError};
+use super::{Commit, EXPIRE_ROWS, Journal, JournalLimits, Meta, NameRow, Store, StoreError};
 use crate::ledger::{Chunk, ChunkVisitor, History, HistoryError, SeriesRef, SeriesState, Tier};
 use crate::time::UnixNanos;
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +20,7 @@ struct Tables {
     frames: BTreeMap<u64, Vec<u8>>,
     chunks: BTreeMap<(u8, u64, SeriesRef), Vec<u8>>,
     journal: BTreeMap<String, (UnixNanos, Vec<u8>)>,
+    journal_limits: JournalLimits,
 }
 
 impl MemStore {
@@ -52,14 +53,14 @@ impl Tables {
     fn put_journal(&mut self, id: &str, value: &[u8]) {
         self.journal
             .insert(id.to_owned(), (self.meta.now, value.to_vec()));
-        while self.journal.len() > JOURNAL_ROWS {
-            let oldest = self
-                .journal
-                .iter()
-                .min_by_key(|(_, (at, _))| *at)
-                .map(|(id, _)| id.clone());
-            oldest.map(|id| self.journal.remove(&id));
+        while self.journal.len() > self.journal_limits.rows {
+            let others = self.journal.iter().filter(|(other, _)| *other != id);
+            let oldest = others.min_by_key(|(_, (at, _))| *at).map(|(id, _)| id.clone());
+            let Some(oldest) = oldest else { return };
+            self.journal.remove(&oldest);
+            metrics::counter!("burngate_journal_forgotten_total").increment(1);
         }
+        metrics::gauge!("burngate_journal_rows").set(self.journal.len() as f64);
     }
 }
 
@@ -108,6 +109,10 @@ impl Journal for MemStore {
             .iter()
             .map(|(id, (_, value))| (id.clone(), value.clone()))
             .collect())
+    }
+
+    fn limit(&self, limits: JournalLimits) {
+        self.lock().journal_limits = limits;
     }
 }
 
@@ -162,7 +167,7 @@ impl Store for MemStore {
         for (id, value) in &commit.journal {
             tables.put_journal(id, value);
         }
-        let oldest = commit.now.minus_secs(JOURNAL_SECS);
+        let oldest = commit.now.minus_secs(tables.journal_limits.secs);
         tables.journal.retain(|_, (at, _)| *at >= oldest);
         Ok(())
     }

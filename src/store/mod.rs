@@ -16,7 +16,7 @@ mod open;
 mod restore;
 mod tables;
 
-pub use commit::{Commit, EXPIRE_ROWS, JOURNAL_ROWS, JOURNAL_SECS, Meta, NameRow};
+pub use commit::{Commit, EXPIRE_ROWS, JournalLimits, Meta, NameRow};
 pub use embedded::RedbStore;
 pub use error::StoreError;
 pub use keeper::{Keeper, TickReport};
@@ -34,6 +34,8 @@ pub trait Journal: Send + Sync {
     fn put(&self, id: &str, value: &[u8]) -> Result<(), StoreError>;
     /// Every record, ordered by id.
     fn all(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+    /// How much it keeps from now on; what is beyond goes with the next writes.
+    fn limit(&self, limits: JournalLimits);
 }
 
 /// What survives a restart.

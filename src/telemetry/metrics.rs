@@ -71,6 +71,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Own spans, by outcome: sent, failed, or dropped because the queue was full.",
     ),
     (
+        "burngate_journal_forgotten_total",
+        "Decisions that left the store because it holds as many as it may.",
+    ),
+    (
         "burngate_publish_otlp_pushes_total",
         "Pushes of budget metrics, by exporter and outcome.",
     ),
@@ -138,6 +142,7 @@ const GAUGES: &[(&str, &str)] = &[
         "burngate_cohorts_live",
         "Deployment and flag cohorts that have series.",
     ),
+    ("burngate_decisions_known", "Decisions in memory, live and past."),
     (
         "burngate_decisions_live",
         "Decisions that are not carried out yet.",
@@ -169,6 +174,10 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "burngate_flag_warning",
         "1 while the flag of a kill switch has this trouble.",
+    ),
+    (
+        "burngate_journal_rows",
+        "Decisions in the store, after the last write.",
     ),
     ("burngate_ledger_evidence_cells", "Cells of evidence in memory."),
     ("burngate_ledger_series", "Budget series in memory."),
@@ -209,6 +218,10 @@ fn describe() {
     for &(name, help) in GAUGES {
         describe_gauge!(name, help);
     }
+    describe_gauge!(
+        "burngate_publish_otlp_omitted",
+        "Series beyond cardinality_limit: not in the last push."
+    );
     describe_gauge!(
         "burngate_publish_cohorts_omitted",
         "Cohorts beyond max_cohort_series: not on this page."
