@@ -7,10 +7,14 @@ use prost::Message as _;
 use std::path::PathBuf;
 
 const PROTO: &str = "burngate/v1/budget.proto";
-const TIMESTAMPS: [&str; 8] = [
+const TIMESTAMPS: [&str; 12] = [
     "Budget.evaluated_at",
     "Window.from",
     "Window.to",
+    "Latency.from",
+    "Latency.to",
+    "Comparison.from",
+    "Comparison.to",
     "Alert.since",
     "Decision.decided_at",
     "Decision.updated_at",

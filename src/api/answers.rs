@@ -1,12 +1,16 @@
-//! The four answers of the API, once for HTTP and gRPC.
+//! The answers of the API, once for HTTP and gRPC.
 
+use super::compare::Deployments;
 use super::proto;
 use super::view;
 use crate::act::Decisions;
+use crate::cohort::Level;
 use crate::decide::Withheld;
+use crate::ledger::Latencies;
 use crate::policy::{Board, BudgetStatus, Filter, PolicySet};
 use arc_swap::ArcSwap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::cmp::Reverse;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Cohorts in one answer unless the caller says otherwise, and at most.
 const COHORTS_DEFAULT: u32 = 1000;
@@ -26,6 +30,8 @@ pub struct ApiState {
     pub withheld: Arc<RwLock<Vec<Withheld>>>,
     /// Whom to ask about a service; a reload puts others in their place.
     pub policies: Arc<ArcSwap<PolicySet>>,
+    /// Durations, to compare deployments; `None` where none are kept.
+    pub latencies: Option<Arc<Mutex<Latencies>>>,
 }
 
 /// Which cohorts are asked for; empty strings and zero mean "not said".
@@ -36,6 +42,23 @@ pub(super) struct CohortFilter {
     pub(super) sha: String,
     pub(super) flag: String,
     pub(super) limit: u32,
+}
+
+/// Routes of one SLO and environment in one answer unless the caller says otherwise, and at most.
+const ROUTES_DEFAULT: u32 = 10;
+const ROUTES_MAX: u32 = 1000;
+/// The window that routes are ranked by, in seconds.
+const ROUTES_WINDOW_SECS: u64 = 3_600;
+
+/// Which routes are asked for.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RouteFilter {
+    pub(super) service: String,
+    pub(super) slo: String,
+    pub(super) by: String,
+    pub(super) limit: u32,
+    pub(super) window_secs: u64,
 }
 
 /// Which decisions are asked for.
@@ -72,9 +95,6 @@ impl ApiState {
 
     /// Deployments and flag variants, most recently evaluated first.
     pub(super) fn cohorts(&self, filter: &CohortFilter) -> proto::ListCohortsResponse {
-        fn said(text: &str) -> Option<&str> {
-            Some(text).filter(|t| !t.is_empty())
-        }
         let mut found = self.board.list(&Filter {
             service: said(&filter.service),
             sha: said(&filter.sha),
@@ -82,15 +102,78 @@ impl ApiState {
             totals: Some(false),
             ..Filter::default()
         });
+        found.retain(|status| !matches!(status.cohort.level, Level::Route { .. }));
+        // A deployment is compared with all others, also those that the filter leaves out.
+        let beside = self.board.list(&Filter {
+            service: said(&filter.service),
+            totals: Some(false),
+            ..Filter::default()
+        });
+        let deployments = Deployments::among(&beside);
         // Stable: among equals the board's order (objective, cohort) stays.
-        found.sort_by_key(|status| std::cmp::Reverse(status.evaluated_at));
+        found.sort_by_key(|status| Reverse(status.evaluated_at));
         let limit = bounded(filter.limit, COHORTS_DEFAULT, COHORTS_MAX);
         let truncated = found.len() > limit;
         found.truncate(limit);
+        let latencies = self.latencies.as_ref();
+        let latencies = latencies.map(|table| table.lock().unwrap_or_else(PoisonError::into_inner));
+        let shown = |status: &Arc<BudgetStatus>| proto::Budget {
+            comparisons: deployments.compare(status, latencies.as_deref()),
+            ..view::budget(status)
+        };
         proto::ListCohortsResponse {
-            cohorts: found.iter().map(|s| view::budget(s)).collect(),
+            cohorts: found.iter().map(shown).collect(),
             truncated,
         }
+    }
+
+    /// Routes, of each SLO and environment those with most traffic or most bad events first; `Err` says what
+    /// is wrong with the question.
+    pub(super) fn routes(&self, filter: &RouteFilter) -> Result<proto::ListRoutesResponse, String> {
+        let by_badness = match filter.by.as_str() {
+            "" | "traffic" => false,
+            "badness" => true,
+            other => return Err(format!("by={other:?}: expected traffic or badness")),
+        };
+        let secs = match filter.window_secs {
+            0 => ROUTES_WINDOW_SECS,
+            secs => secs,
+        };
+        let mut found = self.board.list(&Filter {
+            service: said(&filter.service),
+            slo: said(&filter.slo),
+            totals: Some(false),
+            ..Filter::default()
+        });
+        found.retain(|status| matches!(status.cohort.level, Level::Route { .. }));
+        if !found.is_empty() && found.iter().all(|status| status.window(secs).is_none()) {
+            return Err(format!(
+                "window_secs={secs}: no such window is kept; 300 and 3600 always are"
+            ));
+        }
+        let rank = |status: &BudgetStatus| {
+            let counts = status
+                .window(secs)
+                .map(|window| window.counts)
+                .unwrap_or_default();
+            if by_badness {
+                (counts.bad, counts.total())
+            } else {
+                (counts.total(), counts.bad)
+            }
+        };
+        let group =
+            |status: &BudgetStatus| (Arc::clone(&status.objective), status.cohort.environment.clone());
+        found.sort_by(|a, b| {
+            let order = group(a).cmp(&group(b));
+            order.then(Reverse(rank(a)).cmp(&Reverse(rank(b))))
+        });
+        let limit = bounded(filter.limit, ROUTES_DEFAULT, ROUTES_MAX);
+        let groups = found.chunk_by(|a, b| group(a) == group(b));
+        let routes = groups.flat_map(|routes| routes.iter().take(limit));
+        Ok(proto::ListRoutesResponse {
+            routes: routes.map(|status| view::budget(status)).collect(),
+        })
     }
 
     /// Decisions, newest first, and what withholds the others.
@@ -116,6 +199,10 @@ impl ApiState {
             },
         }
     }
+}
+
+fn said(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn bounded(asked: u32, default: u32, max: u32) -> usize {

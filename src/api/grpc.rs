@@ -1,6 +1,6 @@
 //! The gRPC side of the API: `burngate.v1.BudgetService`.
 
-use super::answers::{ApiState, CohortFilter, DecisionFilter};
+use super::answers::{ApiState, CohortFilter, DecisionFilter, RouteFilter};
 use super::proto::budget_service_server::{BudgetService, BudgetServiceServer};
 use super::proto::{self, DESCRIPTORS};
 use tonic::service::Routes;
@@ -59,6 +59,28 @@ impl BudgetService for ApiState {
             flag,
             limit,
         })))
+    }
+
+    async fn list_routes(
+        &self,
+        request: Request<proto::ListRoutesRequest>,
+    ) -> Result<Response<proto::ListRoutesResponse>, Status> {
+        let proto::ListRoutesRequest {
+            service,
+            slo,
+            by,
+            limit,
+            window_secs,
+        } = request.into_inner();
+        let filter = RouteFilter {
+            service,
+            slo,
+            by,
+            limit,
+            window_secs,
+        };
+        let answer = self.routes(&filter);
+        answer.map(Response::new).map_err(Status::invalid_argument)
     }
 
     async fn list_decisions(

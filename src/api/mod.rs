@@ -5,6 +5,7 @@
 //! drift apart.
 
 mod answers;
+mod compare;
 mod grpc;
 mod health;
 mod http;

@@ -4,7 +4,7 @@ use super::proto;
 use crate::budget::{burn_rate, effective_events, standard_errors};
 use crate::cohort::Level;
 use crate::decide::{Decision, DecisionState, FailureReason, Withheld};
-use crate::ledger::{Sampled, WindowSum};
+use crate::ledger::{LatencyWindow, Sampled, WindowSum};
 use crate::policy::{AlertState, AlertStatus, BudgetStatus, WindowBurn};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
 
@@ -12,9 +12,13 @@ use crate::time::{NANOS_PER_SEC, UnixNanos};
 pub(super) fn budget(status: &BudgetStatus) -> proto::Budget {
     let key = &status.cohort;
     let (sha, flag, variant) = match &key.level {
-        Level::Total | Level::Overflow => (None, None, None),
+        Level::Total | Level::Route { .. } | Level::Overflow => (None, None, None),
         Level::Deployment { sha } => (Some(sha), None, None),
         Level::Flag { sha, flag, variant } => (sha.as_ref(), Some(flag), Some(variant)),
+    };
+    let route = match &key.level {
+        Level::Route { route } => Some(route),
+        _ => None,
     };
     let text = |s: &std::sync::Arc<str>| s.as_ref().to_owned();
     proto::Budget {
@@ -40,6 +44,10 @@ pub(super) fn budget(status: &BudgetStatus) -> proto::Budget {
         alerts: status.alerts.iter().map(alert).collect(),
         tier: None,
         owner: std::collections::BTreeMap::new(),
+        route: route.map(text),
+        latency: status.latency.iter().map(latency).collect(),
+        watched_routes: status.watched_routes.iter().map(text).collect(),
+        comparisons: Vec::new(),
         period: status
             .period
             .as_ref()
@@ -60,6 +68,18 @@ fn sum_only(sum: &WindowSum, burn_rate: Option<f64>) -> proto::Window {
         bad: sum.counts.bad,
         burn_rate,
         sampling: sum.sampled.map(sampling),
+    }
+}
+
+fn latency(window: &LatencyWindow) -> proto::Latency {
+    proto::Latency {
+        window_secs: window.window_secs,
+        from: Some(timestamp(window.from)),
+        to: Some(timestamp(window.to)),
+        events: window.events,
+        p50_secs: window.told.map(|told| told.p50_secs),
+        p95_secs: window.told.map(|told| told.p95_secs),
+        p99_secs: window.told.map(|told| told.p99_secs),
     }
 }
 
@@ -180,7 +200,7 @@ fn failure_name(reason: FailureReason) -> &'static str {
     }
 }
 
-fn timestamp(at: UnixNanos) -> prost_types::Timestamp {
+pub(super) fn timestamp(at: UnixNanos) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: i64::try_from(at.secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(at.0 % NANOS_PER_SEC).unwrap_or(0),

@@ -35,6 +35,10 @@ pub struct Cohorts {
     pub idle_timeout_secs: u64,
     /// Evidence cells in all.
     pub max_evidence_cells: u32,
+    /// Routes a service, for objectives that want them.
+    pub max_routes: u32,
+    /// Series that keep quantiles of durations.
+    pub max_latency_series: u32,
     /// Most spans that one sampled span may stand for.
     pub max_weight: u32,
 }
@@ -84,6 +88,8 @@ impl Default for Cohorts {
             max_services: 10_000,
             idle_timeout_secs: 86_400,
             max_evidence_cells: 20_000,
+            max_routes: 100,
+            max_latency_series: 2_000,
             max_weight: 10_000,
         }
     }
@@ -114,6 +120,8 @@ impl Cohorts {
         section.ranged("max_new_per_minute", &mut it.max_new_per_minute, 1..=10_000_000);
         section.ranged("max_services", &mut it.max_services, 1..=1_000_000);
         section.ranged("max_evidence_cells", &mut it.max_evidence_cells, 0..=10_000_000);
+        section.ranged("max_routes", &mut it.max_routes, 0..=10_000);
+        section.ranged("max_latency_series", &mut it.max_latency_series, 0..=1_000_000);
         section.ranged("max_weight", &mut it.max_weight, 1..=65_536);
         let mut idle = Duration::from_secs(it.idle_timeout_secs);
         // Below the longest alert window that people use within an hour, cohorts would leave in mid-incident.

@@ -12,7 +12,7 @@ use crate::cohort::Registry;
 use crate::config::Config;
 use crate::decide::KillDecider;
 use crate::extend::Pages;
-use crate::ledger::{Ledger, Tap};
+use crate::ledger::{Latencies, Ledger, Tap};
 use crate::pipeline::Memory;
 use crate::policy::{Board, Evaluator};
 use crate::publish::BudgetPage;
@@ -75,6 +75,9 @@ impl Core {
         let (store, keeper, ledger) = open_store(config, &plans, &registry, now)?;
         store.limit(JournalLimits::from(&config.error_budget.journal));
         let ledger = Arc::new(Mutex::new(ledger));
+        let most = config.error_budget.cohorts.max_latency_series;
+        let latencies = Latencies::new(usize::try_from(most).unwrap_or(usize::MAX));
+        let latencies = Arc::new(Mutex::new(latencies));
         let log = Arc::new(act::StoreLog(store));
         let pacing = Pacing::from(&config.error_budget.delivery);
         let delivery = Delivery::new(exporters, log, clock.clone(), pacing)?;
@@ -91,6 +94,7 @@ impl Core {
             ingest: Arc::new(Ingest::new(
                 tap.clone(),
                 ledger.clone(),
+                latencies.clone(),
                 clock.clone(),
                 plain.clone(),
             )),
@@ -110,6 +114,7 @@ impl Core {
                 board: board.clone(),
                 decisions: decisions.clone(),
                 withheld: withheld.clone(),
+                latencies: Some(latencies.clone()),
             },
             pages: Arc::default(),
             inbox: inbox.clone(),
@@ -120,7 +125,7 @@ impl Core {
             registry,
             policies,
             plans,
-            evaluator: Evaluator::new(board),
+            evaluator: Evaluator::new(board).with_latencies(latencies),
             decider,
             decisions,
             page,

@@ -1,6 +1,6 @@
 //! What pipelines count with: the tap of `error_budget`, and a plain walk where there is none.
 
-use crate::ledger::{Ledger, Tap};
+use crate::ledger::{Latencies, Ledger, Tap};
 use crate::pipeline::{Batch, Count, Counted, Refusal, Signal};
 use crate::time::Clock;
 use crate::wire::{
@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Ingest {
     tap: Arc<Tap>,
     ledger: Arc<Mutex<Ledger>>,
+    latencies: Arc<Mutex<Latencies>>,
     clock: Arc<dyn Clock>,
     plain: Arc<PlainCounter>,
 }
@@ -23,12 +24,14 @@ impl Ingest {
     pub(super) fn new(
         tap: Arc<Tap>,
         ledger: Arc<Mutex<Ledger>>,
+        latencies: Arc<Mutex<Latencies>>,
         clock: Arc<dyn Clock>,
         plain: Arc<PlainCounter>,
     ) -> Self {
         Self {
             tap,
             ledger,
+            latencies,
             clock,
             plain,
         }
@@ -46,6 +49,10 @@ impl Ingest {
             if !outcome.weights.is_empty() {
                 ledger.absorb_weights(now, &outcome.weights);
             }
+        }
+        if !outcome.latencies.is_empty() {
+            let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+            latencies.absorb(now, &outcome.latencies);
         }
         Ok(Counted {
             items: outcome.summary.spans,

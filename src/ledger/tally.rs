@@ -13,6 +13,7 @@
 mod memo;
 mod rows;
 mod settle;
+mod timed;
 mod weigh;
 
 pub(super) use settle::Settled;
@@ -81,6 +82,7 @@ struct Source<'a, 'c> {
     /// What policies say of sampling, by candidate; empty when they say nothing.
     declared: Vec<Option<weigh::Declared>>,
     signs: Signs,
+    details: timed::Details,
 }
 
 /// What spans of one group share, as numbers of this batch.
@@ -164,6 +166,7 @@ struct Groups<'a> {
     spans: Vec<(usize, u32)>,
     counts: Vec<GroupCounts>,
     weights: weigh::GroupWeights,
+    timed: Vec<timed::Seen>,
     pieces: Vec<Piece<'a>>,
 }
 
@@ -351,6 +354,7 @@ impl<'a> Tally<'a, '_> {
                 named,
                 declared: weigh::Declared::of_all(&compiled.objectives, candidates),
                 signs: Signs::default(),
+                details: timed::Details::of_all(&compiled.objectives, candidates),
             });
         }
         let source = self.sources.get(self.place.origin as usize);
@@ -454,6 +458,9 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
             source.signs.see(span.end_time_unix_nano, *now);
         } else {
             groups.weigh(group, said, &source.declared, (good, bad));
+        }
+        if source.details.quantiles & (good | bad) != 0 {
+            timed::note(&mut groups.timed, group, span, source, said, (good, bad));
         }
     }
 }

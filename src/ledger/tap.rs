@@ -7,7 +7,7 @@
 
 use super::tail_watch::TailWatch;
 use super::tally::{Settled, Tally, TallyStats};
-use super::{EvidenceDelta, Kinds, SeriesDelta, WEIGHT_MAX, WeightDelta};
+use super::{EvidenceDelta, Kinds, LatencyDelta, SeriesDelta, WEIGHT_MAX, WeightDelta};
 use crate::cohort::{CohortId, Extractor, Level, NamedFlags, OriginSlots, Registry};
 use crate::config::{Cohorts, ReceiverLimits};
 use crate::pipeline::Signal;
@@ -30,6 +30,8 @@ pub struct TapOutcome {
     pub evidence: Vec<EvidenceDelta>,
     /// What sampled events stand for beyond themselves: a row for each series and cell that saw any.
     pub weights: Vec<WeightDelta>,
+    /// Durations, for the objectives that want quantiles.
+    pub latencies: Vec<LatencyDelta>,
     /// What the walk saw.
     pub summary: WalkSummary,
     /// What the tally saw: spans judged, late, in the future, without a duration ...
@@ -206,6 +208,7 @@ impl Tap {
             series,
             evidence,
             weights,
+            latencies,
             signs,
             stats,
             overflow,
@@ -215,6 +218,7 @@ impl Tap {
             series,
             evidence,
             weights,
+            latencies,
             summary,
             stats,
             overflow,

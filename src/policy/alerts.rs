@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub const MAX_GAP_SECS: u64 = 30;
 
 /// What the windows of an alert say at one evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Condition {
     /// No window has an event, or none is known.
     NoData,

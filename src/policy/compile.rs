@@ -5,6 +5,7 @@
 
 use super::compile_alerts;
 use super::compile_kill;
+use super::compile_latency;
 use super::compile_sampling;
 use super::error::PolicyProblem;
 use super::model::{Policy, ServiceName, Slo};
@@ -245,17 +246,18 @@ fn slo(
     findings: &mut Findings,
 ) -> Option<Slo> {
     let name = findings.name("the SLO's name", &raw.name);
-    let target = findings.parsed(&raw.target);
+    let promise = compile_latency::promise(raw, findings);
+    let target = promise.as_ref().and_then(|promise| promise.target(findings));
     let period_secs = match &raw.window {
         Some(window) => findings.period(window),
         None => policy_period,
     };
-    let (name, target, period_secs) = (name?, target?, period_secs?);
+    let (name, promise, target, period_secs) = (name?, promise?, target?, period_secs?);
     let alerts = if let Some(own) = raw.alerts.as_deref().or(policy_alerts) {
         compile_alerts::alerts(own, target, period_secs, findings)
     } else {
         let alerts = workbook::alerts(period_secs);
-        compile_alerts::warn_unreachable(&alerts, target, raw.target.referenced, findings);
+        compile_alerts::warn_unreachable(&alerts, target, promise.at, findings);
         alerts
     };
     Some(Slo {
@@ -263,6 +265,7 @@ fn slo(
         target,
         period_secs,
         alerts,
-        sli: raw.sli.clone(),
+        sli: promise.sli,
+        top_routes: promise.top_routes,
     })
 }

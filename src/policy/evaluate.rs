@@ -7,16 +7,17 @@
 use super::alerts::{self, MAX_GAP_SECS, Phase};
 use super::board::{Board, SeriesKey};
 use super::model::Slo;
+use super::routes;
 use super::set::PolicySet;
 use super::status::{AlertState, BudgetStatus, WindowBurn};
 use super::workbook;
 use crate::budget;
-use crate::cohort::{CohortId, CohortKey, ObjectiveId, Registry};
-use crate::ledger::{Counts, SeriesView, WindowSum};
+use crate::cohort::{CohortId, CohortKey, Level, ObjectiveId, Registry};
+use crate::ledger::{Counts, Latencies, SeriesView, WindowSum};
 use crate::sli::ObjectiveName;
 use crate::time::UnixNanos;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the registry knows of handles.
 pub trait Names {
@@ -40,6 +41,7 @@ impl Names for Registry {
 #[derive(Debug)]
 pub struct Evaluator {
     board: Arc<Board>,
+    latencies: Option<Arc<Mutex<Latencies>>>,
     phases: HashMap<SeriesKey, Vec<Phase>, foldhash::fast::RandomState>,
     pending: BTreeSet<SeriesKey>,
     last: Option<UnixNanos>,
@@ -57,10 +59,18 @@ impl Evaluator {
     pub fn new(board: Arc<Board>) -> Self {
         Self {
             board,
+            latencies: None,
             phases: HashMap::default(),
             pending: BTreeSet::new(),
             last: None,
         }
+    }
+
+    /// The same, with quantiles of durations from `latencies`.
+    #[must_use]
+    pub fn with_latencies(mut self, latencies: Arc<Mutex<Latencies>>) -> Self {
+        self.latencies = Some(latencies);
+        self
     }
 
     /// Where the results are.
@@ -84,6 +94,8 @@ impl Evaluator {
         self.last = Some(now);
         let mut waiting = std::mem::take(&mut self.pending);
         let mut changed = Vec::with_capacity(views.len());
+        // Totals come last: what they say may rest on their routes.
+        let mut totals = Vec::new();
         for view in views {
             let key = (view.objective, view.cohort);
             waiting.remove(&key);
@@ -98,6 +110,13 @@ impl Evaluator {
                 objective,
                 cohort,
             };
+            if identity.cohort.level == Level::Total {
+                totals.push((identity, view));
+                continue;
+            }
+            changed.extend(self.evaluate(now, gap, identity, &view.windows, view.lifetime, policies));
+        }
+        for (identity, view) in totals {
             changed.extend(self.evaluate(now, gap, identity, &view.windows, view.lifetime, policies));
         }
         for (objective, cohort) in waiting {
@@ -164,9 +183,16 @@ impl Evaluator {
         let former = self.board.get(key.0, key.1);
         let phases = self.phases.entry(key).or_default();
         phases.resize(slo.alerts.len(), Phase::Inactive);
+        let watched = routes::watched(&self.board, key.0, &identity.cohort, slo);
         let mut status = figures(now, identity, slo, windows, lifetime);
+        status.watched_routes = routes::names(&watched);
+        if let Some(latencies) = self.latencies.as_ref().filter(|_| slo.sli.detail.quantiles) {
+            let latencies = latencies.lock().unwrap_or_else(PoisonError::into_inner);
+            status.latency = latencies.all(now, key.0, key.1);
+        }
         for (i, (alert, phase)) in slo.alerts.iter().zip(phases.iter_mut()).enumerate() {
-            let condition = alerts::condition(alert, slo.target, |w| sum_of(windows, w));
+            let own = || alerts::condition(alert, slo.target, |w| sum_of(windows, w));
+            let condition = routes::worst(&watched, alert, slo.target).unwrap_or_else(own);
             *phase = phase.step(now, condition, alert.for_secs, gap);
             let former = former
                 .as_ref()
@@ -237,6 +263,8 @@ fn figures(
         budget_events: period
             .map(|p| budget::budget_events(target, p.counts.good.saturating_add(p.counts.bad))),
         budget_minutes: period.map(|_| budget::budget_minutes(target, slo.period_secs)),
+        latency: Vec::new(),
+        watched_routes: Vec::new(),
         lifetime,
         alerts: Vec::with_capacity(slo.alerts.len()),
         overall: AlertState::NoData,

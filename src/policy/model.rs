@@ -77,6 +77,9 @@ pub struct Slo {
     pub alerts: Vec<Arc<Alert>>,
     /// What is counted, and what is good.
     pub sli: SliSpec,
+    /// The promise holds for each of so many routes, those with most traffic; the alerts are those of the
+    /// worst of them.
+    pub top_routes: Option<usize>,
 }
 
 /// One alert: all windows above their thresholds, for as long as `for_secs`.

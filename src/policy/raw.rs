@@ -38,9 +38,17 @@ pub(super) struct RawPolicy {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSlo {
     pub(super) name: Text,
-    pub(super) target: Text,
+    pub(super) target: Option<Text>,
     #[serde(default)]
     pub(super) sli: SliSpec,
+    pub(super) p50_below: Option<Text>,
+    pub(super) p75_below: Option<Text>,
+    pub(super) p90_below: Option<Text>,
+    pub(super) p95_below: Option<Text>,
+    pub(super) p99_below: Option<Text>,
+    pub(super) top_routes: Option<Text>,
+    pub(super) routes: Option<bool>,
+    pub(super) quantiles: Option<bool>,
     pub(super) window: Option<Spanned<RawWindow>>,
     pub(super) alerts: Option<Vec<Spanned<RawAlert>>>,
 }

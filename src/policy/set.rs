@@ -67,6 +67,7 @@ impl PolicySet {
                 period_secs,
                 alerts,
                 sli,
+                top_routes: None,
             }))
         });
         self

@@ -3,7 +3,7 @@
 use super::model::Severity;
 use crate::budget::Target;
 use crate::cohort::{CohortId, CohortKey, Level, ObjectiveId};
-use crate::ledger::{Counts, WindowSum};
+use crate::ledger::{Counts, LatencyWindow, WindowSum};
 use crate::sli::ObjectiveName;
 use crate::time::UnixNanos;
 use std::sync::Arc;
@@ -126,6 +126,11 @@ pub struct BudgetStatus {
     pub budget_events: Option<f64>,
     /// Minutes of total outage that the period's budget pays for; `None` without a period.
     pub budget_minutes: Option<f64>,
+    /// Quantiles of durations, shortest window first; empty for objectives that keep none.
+    pub latency: Vec<LatencyWindow>,
+    /// Of a total whose promise is for the routes with most traffic: those routes, most traffic first. Its
+    /// alerts are those of the worst of them.
+    pub watched_routes: Vec<Arc<str>>,
     /// All events since the series began.
     pub lifetime: Counts,
     /// The policy's alerts, in its order.

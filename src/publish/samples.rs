@@ -74,6 +74,21 @@ pub(super) static BUDGET_MINUTES: Metric = gauge(
     "min",
     "Minutes of total outage that the period allows: 43.2 for 99.9 % over 30 d.",
 );
+pub(super) static LATENCY_P50: Metric = gauge(
+    "slo_latency_p50_seconds",
+    "",
+    "Half of the window's requests took at most this long, to 2.2 %; of SLOs that keep quantiles. NaN without a duration.",
+);
+pub(super) static LATENCY_P95: Metric = gauge(
+    "slo_latency_p95_seconds",
+    "",
+    "95 % of the window's requests took at most this long, to 2.2 %; of SLOs that keep quantiles. NaN without a duration.",
+);
+pub(super) static LATENCY_P99: Metric = gauge(
+    "slo_latency_p99_seconds",
+    "",
+    "99 % of the window's requests took at most this long, to 2.2 %; of SLOs that keep quantiles. NaN without a duration.",
+);
 pub(super) static SEEN: Metric = gauge(
     "slo_seen_events_ratio",
     "1",
@@ -116,7 +131,7 @@ pub(super) static DASH_CRITICAL: Metric = gauge(
 );
 
 /// Every metric, for descriptions.
-pub(super) static ALL: [&Metric; 15] = [
+pub(super) static ALL: [&Metric; 18] = [
     &OBJECTIVE,
     &BURN_RATE,
     &EVENTS,
@@ -125,6 +140,9 @@ pub(super) static ALL: [&Metric; 15] = [
     &EXHAUSTION,
     &BUDGET_MINUTES,
     &SEEN,
+    &LATENCY_P50,
+    &LATENCY_P95,
+    &LATENCY_P99,
     &ALERT_STATE,
     &DASH_REMAINING,
     &DASH_CONSUMED,
@@ -181,6 +199,10 @@ pub(super) fn identity(status: &BudgetStatus) -> Vec<(&'static str, Arc<str>)> {
             labels.extend([("flag", flag.clone()), ("variant", variant.clone())]);
             "flag"
         }
+        Level::Route { route } => {
+            labels.push(("route", route.clone()));
+            "route"
+        }
         Level::Overflow => "overflow",
     };
     labels.push(("level", level_name.into()));
@@ -220,6 +242,9 @@ pub(super) fn samples(status: &BudgetStatus, dashboard: Option<DashboardNames>) 
         Some(("alert", "overall".into())),
         Value::Gauge(state_value(status.overall)),
     );
+    for (metric, label, value) in latencies(status) {
+        put(metric, Some(label), value);
+    }
     // What a cohort has left of the period is known as far as its counts reach.
     let is_total = status.is_total();
     if !is_total && status.period.is_none() {
@@ -248,6 +273,24 @@ pub(super) fn samples(status: &BudgetStatus, dashboard: Option<DashboardNames>) 
         put(&DASH_CRITICAL, None, burn(names.critical_secs));
     }
     out
+}
+
+/// Quantiles of durations, by window.
+fn latencies(
+    status: &BudgetStatus,
+) -> impl Iterator<Item = (&'static Metric, (&'static str, Arc<str>), Value)> + '_ {
+    status.latency.iter().flat_map(|window| {
+        let name: Arc<str> = window_name(window.window_secs).into();
+        let quantiles = [
+            (&LATENCY_P50, window.told.map(|told| told.p50_secs)),
+            (&LATENCY_P95, window.told.map(|told| told.p95_secs)),
+            (&LATENCY_P99, window.told.map(|told| told.p99_secs)),
+        ];
+        quantiles.map(|(metric, secs)| {
+            let value = Value::Gauge(secs.unwrap_or(f64::NAN));
+            (metric, ("window", Arc::clone(&name)), value)
+        })
+    })
 }
 
 /// The number that stands for a state on `slo_alert_state`.

@@ -30,9 +30,10 @@ mod testing;
 mod tests;
 
 pub use declared::DeclaredSampling;
+pub(crate) use duration::parse_nanos;
 pub use endpoint::EndpointSlots;
 pub use objectives::{DefaultObjective, OBJECTIVES_PER_SERVICE_MAX, ObjectiveSet, ObjectiveSpec, SliError};
-pub use spec::SliSpec;
+pub use spec::{Detail, SliSpec};
 
 use crate::wire::{Attributes, Scope, Span};
 use std::fmt;

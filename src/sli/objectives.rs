@@ -2,7 +2,7 @@
 
 use super::judge::Judge;
 use super::services::{self, Services};
-use super::spec::SliSpec;
+use super::spec::{Detail, SliSpec};
 use super::{DeclaredSampling, Judgement, ObjectiveIndex, ObjectiveName, SpanContext};
 use crate::pipeline::Signal;
 use crate::wire::KeyTableBuilder;
@@ -90,6 +90,7 @@ struct Objective {
     service: Option<Arc<str>>,
     judge: Judge,
     sampling: Option<DeclaredSampling>,
+    detail: Detail,
 }
 
 impl ObjectiveSet {
@@ -136,6 +137,12 @@ impl ObjectiveSet {
     /// How the events of an objective were sampled, as far as its policy says.
     pub fn sampling(&self, objective: ObjectiveIndex) -> Option<DeclaredSampling> {
         self.objectives.get(usize::from(objective.0))?.sampling
+    }
+
+    /// What is kept of an objective beside its counts.
+    pub fn detail(&self, objective: ObjectiveIndex) -> Detail {
+        let known = self.objectives.get(usize::from(objective.0));
+        known.map(|known| known.detail).unwrap_or_default()
     }
 
     /// How many objectives there are, the default included.
@@ -224,6 +231,7 @@ impl Objective {
             service,
             judge,
             sampling: sli.sampling,
+            detail: sli.detail,
         })
     }
 }

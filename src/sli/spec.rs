@@ -37,6 +37,17 @@ pub struct SliSpec {
     pub latency: Option<Latency>,
     /// How spans were sampled that do not say so; the policy's word, not a key of `sli:`.
     pub sampling: Option<DeclaredSampling>,
+    /// What is kept beside the counts; the policy's word too.
+    pub detail: Detail,
+}
+
+/// What is kept of an objective beside its counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// Quantiles of durations.
+    pub quantiles: bool,
+    /// Counts by endpoint class.
+    pub routes: bool,
 }
 
 /// The telemetry that an SLI counts: items of one signal. Two signals in one SLI would count a request twice.
@@ -220,6 +231,7 @@ impl TryFrom<RawSli> for SliSpec {
             outcome,
             latency,
             sampling: None,
+            detail: Detail::default(),
         })
     }
 }

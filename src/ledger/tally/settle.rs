@@ -4,9 +4,11 @@
 //! together: each cohort is looked up once for them. What they add is summed up by origin and cohort, and
 //! becomes rows, merged, at the end.
 
+mod routes;
 mod weights;
 
 use super::rows::{Lanes, merged};
+use super::timed::Sums;
 use super::{BEYOND, GroupCounts, GroupKey, Source, Tally, TallyStats};
 use crate::cohort::flags::{FlagSet, Problems};
 use crate::cohort::{
@@ -14,7 +16,7 @@ use crate::cohort::{
     Registry, SourceId, StratumId, label_text,
 };
 use crate::ledger::tail_watch::Signs;
-use crate::ledger::{Counts, EvidenceDelta, SeriesDelta, WeightDelta};
+use crate::ledger::{Counts, EvidenceDelta, LatencyDelta, SeriesDelta, WeightDelta};
 use crate::time::UnixNanos;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub(in crate::ledger) struct Settled {
     pub(in crate::ledger) evidence: Vec<EvidenceDelta>,
     /// What sampled events stand for.
     pub(in crate::ledger) weights: Vec<WeightDelta>,
+    /// Durations, for the objectives that want quantiles.
+    pub(in crate::ledger) latencies: Vec<LatencyDelta>,
     /// What services show of a sampler that does not say so.
     pub(in crate::ledger) signs: Vec<(String, Signs)>,
     pub(in crate::ledger) stats: TallyStats,
@@ -79,6 +83,8 @@ struct Settling<'t, 'a, 'c> {
     cohorts: Cohorts,
     /// By origin and endpoint: an endpoint comes back in many groups.
     strata: HashMap<(u32, u32), StratumId, foldhash::fast::RandomState>,
+    /// The cohorts of endpoints, by origin and endpoint.
+    routes: HashMap<(u32, u32), Option<CohortId>, foldhash::fast::RandomState>,
     out: Settled,
 }
 
@@ -106,6 +112,7 @@ impl Tally<'_, '_> {
             flags: vec![None; self.groups.flags.len()],
             cohorts: Cohorts::default(),
             strata: HashMap::default(),
+            routes: HashMap::default(),
             out: Settled {
                 stats: self.stats,
                 ..Settled::default()
@@ -131,8 +138,12 @@ impl<'t> Settling<'t, '_, '_> {
         let mut weighed = Weighed::default();
         let mut sums: Vec<Counts> = Vec::new();
         let tally = self.tally;
+        let mut timed = Sums::new(&tally.groups.timed, order);
+        let mut rank = 0;
         // Groups that differ in the endpoint alone make the same rows: they are added up first.
         for alike in order.chunk_by(|(a, _), (b, _)| a.without_endpoint() == b.without_endpoint()) {
+            let first = rank;
+            rank += alike.len();
             let Some((key, _)) = alike.first() else { continue };
             let origin = key.origin as usize;
             let Some(source) = tally.sources.get(origin) else {
@@ -157,6 +168,7 @@ impl<'t> Settling<'t, '_, '_> {
                 if has_cells {
                     self.add_cells(source, key, counts, &mut evidence);
                 }
+                self.add_route(source, key, (counts, *spans), &mut series);
                 let Some(Some(home)) = self.homes.get(origin) else {
                     continue;
                 };
@@ -172,6 +184,7 @@ impl<'t> Settling<'t, '_, '_> {
             if !tally.groups.weights.is_empty() {
                 self.weigh(source, alike, &mut weighed);
             }
+            self.time(source, alike, first, timed.until(rank));
         }
         self.emit(&series, &evidence);
         self.emit_weights(&weighed);

@@ -36,6 +36,15 @@ impl Declared {
     }
 }
 
+/// What an event of one candidate stands for by the word of its policy.
+pub(super) fn declared(declared: &[Option<Declared>], bit: usize, is_bad: bool) -> EventWeight {
+    match declared.get(bit).copied().flatten() {
+        Some(shares) if is_bad => shares.bad,
+        Some(shares) => shares.good,
+        None => EventWeight::ONE,
+    }
+}
+
 /// What a span says of sampling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said {
@@ -126,11 +135,7 @@ impl GroupWeights {
             let is_bad = bad >> bit & 1 == 1;
             let weight = match said {
                 Said::Weight(weight) => weight,
-                Said::None | Said::Nothing => match declared.get(bit).copied().flatten() {
-                    Some(shares) if is_bad => shares.bad,
-                    Some(shares) => shares.good,
-                    None => EventWeight::ONE,
-                },
+                Said::None | Said::Nothing => self::declared(declared, bit, is_bad),
             };
             if weight.is_one() {
                 return;
