@@ -227,7 +227,10 @@ fn log_record(entropy: &mut Entropy<'_>) -> LogRecord {
         trace_id: id(entropy, 16),
         span_id: id(entropy, 8),
         event_name: text(entropy),
-        ..LogRecord::default()
+        severity_text: text(entropy),
+        observed_time_unix_nano: entropy.number(),
+        flags: u32::from(entropy.byte()),
+        dropped_attributes_count: u32::from(entropy.below(2)),
     }
 }
 

@@ -6,6 +6,7 @@
 )]
 
 pub mod generate;
+pub mod logs;
 pub mod mutate;
 
 use burngate::wire::{
