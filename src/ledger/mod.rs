@@ -16,6 +16,7 @@ mod limits;
 mod moment;
 mod plan;
 mod restore;
+mod retract;
 mod running;
 mod sampled;
 mod series;
