@@ -5,6 +5,7 @@
 //! drift apart.
 
 mod answers;
+mod explain;
 mod grpc;
 mod health;
 mod http;

@@ -6,7 +6,9 @@
 
 use super::envelope::{self, Items};
 use super::reader::{Reader, fixed32, fixed64, len, varint};
-use super::{AnyValue, Attributes, KeyTable, Malformed, Scope, WalkError, WalkLimits, WalkSummary};
+use super::{
+    AnyValue, Attributes, KeyTable, Malformed, Scope, Slot, Value, WalkError, WalkLimits, WalkSummary,
+};
 
 mod record {
     use super::{fixed32, fixed64, len, varint};
@@ -23,6 +25,16 @@ mod record {
     pub(super) const EVENT_NAME: u64 = len(12);
     pub(super) const KNOWN: u32 = 0b1_1111_1110_1110;
 }
+
+/// The key under which a record's severity number stands among its wanted attributes, when it is wanted. No
+/// SDK sends a key that begins with NUL, and what anybody sends under it is replaced.
+pub const SEVERITY_KEY: &str = "\0severity";
+/// The same of its body.
+pub const BODY_KEY: &str = "\0body";
+/// The same of a member of a body that is a map: this, and the member's key.
+pub const BODY_MEMBER_PREFIX: &str = "\0body.";
+/// Longest key of a member, in bytes.
+const MEMBER_MAX: usize = 128;
 
 /// One log record: scalars by value, the rest borrowed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +77,9 @@ pub fn walk_logs<'a>(
     sink: &mut impl LogSink<'a>,
 ) -> Result<WalkSummary, WalkError> {
     let mut records = Records {
+        severity: keys.find(SEVERITY_KEY.as_bytes()),
+        body: keys.find(BODY_KEY.as_bytes()),
+        members: keys.wants_members(BODY_MEMBER_PREFIX.as_bytes()),
         sink,
         attributes: Attributes::new(keys),
         summary: WalkSummary::default(),
@@ -79,7 +94,57 @@ struct Records<'w, 'a, S> {
     sink: &'w mut S,
     attributes: Attributes<'a>,
     summary: WalkSummary,
+    severity: Option<Slot>,
+    body: Option<Slot>,
+    /// Whether members of bodies are wanted.
+    members: bool,
 }
+
+impl<'a, S> Records<'_, 'a, S> {
+    /// Puts what stands beside the attributes among them, where somebody wants it.
+    fn put_own(&mut self, record: &LogRecord<'a>, keys: &KeyTable, limits: &WalkLimits) {
+        if let Some(slot) = self.severity
+            && let Some(encoded) = usize::try_from(record.severity_number)
+                .ok()
+                .filter(|number| *number > 0)
+                .and_then(|number| SEVERITIES.get(number))
+        {
+            self.attributes.put(slot, AnyValue::new(encoded), limits);
+        }
+        let Some(body) = record.body else { return };
+        if let Some(slot) = self.body {
+            self.attributes.put(slot, body, limits);
+        }
+        if self.members
+            && let Ok(Value::KvList(pairs)) = body.value()
+        {
+            for (key, value) in AnyValue::kvlist_items(pairs).take(MEMBER_MAX).flatten() {
+                let mut name = [0u8; BODY_MEMBER_PREFIX.len() + MEMBER_MAX];
+                let length = BODY_MEMBER_PREFIX.len() + key.len();
+                let Some(room) = name.get_mut(..length) else {
+                    continue;
+                };
+                let (prefix, rest) = room.split_at_mut(BODY_MEMBER_PREFIX.len());
+                prefix.copy_from_slice(BODY_MEMBER_PREFIX.as_bytes());
+                rest.copy_from_slice(key);
+                if let Some(slot) = keys.find(room) {
+                    self.attributes.put(slot, value, limits);
+                }
+            }
+        }
+    }
+}
+
+/// The severities of the data model as encoded AnyValues: `int_value: n`.
+static SEVERITIES: [[u8; 2]; 25] = {
+    let mut all = [[0x18, 0]; 25];
+    let mut number = 0u8;
+    while (number as usize) < all.len() {
+        all[number as usize][1] = number;
+        number += 1;
+    }
+    all
+};
 
 impl<'a, S: LogSink<'a>> Items<'a> for Records<'_, 'a, S> {
     type Item = LogRecord<'a>;
@@ -110,6 +175,7 @@ impl<'a, S: LogSink<'a>> Items<'a> for Records<'_, 'a, S> {
         }
         self.attributes.clear();
         let record = read(message, &mut self.attributes, keys, limits)?;
+        self.put_own(&record, keys, limits);
         self.summary.excess += u64::from(self.attributes.excess());
         if matches!(record.trace_id.len(), 0 | 16) && matches!(record.span_id.len(), 0 | 8) {
             return Ok(Some(record));

@@ -41,7 +41,7 @@ pub use attributes::Attributes;
 pub use edit::{Request, count_items};
 pub use items::{ItemSummary, count_log_records, count_metric_points};
 pub use keys::{KeyTable, KeyTableBuilder, PrefixId, Slot};
-pub use log::{LogRecord, LogSink, walk_logs};
+pub use log::{BODY_KEY, BODY_MEMBER_PREFIX, LogRecord, LogSink, SEVERITY_KEY, walk_logs};
 pub use reader::{Malformed, Reader};
 pub use sampling::{Sampling, Weight, sampling, threshold_weight};
 pub use splice::{without_rejected_log_records, without_rejected_points, without_rejected_spans};

@@ -61,15 +61,16 @@ impl Entropy<'_> {
 }
 
 fn text(entropy: &mut Entropy<'_>) -> String {
-    const TEXTS: [&str; 6] = [
+    const TEXTS: [&str; 7] = [
         "",
         "GET",
         "checkout",
         "d\u{e9}ploy",
         "feature_flag.evaluation",
         "feature_flag",
+        "exception",
     ];
-    TEXTS[usize::from(entropy.below(6))].to_owned()
+    TEXTS[usize::from(entropy.below(7))].to_owned()
 }
 
 fn key(entropy: &mut Entropy<'_>) -> String {
