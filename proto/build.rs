@@ -7,7 +7,7 @@ use prost::Message as _;
 use std::path::PathBuf;
 
 const PROTO: &str = "burngate/v1/budget.proto";
-const TIMESTAMPS: [&str; 12] = [
+const TIMESTAMPS: [&str; 18] = [
     "Budget.evaluated_at",
     "Window.from",
     "Window.to",
@@ -20,6 +20,12 @@ const TIMESTAMPS: [&str; 12] = [
     "Decision.updated_at",
     "Step.at",
     "Withheld.since",
+    "Evidence.signatures_from",
+    "Signatures.from",
+    "Shape.first_seen",
+    "Shape.last_seen",
+    "Evaluations.first_seen",
+    "Evaluations.last_seen",
 ];
 const STATES: [&str; 2] = ["Budget.state", "Alert.state"];
 

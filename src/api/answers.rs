@@ -1,4 +1,4 @@
-//! The answers of the API, once for HTTP and gRPC.
+//! The answers about budgets, routes and decisions, once for HTTP and gRPC.
 
 use super::compare::Deployments;
 use super::proto;
@@ -6,7 +6,7 @@ use super::view;
 use crate::act::Decisions;
 use crate::cohort::Level;
 use crate::decide::Withheld;
-use crate::ledger::Latencies;
+use crate::ledger::{Latencies, ShapeBook, SignatureBook};
 use crate::policy::{Board, BudgetStatus, Filter, PolicySet};
 use arc_swap::ArcSwap;
 use std::cmp::Reverse;
@@ -32,6 +32,10 @@ pub struct ApiState {
     pub policies: Arc<ArcSwap<PolicySet>>,
     /// Durations, to compare deployments; `None` where none are kept.
     pub latencies: Option<Arc<Mutex<Latencies>>>,
+    /// What bad events have in common.
+    pub signatures: Arc<SignatureBook>,
+    /// In which shapes flags came.
+    pub shapes: Arc<ShapeBook>,
 }
 
 /// Which cohorts are asked for; empty strings and zero mean "not said".
@@ -205,7 +209,7 @@ fn said(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-fn bounded(asked: u32, default: u32, max: u32) -> usize {
+pub(super) fn bounded(asked: u32, default: u32, max: u32) -> usize {
     let limit = if asked == 0 { default } else { asked.min(max) };
     usize::try_from(limit).unwrap_or(usize::MAX)
 }

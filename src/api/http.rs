@@ -1,6 +1,7 @@
 //! The JSON side of the API. Errors are JSON as well: `{"error": {"code": 404, "message": "..."}}`.
 
 use super::answers::{ApiState, CohortFilter, DecisionFilter, RouteFilter};
+use super::explain::{ShapeFilter, SignatureFilter};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri};
@@ -16,6 +17,8 @@ pub(super) fn router(state: ApiState) -> Router {
         .route("/api/v1/cohorts", get(cohorts))
         .route("/api/v1/routes", get(routes))
         .route("/api/v1/decisions", get(decisions))
+        .route("/api/v1/signatures", get(signatures))
+        .route("/api/v1/shapes", get(shapes))
         .method_not_allowed_fallback(|| async {
             refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
         })
@@ -24,8 +27,8 @@ pub(super) fn router(state: ApiState) -> Router {
 
 /// The answer to every path that is neither ours nor gRPC's.
 pub(super) async fn not_found(uri: Uri) -> Response {
-    let known =
-        "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/routes, /api/v1/decisions";
+    let known = "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/routes, /api/v1/decisions, \
+                 /api/v1/signatures, /api/v1/shapes";
     refusal(
         StatusCode::NOT_FOUND,
         &format!("no such path: {}; there are {known}", uri.path()),
@@ -95,6 +98,23 @@ async fn decisions(
 ) -> Response {
     match filter {
         Ok(Query(filter)) => Json(api.decisions(&filter)).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
+}
+
+async fn signatures(
+    State(api): State<ApiState>,
+    filter: Result<Query<SignatureFilter>, QueryRejection>,
+) -> Response {
+    match filter {
+        Ok(Query(filter)) => Json(api.signatures(&filter)).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
+}
+
+async fn shapes(State(api): State<ApiState>, filter: Result<Query<ShapeFilter>, QueryRejection>) -> Response {
+    match filter {
+        Ok(Query(filter)) => Json(api.shapes(&filter)).into_response(),
         Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
     }
 }

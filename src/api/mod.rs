@@ -6,6 +6,7 @@
 
 mod answers;
 mod compare;
+mod explain;
 mod grpc;
 mod health;
 mod http;

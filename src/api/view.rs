@@ -159,6 +159,15 @@ pub(super) fn decision(decision: &Decision) -> proto::Decision {
             control_good: evidence.control.good,
             control_bad: evidence.control.bad,
             contrast: evidence.contrast,
+            signatures: evidence
+                .signatures
+                .signatures
+                .iter()
+                .map(super::explain::signature)
+                .collect(),
+            signatures_from: Some(evidence.signatures.from)
+                .filter(|from| from.0 > 0)
+                .map(timestamp),
         }),
         history: decision
             .history

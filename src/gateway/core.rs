@@ -87,7 +87,7 @@ impl Core {
         let health = Arc::new(Health::default());
         let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
         decider.restore(decisions.snapshot(usize::MAX));
-        let tap = Arc::new(Tap::new(compiled, registry.clone()));
+        let tap = Arc::new(Tap::started_at(now, compiled, registry.clone()));
         let plain = Arc::new(PlainCounter::new(walk_limits(config)));
         let inbox = Inbox::default();
         let core = Self {
@@ -97,10 +97,11 @@ impl Core {
                 latencies.clone(),
                 clock.clone(),
                 plain.clone(),
+                &config.error_budget.dedup,
             )),
             clock,
             registry: registry.clone(),
-            tap,
+            tap: tap.clone(),
             plain,
             memory: Memory::default(),
             admissions: Admissions::default(),
@@ -115,6 +116,8 @@ impl Core {
                 decisions: decisions.clone(),
                 withheld: withheld.clone(),
                 latencies: Some(latencies.clone()),
+                signatures: tap.signatures().clone(),
+                shapes: tap.shapes().clone(),
             },
             pages: Arc::default(),
             inbox: inbox.clone(),
@@ -130,6 +133,7 @@ impl Core {
             decisions,
             page,
             withheld,
+            signatures: core.tap.signatures().clone(),
             health,
             evaluation_interval: config.error_budget.evaluation_interval,
             inbox,

@@ -6,7 +6,7 @@
 use super::compile::Findings;
 use super::raw::{RawSlo, Text};
 use crate::budget::Target;
-use crate::sli::spec::{Failed, Latency};
+use crate::sli::spec::{Failed, Latency, Source};
 use crate::sli::{Detail, SliSpec, parse_nanos};
 use serde_saphyr::Location;
 
@@ -84,6 +84,11 @@ pub(super) fn promise(raw: &RawSlo, findings: &mut Findings) -> Option<Promise> 
 
 fn quantile(percent: &str, threshold: &Text, sli: &SliSpec, findings: &mut Findings) -> Option<Latency> {
     let at = threshold.referenced;
+    if !matches!(sli.source, Source::Spans(_)) {
+        let message = format!("p{percent}_below needs durations, which only spans have; write a target");
+        findings.problem(at, message);
+        return None;
+    }
     if sli.latency.is_some() {
         let message = format!("p{percent}_below and faster_than say the same; keep one");
         findings.problem(at, message);

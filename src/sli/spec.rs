@@ -8,6 +8,7 @@
 //! sli: { success_codes: [ 200, 201, "3xx" ] }           # an allow-list
 //! sli: { faster_than: 250ms, failed: exclude }           # latency; failed requests are bad unless excluded
 //! sli: {}                                                # availability by semantic conventions
+//! sli: { logs: { event: order.placed }, bad: "severity >= 17" }   # see [`super::logs`]
 //! ```
 //!
 //! With `faster_than`, what failed is decided as for availability: by `bad:`, `good:` or `success_codes:`
@@ -17,6 +18,8 @@
 use super::declared::DeclaredSampling;
 use super::duration::parse_nanos;
 use super::expr::{Expr, Field, KINDS};
+use super::logs;
+pub use super::logs::LogSelector;
 use super::matcher::Matcher;
 pub use super::success_codes::SuccessCodes;
 use crate::pipeline::Signal;
@@ -55,6 +58,8 @@ pub struct Detail {
 pub enum Source {
     /// Spans that are requests.
     Spans(SpanSelector),
+    /// Log records that are events.
+    Logs(LogSelector),
 }
 
 impl Source {
@@ -62,6 +67,7 @@ impl Source {
     pub fn signal(&self) -> Signal {
         match self {
             Self::Spans(_) => Signal::Traces,
+            Self::Logs(_) => Signal::Logs,
         }
     }
 }
@@ -194,6 +200,7 @@ impl<'de> Deserialize<'de> for Kinds {
 #[serde(default, deny_unknown_fields)]
 struct RawSli {
     spans: Option<SpanSelector>,
+    logs: Option<LogSelector>,
     bad: Option<Expr>,
     good: Option<Expr>,
     success_codes: Option<SuccessCodes>,
@@ -205,6 +212,31 @@ impl TryFrom<RawSli> for SliSpec {
     type Error = String;
 
     fn try_from(raw: RawSli) -> Result<Self, String> {
+        if let Some(selector) = raw.logs {
+            if raw.spans.is_some() {
+                return Err("an SLI has one source: keep spans or logs".to_owned());
+            }
+            if raw.success_codes.is_some() || raw.faster_than.is_some() || raw.failed.is_some() {
+                return Err(
+                    "success_codes, faster_than and failed are of spans; logs have bad or good".to_owned(),
+                );
+            }
+            let outcome = match (raw.bad, raw.good) {
+                (None, None) => Outcome::Bad(logs::is_error()),
+                (Some(bad), None) => Outcome::Bad(logs::of_records(bad)?),
+                (None, Some(good)) => Outcome::Good(logs::of_records(good)?),
+                (Some(_), Some(_)) => {
+                    return Err("bad and good say the same thing in two ways; keep one".to_owned());
+                }
+            };
+            return Ok(Self {
+                source: Source::Logs(selector),
+                outcome,
+                latency: None,
+                sampling: None,
+                detail: Detail::default(),
+            });
+        }
         let outcome = match (raw.bad, raw.good, raw.success_codes) {
             (None, None, None) => Outcome::Conventions,
             (Some(bad), None, None) => Outcome::Bad(bad),
