@@ -245,6 +245,15 @@ impl Extractor {
         mentions.resolve(named, self.absent_is_off, self.max_flags)
     }
 
+    /// Reads flags that somebody wrote, each an item of a flag list on the event itself.
+    pub fn read_written(&self, items: &[String], named: &[Arc<str>]) -> FlagSet {
+        let mut mentions = Mentions::default();
+        mentions.has_list = !items.is_empty();
+        let items = items.iter().map(String::as_str);
+        flags::read_items(items, self.negation, Rank::ItemList(0), &mut mentions);
+        mentions.resolve(named, self.absent_is_off, self.max_flags)
+    }
+
     fn read_place(&self, pieces: &[Piece<'_>], own: Rank, list: fn(u16) -> Rank, mentions: &mut Mentions) {
         let mut rest = pieces;
         while let Some((piece, behind)) = rest.split_first() {

@@ -1,6 +1,6 @@
 //! What pipelines count with: the tap of `error_budget`, and a plain walk where there is none.
 
-use crate::ledger::{Ledger, Tap};
+use crate::ledger::{HandCount, HandError, Ledger, TallyStats, Tap};
 use crate::pipeline::{Batch, Count, Counted, Refusal, Signal};
 use crate::time::Clock;
 use crate::wire::{
@@ -32,6 +32,15 @@ impl Ingest {
             clock,
             plain,
         }
+    }
+
+    /// Counts what comes as counts; all of it, or none with the number of the first that cannot be taken.
+    pub(super) fn record(&self, counts: &[HandCount]) -> Result<TallyStats, (usize, HandError)> {
+        let now = self.clock.now();
+        let outcome = self.tap.record(counts, now)?;
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.absorb(now, &outcome.series, &outcome.evidence);
+        Ok(outcome.stats)
     }
 
     fn traces(&self, batch: &Batch) -> Result<Counted, Refusal> {

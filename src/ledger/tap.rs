@@ -42,7 +42,7 @@ pub struct TapOutcome {
 
 impl TapOutcome {
     /// Counts what is unusual in the gateway's own metrics.
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         let count = |name: &'static str, n: u64| {
             if n > 0 {
                 metrics::counter!(name).increment(n);

@@ -39,10 +39,13 @@ impl Judge {
             Outcome::Bad(expr) | Outcome::Good(expr) => expr.reads_duration(),
             Outcome::Conventions | Outcome::SuccessCodes(_) => false,
         };
-        let Source::Spans(selector) = &sli.source;
-        let conditions = Predicate::compile_all(&selector.conditions, keys)?;
+        let (kinds, conditions) = match &sli.source {
+            Source::Spans(selector) => (selector.kinds, &*selector.conditions),
+            Source::Events => (Kinds::NONE, &[][..]),
+        };
+        let conditions = Predicate::compile_all(conditions, keys)?;
         Ok(Self {
-            kinds: selector.kinds,
+            kinds,
             conditions,
             failure,
             failure_reads_duration,

@@ -8,6 +8,7 @@
 //! sli: { success_codes: [ 200, 201, "3xx" ] }           # an allow-list
 //! sli: { faster_than: 250ms, failed: exclude }           # latency; failed requests are bad unless excluded
 //! sli: {}                                                # availability by semantic conventions
+//! sli: { events: {} }                                    # counts by hand alone: `burngate record`
 //! ```
 //!
 //! With `faster_than`, what failed is decided as for availability: by `bad:`, `good:` or `success_codes:`
@@ -44,13 +45,16 @@ pub struct SliSpec {
 pub enum Source {
     /// Spans that are requests.
     Spans(SpanSelector),
+    /// None: only counts by hand, which every other SLI takes as well.
+    Events,
 }
 
 impl Source {
-    /// The signal that the items belong to.
-    pub fn signal(&self) -> Signal {
+    /// The signal that the items belong to; `None` when there are no items.
+    pub fn signal(&self) -> Option<Signal> {
         match self {
-            Self::Spans(_) => Signal::Traces,
+            Self::Spans(_) => Some(Signal::Traces),
+            Self::Events => None,
         }
     }
 }
@@ -113,6 +117,8 @@ pub struct Kinds(u8);
 impl Kinds {
     /// Every kind, also those that are unknown.
     pub const ANY: Self = Self(u8::MAX);
+    /// No kind at all.
+    pub const NONE: Self = Self(0);
 
     /// Whether a kind, as on the wire, is in the set. Unknown kinds count as unspecified.
     pub fn contains(self, kind: i32) -> bool {
@@ -183,6 +189,7 @@ impl<'de> Deserialize<'de> for Kinds {
 #[serde(default, deny_unknown_fields)]
 struct RawSli {
     spans: Option<SpanSelector>,
+    events: Option<RawEvents>,
     bad: Option<Expr>,
     good: Option<Expr>,
     success_codes: Option<SuccessCodes>,
@@ -194,6 +201,9 @@ impl TryFrom<RawSli> for SliSpec {
     type Error = String;
 
     fn try_from(raw: RawSli) -> Result<Self, String> {
+        if raw.events.is_some() {
+            return by_hand(&raw);
+        }
         let outcome = match (raw.bad, raw.good, raw.success_codes) {
             (None, None, None) => Outcome::Conventions,
             (Some(bad), None, None) => Outcome::Bad(bad),
@@ -223,6 +233,32 @@ impl TryFrom<RawSli> for SliSpec {
         })
     }
 }
+
+/// An SLI that nothing but counts by hand feeds: there is nothing to judge.
+fn by_hand(raw: &RawSli) -> Result<SliSpec, String> {
+    let others = [
+        ("spans", raw.spans.is_some()),
+        ("bad", raw.bad.is_some()),
+        ("good", raw.good.is_some()),
+        ("success_codes", raw.success_codes.is_some()),
+        ("faster_than", raw.faster_than.is_some()),
+        ("failed", raw.failed.is_some()),
+    ];
+    if let Some((other, _)) = others.iter().find(|(_, there)| *there) {
+        return Err(format!(
+            "events are counted by hand and come as good or bad, so {other} has nothing to judge; keep one"
+        ));
+    }
+    Ok(SliSpec {
+        source: Source::Events,
+        ..SliSpec::default()
+    })
+}
+
+/// `events:` as it is written: nothing can be said of what is counted elsewhere.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEvents {}
 
 /// `spans:` as it is written.
 #[derive(Default, Deserialize)]

@@ -31,6 +31,7 @@ mod keys;
 mod reader;
 mod sampling;
 mod splice;
+mod times;
 mod trace;
 mod walk;
 
@@ -42,5 +43,6 @@ pub use keys::{KeyTable, KeyTableBuilder, PrefixId, Slot};
 pub use reader::{Malformed, Reader};
 pub use sampling::{Sampling, Weight, sampling, threshold_weight};
 pub use splice::{without_rejected_log_records, without_rejected_points, without_rejected_spans};
+pub use times::{Times, times, within};
 pub use trace::{Event, Scope, Span, SpanSink, WalkError, WalkLimits, WalkSummary};
 pub use walk::walk_traces;

@@ -18,7 +18,7 @@ mod list;
 mod resolve;
 mod variant;
 
-pub(super) use list::{ListError, read_list};
+pub(super) use list::{ListError, read_items, read_list};
 pub(super) use resolve::{Evaluation, Mentions, Rank};
 pub use resolve::{FlagSet, FlagVariant, Problems};
 pub(super) use variant::{flag_key, normalise};
