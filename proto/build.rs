@@ -6,8 +6,9 @@
 use prost::Message as _;
 use std::path::PathBuf;
 
-const PROTO: &str = "burngate/v1/budget.proto";
-const TIMESTAMPS: [&str; 18] = [
+const PROTOS: [&str; 2] = ["burngate/v1/budget.proto", "burngate/v1/events.proto"];
+const TIMESTAMPS: [&str; 19] = [
+    "Event.time",
     "Budget.evaluated_at",
     "Window.from",
     "Window.to",
@@ -30,9 +31,11 @@ const TIMESTAMPS: [&str; 18] = [
 const STATES: [&str; 2] = ["Budget.state", "Alert.state"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=proto/{PROTO}");
+    for proto in PROTOS {
+        println!("cargo:rerun-if-changed=proto/{proto}");
+    }
     println!("cargo:rerun-if-changed=proto/build.rs");
-    let descriptors = protox::compile([PROTO], ["proto"])?;
+    let descriptors = protox::compile(PROTOS, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("burngate.v1.bin"), descriptors.encode_to_vec())?;
     let mut config = tonic_prost_build::configure()

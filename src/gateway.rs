@@ -28,7 +28,9 @@ mod plain;
 mod plans;
 mod prepared;
 mod receivers;
+mod rehearsal;
 mod reload;
+mod scribe;
 mod servers;
 mod services;
 mod switch;
@@ -36,6 +38,7 @@ mod tick;
 
 pub use authorize::AuthorizeError;
 pub use clock::SystemClock;
+pub use rehearsal::Rehearsal;
 pub use reload::Reload;
 
 use self::core::Core;

@@ -40,6 +40,7 @@
 //! * [`telemetry`]: the gateway's own logs, metrics and traces.
 //! * [`extend`]: extensions about the process itself: CPU profiles, zpages.
 //! * [`gateway`]: wires everything; owns the clock, the tick and the order of shutdown.
+//! * [`replay`]: recorded telemetry through the same core, in event time.
 //! * [`cli`]: one file a subcommand.
 
 pub mod act;
@@ -59,6 +60,7 @@ pub mod policy;
 pub mod process;
 pub mod publish;
 pub mod receive;
+pub mod replay;
 pub mod sli;
 pub mod store;
 pub mod telemetry;

@@ -237,16 +237,19 @@ fn the_routes_on_the_page_are_the_routes_of_the_api() {
     let page = read("docs/api.md");
     let routes = all_matches(r#"\.route\("([^"]+)""#, &read("src/api/http.rs"));
     assert!(routes.len() >= 4, "{routes:?}");
-    assert_eq!(all_matches(r"(?m)^\| `GET ([^`]+)` \|", &page), routes);
-    let proto = read("proto/burngate/v1/budget.proto");
+    assert_eq!(all_matches(r"(?m)^\| `(?:GET|POST) ([^`]+)` \|", &page), routes);
+    let proto = read("proto/burngate/v1/budget.proto") + &read("proto/burngate/v1/events.proto");
     let calls = all_matches(r"(?m)^  rpc (\w+)\(", &proto);
-    assert_eq!(all_matches(r"(?m)^\| `GET [^`]+` \| `(\w+)` \|", &page), calls);
+    assert_eq!(
+        all_matches(r"(?m)^\| `(?:GET|POST) [^`]+` \| `(\w+)` \|", &page),
+        calls
+    );
 }
 
 #[test]
 fn every_field_of_an_answer_is_on_a_page() {
     let pages = read("docs/api.md") + &read("docs/kill-switch.md");
-    let proto = read("proto/burngate/v1/budget.proto");
+    let proto = read("proto/burngate/v1/budget.proto") + &read("proto/burngate/v1/events.proto");
     let fields = all_matches(r"(?m)^  (?:optional |repeated )?[\w.]+ (\w+) = \d+;", &proto);
     assert!(fields.len() > 40, "{fields:?}");
     let lacking: Vec<_> = fields

@@ -5,7 +5,7 @@
 //! starting, and it must not be taken for a decision.
 
 use crate::decide::Decision;
-use crate::store::Journal;
+use crate::store::{Journal, KeyBook};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -64,7 +64,9 @@ impl<J: Journal + ?Sized + 'static> DecisionLog for StoreLog<J> {
 
     fn load(&self) -> Result<Loaded, JournalError> {
         let mut loaded = Loaded::default();
-        for (id, row) in self.0.all().map_err(|e| JournalError(e.to_string()))? {
+        let rows = self.0.all().map_err(|e| JournalError(e.to_string()))?;
+        // Idempotency keys of counts by hand lie in the same journal.
+        for (id, row) in rows.into_iter().filter(|(id, _)| !KeyBook::owns(id)) {
             match decode(&id, &row) {
                 Ok(decision) => loaded.decisions.push(decision),
                 Err(error) => loaded.unreadable.push(error.to_string()),

@@ -1,17 +1,20 @@
-//! The gRPC side of the API: `burngate.v1.BudgetService`.
+//! The gRPC side of the API: `burngate.v1.BudgetService` and `EventService`.
 
 use super::answers::{ApiState, CohortFilter, DecisionFilter, RouteFilter};
+use super::events::{BODY_MAX, Events, Peer, Refused};
 use super::explain::{ShapeFilter, SignatureFilter};
 use super::proto::budget_service_server::{BudgetService, BudgetServiceServer};
+use super::proto::event_service_server::{EventService, EventServiceServer};
 use super::proto::{self, DESCRIPTORS};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-/// The service and server reflection (v1 and v1alpha, for older clients).
-pub(super) fn routes(state: ApiState) -> Result<Routes, tonic_reflection::server::Error> {
+/// The services and server reflection (v1 and v1alpha, for older clients).
+pub(super) fn routes(state: ApiState, events: Events) -> Result<Routes, tonic_reflection::server::Error> {
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
     Ok(Routes::new(BudgetServiceServer::new(state))
+        .add_service(EventServiceServer::new(events).max_decoding_message_size(BODY_MAX))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
 }
@@ -120,5 +123,34 @@ impl BudgetService for ApiState {
     ) -> Result<Response<proto::ListShapesResponse>, Status> {
         let proto::ListShapesRequest { service, limit } = request.into_inner();
         Ok(Response::new(self.shapes(&ShapeFilter { service, limit })))
+    }
+}
+
+#[tonic::async_trait]
+impl EventService for Events {
+    async fn record_events(
+        &self,
+        request: Request<proto::RecordEventsRequest>,
+    ) -> Result<Response<proto::RecordEventsResponse>, Status> {
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let authorization = request
+            .metadata()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
+        self.admit(peer, authorization).map_err(status)?;
+        self.record(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+}
+
+fn status(refused: Refused) -> Status {
+    match refused {
+        Refused::Unauthenticated(told) => Status::unauthenticated(told),
+        Refused::Forbidden(told) => Status::permission_denied(told),
+        Refused::Invalid(told) => Status::invalid_argument(told),
+        Refused::Conflict(told) => Status::already_exists(told),
+        Refused::Stopping => Status::unavailable("the gateway is ending; send it again"),
     }
 }

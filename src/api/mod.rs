@@ -1,4 +1,4 @@
-//! Budgets, cohorts and decisions over HTTP and gRPC; health.
+//! Budgets, cohorts, decisions and counts by hand over HTTP and gRPC; health.
 //!
 //! One port serves both: gRPC is recognised by its content type, everything else is JSON. The messages of
 //! `proto/burngate/v1` are the only model; JSON is the same structs through serde, so that the two cannot
@@ -6,6 +6,7 @@
 
 mod answers;
 mod compare;
+mod events;
 mod explain;
 mod grpc;
 mod health;
@@ -17,6 +18,7 @@ mod tests;
 mod view;
 
 pub use answers::ApiState;
+pub use events::{Events, Peer, RecordError, Recorded, Recorder};
 pub use health::{Health, health_router};
 
 use axum::Router;
@@ -27,9 +29,9 @@ use axum::Router;
 pub struct ApiError(#[from] tonic_reflection::server::Error);
 
 /// The routes of the API listener.
-pub fn api_router(state: ApiState) -> Result<Router, ApiError> {
-    let grpc = grpc::routes(state.clone())?.into_axum_router();
-    Ok(http::router(state)
+pub fn api_router(state: ApiState, events: Events) -> Result<Router, ApiError> {
+    let grpc = grpc::routes(state.clone(), events.clone())?.into_axum_router();
+    Ok(http::router(state, events)
         .merge(grpc.reset_fallback())
         .fallback(http::not_found))
 }

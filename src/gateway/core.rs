@@ -5,6 +5,7 @@ use super::admissions::Admissions;
 use super::ingest::{Ingest, PlainCounter};
 use super::plans::Plans;
 use super::prepared::{Prepared, walk_limits};
+use super::scribe::Scribe;
 use super::tick::{Inbox, State, Tick};
 use crate::act::{self, Decisions, Delivery, OutletSwitch, Pacing};
 use crate::api::{ApiState, Health};
@@ -28,6 +29,7 @@ pub(super) struct Core {
     pub(super) registry: Arc<Registry>,
     pub(super) tap: Arc<Tap>,
     pub(super) ingest: Arc<Ingest>,
+    pub(super) scribe: Arc<Scribe>,
     pub(super) plain: Arc<PlainCounter>,
     pub(super) memory: Memory,
     pub(super) admissions: Admissions,
@@ -78,7 +80,8 @@ impl Core {
         let most = config.error_budget.cohorts.max_latency_series;
         let latencies = Latencies::new(usize::try_from(most).unwrap_or(usize::MAX));
         let latencies = Arc::new(Mutex::new(latencies));
-        let log = Arc::new(act::StoreLog(store));
+        let keys = config.api.clone().unwrap_or_default().idempotency_keys;
+        let log = Arc::new(act::StoreLog(store.clone()));
         let pacing = Pacing::from(&config.error_budget.delivery);
         let delivery = Delivery::new(exporters, log, clock.clone(), pacing)?;
         let decisions = delivery.decisions();
@@ -90,15 +93,19 @@ impl Core {
         let tap = Arc::new(Tap::started_at(now, compiled, registry.clone()));
         let plain = Arc::new(PlainCounter::new(walk_limits(config)));
         let inbox = Inbox::default();
+        let ingest = Arc::new(Ingest::new(
+            tap.clone(),
+            ledger.clone(),
+            latencies.clone(),
+            clock.clone(),
+            plain.clone(),
+            &config.error_budget.dedup,
+        ));
+        let keys = usize::try_from(keys).unwrap_or(usize::MAX);
+        let scribe = Arc::new(Scribe::open(ingest.clone(), keys, &*store)?);
         let core = Self {
-            ingest: Arc::new(Ingest::new(
-                tap.clone(),
-                ledger.clone(),
-                latencies.clone(),
-                clock.clone(),
-                plain.clone(),
-                &config.error_budget.dedup,
-            )),
+            ingest,
+            scribe: scribe.clone(),
             clock,
             registry: registry.clone(),
             tap: tap.clone(),
@@ -124,6 +131,7 @@ impl Core {
         };
         let tick = Tick {
             ledger,
+            scribe,
             keeper,
             registry,
             policies,

@@ -1,7 +1,7 @@
 //! What pipelines count with: the tap of `error_budget`, and a plain walk where there is none.
 
 use crate::config::Dedup;
-use crate::ledger::{Latencies, Ledger, Repeats, Tap};
+use crate::ledger::{HandCount, HandError, Latencies, Ledger, Repeats, TallyStats, Tap};
 use crate::pipeline::{Batch, Count, Counted, Refusal, Signal};
 use crate::time::Clock;
 use crate::wire::{
@@ -40,6 +40,15 @@ impl Ingest {
             plain,
             repeats: Repeats::new(dedup),
         }
+    }
+
+    /// Counts what comes as counts; all of it, or none with the number of the first that cannot be taken.
+    pub(super) fn record(&self, counts: &[HandCount]) -> Result<TallyStats, (usize, HandError)> {
+        let now = self.clock.now();
+        let outcome = self.tap.record(counts, now)?;
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.absorb_into(&mut ledger, now);
+        Ok(outcome.stats)
     }
 
     /// From now on by other settings.

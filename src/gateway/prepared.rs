@@ -25,7 +25,9 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Checks policies, kill switches and their exporters.
     pub(super) fn check(config: Config) -> Result<Self, GatewayError> {
-        let policies = Arc::new(load_policies(&config)?);
+        let policies = load_policies(&config)?;
+        policies.check_exporters(&exporter_ids(&config))?;
+        let policies = Arc::new(policies);
         let exporters = Arc::new(Exporters::build(&config.unleash, &config.webhooks)?);
         act::check(&RuleTarget::all(&policies), &exporters)?;
         let compiled = compile(&config, &policies)?;
@@ -40,6 +42,22 @@ impl Prepared {
             exporters,
             compiled,
             authenticators,
+        })
+    }
+}
+
+impl Prepared {
+    /// The same for a rehearsal, which sends nothing and lets nobody in: exporters, processors and
+    /// authenticators may be missing here.
+    pub(super) fn rehearse(config: Config) -> Result<Self, GatewayError> {
+        let policies = Arc::new(load_policies(&config)?);
+        let compiled = compile(&config, &policies)?;
+        Ok(Self {
+            config,
+            policies,
+            exporters: Arc::default(),
+            compiled,
+            authenticators: Authenticators::default(),
         })
     }
 }
@@ -60,7 +78,6 @@ pub(super) fn authenticators(config: &Config) -> Vec<(&str, Authenticator)> {
 /// Loads the policies that the configuration names, with the objective of all other services.
 fn load_policies(config: &Config) -> Result<PolicySet, GatewayError> {
     let policies = policy::load(&config.error_budget.policies, config.policy_base())?;
-    policies.check_exporters(&exporter_ids(config))?;
     // The built-in configuration looks for policies where there need not be any, and so does one that counts
     // nothing; a file that names some means them.
     let quiet = (config.is_embedded() || !config.counts()) && policies.policies().is_empty();

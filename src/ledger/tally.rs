@@ -257,6 +257,15 @@ impl TallyStats {
         end / BUCKET_NANOS
     }
 
+    /// The bucket of `events` events of one moment, by the rule for spans.
+    pub(super) fn bucket_of(&mut self, events: u64, at: u64, now: UnixNanos) -> u64 {
+        let mut one = Self::default();
+        let bucket = one.bucket(at, now);
+        self.late += one.late * events;
+        self.future += one.future * events;
+        bucket
+    }
+
     /// Judges a span by every candidate: the bits of those that call it good, and of those that call it bad.
     #[inline]
     fn judge(&mut self, by: &ObjectiveSet, span: &SpanContext<'_, '_>, all: &[ObjectiveIndex]) -> (u64, u64) {

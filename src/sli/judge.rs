@@ -40,8 +40,9 @@ impl Judge {
             Outcome::Conventions | Outcome::SuccessCodes(_) => false,
         };
         let (kinds, conditions) = match &sli.source {
-            Source::Spans(selector) => (selector.kinds, &selector.conditions),
-            Source::Logs(selector) => (Kinds::ANY, &selector.conditions),
+            Source::Spans(selector) => (selector.kinds, &*selector.conditions),
+            Source::Logs(selector) => (Kinds::ANY, &*selector.conditions),
+            Source::Events => (Kinds::NONE, &[][..]),
         };
         let conditions = Predicate::compile_all(conditions, keys)?;
         Ok(Self {

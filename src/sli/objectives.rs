@@ -170,6 +170,12 @@ impl ObjectiveSet {
         self.services.get(signal, service, environment)
     }
 
+    /// The objectives that counts by hand of `service` in `environment` may name: all of them, whatever else
+    /// feeds them.
+    pub fn candidates_by_hand(&self, service: &[u8], environment: Option<&[u8]>) -> &[ObjectiveIndex] {
+        self.services.all(service, environment)
+    }
+
     /// The name of an objective for telemetry of `service`: patterns and the default carry the actual
     /// service.
     pub fn objective_name(&self, objective: ObjectiveIndex, service: &Arc<str>) -> ObjectiveName {

@@ -9,6 +9,7 @@
 //! sli: { faster_than: 250ms, failed: exclude }           # latency; failed requests are bad unless excluded
 //! sli: {}                                                # availability by semantic conventions
 //! sli: { logs: { event: order.placed }, bad: "severity >= 17" }   # see [`super::logs`]
+//! sli: { events: {} }                                    # counts by hand alone: `burngate record`
 //! ```
 //!
 //! With `faster_than`, what failed is decided as for availability: by `bad:`, `good:` or `success_codes:`
@@ -60,14 +61,17 @@ pub enum Source {
     Spans(SpanSelector),
     /// Log records that are events.
     Logs(LogSelector),
+    /// None: only counts by hand, which every other SLI takes as well.
+    Events,
 }
 
 impl Source {
-    /// The signal that the items belong to.
-    pub fn signal(&self) -> Signal {
+    /// The signal that the items belong to; `None` when there are no items.
+    pub fn signal(&self) -> Option<Signal> {
         match self {
-            Self::Spans(_) => Signal::Traces,
-            Self::Logs(_) => Signal::Logs,
+            Self::Spans(_) => Some(Signal::Traces),
+            Self::Logs(_) => Some(Signal::Logs),
+            Self::Events => None,
         }
     }
 }
@@ -130,6 +134,8 @@ pub struct Kinds(u8);
 impl Kinds {
     /// Every kind, also those that are unknown.
     pub const ANY: Self = Self(u8::MAX);
+    /// No kind at all.
+    pub const NONE: Self = Self(0);
 
     /// Whether a kind, as on the wire, is in the set. Unknown kinds count as unspecified.
     pub fn contains(self, kind: i32) -> bool {
@@ -201,6 +207,7 @@ impl<'de> Deserialize<'de> for Kinds {
 struct RawSli {
     spans: Option<SpanSelector>,
     logs: Option<LogSelector>,
+    events: Option<RawEvents>,
     bad: Option<Expr>,
     good: Option<Expr>,
     success_codes: Option<SuccessCodes>,
@@ -212,6 +219,9 @@ impl TryFrom<RawSli> for SliSpec {
     type Error = String;
 
     fn try_from(raw: RawSli) -> Result<Self, String> {
+        if raw.events.is_some() {
+            return by_hand(&raw);
+        }
         if let Some(selector) = raw.logs {
             if raw.spans.is_some() {
                 return Err("an SLI has one source: keep spans or logs".to_owned());
@@ -267,6 +277,33 @@ impl TryFrom<RawSli> for SliSpec {
         })
     }
 }
+
+/// An SLI that nothing but counts by hand feeds: there is nothing to judge.
+fn by_hand(raw: &RawSli) -> Result<SliSpec, String> {
+    let others = [
+        ("spans", raw.spans.is_some()),
+        ("logs", raw.logs.is_some()),
+        ("bad", raw.bad.is_some()),
+        ("good", raw.good.is_some()),
+        ("success_codes", raw.success_codes.is_some()),
+        ("faster_than", raw.faster_than.is_some()),
+        ("failed", raw.failed.is_some()),
+    ];
+    if let Some((other, _)) = others.iter().find(|(_, there)| *there) {
+        return Err(format!(
+            "events are counted by hand and come as good or bad, so {other} has nothing to judge; keep one"
+        ));
+    }
+    Ok(SliSpec {
+        source: Source::Events,
+        ..SliSpec::default()
+    })
+}
+
+/// `events:` as it is written: nothing can be said of what is counted elsewhere.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEvents {}
 
 /// `spans:` as it is written.
 #[derive(Default, Deserialize)]

@@ -95,10 +95,24 @@ impl Keeper {
     /// Call it once a tick, before [`Ledger::changed`]. After an error nothing is lost: the next call writes
     /// the same again.
     pub fn tick(&mut self, now: UnixNanos, ledger: &Mutex<Ledger>) -> Result<TickReport, StoreError> {
+        self.tick_with(now, ledger, Vec::new())
+    }
+
+    /// The same, with rows of the journal in the same transaction. After an error they may or may not be
+    /// among what the next call writes again, so hand them over again.
+    pub fn tick_with(
+        &mut self,
+        now: UnixNanos,
+        ledger: &Mutex<Ledger>,
+        journal: Vec<(String, Vec<u8>)>,
+    ) -> Result<TickReport, StoreError> {
         self.retry()?;
         let mut report = TickReport::default();
         self.name_new(ledger, &mut report)?;
-        let commit = self.collect(now, ledger);
+        let commit = Commit {
+            journal,
+            ..self.collect(now, ledger)
+        };
         report.frame_bytes = commit.frame.as_ref().map_or(0, |(_, bytes)| bytes.len());
         report.chunk_rows = commit.fold.chunks.len();
         if self.worth_writing(&commit) {
@@ -215,6 +229,7 @@ impl Keeper {
             || !commit.fold.chunks.is_empty()
             || !commit.fold.states.is_empty()
             || !commit.forget.is_empty()
+            || !commit.journal.is_empty()
             || commit.frames_before > self.committed_frames_before
     }
 

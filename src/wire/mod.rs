@@ -33,6 +33,7 @@ mod log;
 mod reader;
 mod sampling;
 mod splice;
+mod times;
 mod trace;
 mod walk;
 
@@ -45,5 +46,6 @@ pub use log::{BODY_KEY, BODY_MEMBER_PREFIX, LogRecord, LogSink, SEVERITY_KEY, wa
 pub use reader::{Malformed, Reader};
 pub use sampling::{Sampling, Weight, sampling, threshold_weight};
 pub use splice::{without_rejected_log_records, without_rejected_points, without_rejected_spans};
+pub use times::{Times, times, within};
 pub use trace::{Event, Scope, Span, SpanSink, WalkError, WalkLimits, WalkSummary};
 pub use walk::walk_traces;

@@ -25,6 +25,15 @@ impl Extractor {
         mentions.resolve(named, self.absent_is_off, self.max_flags)
     }
 
+    /// Reads flags that somebody wrote, each an item of a flag list on the event itself.
+    pub fn read_written(&self, items: &[String], named: &[Arc<str>]) -> FlagSet {
+        let mut mentions = Mentions::default();
+        mentions.has_list = !items.is_empty();
+        let items = items.iter().map(String::as_str);
+        flags::read_items(items, self.negation, Rank::ItemList(0), &mut mentions);
+        mentions.resolve(named, self.absent_is_off, self.max_flags)
+    }
+
     /// Reads what [`Self::collect_told`] or [`Self::collect_record`] found; `place` is where that was.
     pub fn read_told(&self, pieces: &[Piece<'_>], place: Place, named: &[Arc<str>]) -> FlagSet {
         let mut mentions = Mentions::default();

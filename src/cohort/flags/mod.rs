@@ -20,7 +20,7 @@ mod resolve;
 mod shape;
 mod variant;
 
-pub(super) use list::{ListError, read_list};
+pub(super) use list::{ListError, read_items, read_list};
 pub(super) use resolve::{Evaluation, Mentions};
 pub use resolve::{FlagSet, FlagVariant, Problems, Rank, ToldBy};
 pub use shape::{Form, Name, Place, Refused, Shape};

@@ -10,6 +10,7 @@ mod adopt;
 pub(super) use adopt::{Change, Inbox};
 
 use super::plans::Plans;
+use super::scribe::Scribe;
 use crate::act::Decisions;
 use crate::api::Health;
 use crate::cohort::{CohortId, Level, ObjectiveId, Registry};
@@ -36,6 +37,8 @@ const PERSIST_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Tick {
     pub(super) ledger: Arc<Mutex<Ledger>>,
     pub(super) keeper: Keeper,
+    /// Counts by hand have their keys written with them.
+    pub(super) scribe: Arc<Scribe>,
     pub(super) registry: Arc<Registry>,
     pub(super) policies: Arc<PolicySet>,
     pub(super) plans: Plans,
@@ -56,6 +59,8 @@ pub(super) struct Tick {
 pub(super) struct State {
     pub(super) planned: HashSet<ObjectiveId>,
     views: Vec<SeriesView>,
+    /// What the last evaluation worked out anew.
+    changed: Vec<Arc<BudgetStatus>>,
     decisions_seen: u64,
     evaluated_at: UnixNanos,
     retired: HashSet<CohortId>,
@@ -66,6 +71,7 @@ pub(super) struct State {
 impl Tick {
     /// Writes what was counted, and evaluates when it is time to.
     pub(super) fn run(&mut self, now: UnixNanos) {
+        self.state.changed.clear();
         if let Some(change) = self.inbox.take() {
             self.adopt(now, *change);
         }
@@ -83,6 +89,11 @@ impl Tick {
         }
     }
 
+    /// The statuses that the last [`Self::run`] worked out anew; none when it was not time to evaluate.
+    pub(super) fn changed(&self) -> &[Arc<BudgetStatus>] {
+        &self.state.changed
+    }
+
     /// Time until the next one: counts are durable within a second, however long the evaluation interval is.
     pub(super) fn every(&self) -> Duration {
         self.evaluation_interval.min(PERSIST_EVERY)
@@ -90,7 +101,7 @@ impl Tick {
 
     /// Everything that was counted is durable when this returns.
     fn persist(&mut self, now: UnixNanos) {
-        match self.keeper.tick(now, &self.ledger) {
+        match self.scribe.write(&mut self.keeper, now, &self.ledger) {
             Ok(_) if self.state.store_failing => {
                 self.state.store_failing = false;
                 tracing::info!("the store can be written again; nothing that was counted is missing");
@@ -134,6 +145,7 @@ impl Tick {
         }
         metrics::gauge!("burngate_evaluation_last_timestamp_seconds").set(now.0 as f64 / 1e9);
         metrics::gauge!("burngate_evaluation_changed_series").set(changed.len() as f64);
+        self.state.changed = changed;
         metrics::gauge!("burngate_cohorts_live").set(f64::from(self.registry.stats().cohorts));
     }
 
