@@ -302,9 +302,13 @@ fn as_json(budget: &Budget) -> Value {
         let nanos = u64::try_from(t.seconds).unwrap() * 1_000_000_000 + u64::try_from(t.nanos).unwrap();
         UnixNanos(nanos).to_string()
     };
+    let sampling = |s: &proto::Sampling| {
+        json!({ "seen_good": s.seen_good, "seen_bad": s.seen_bad, "good_error": s.good_error,
+            "bad_error": s.bad_error, "effective_events": s.effective_events })
+    };
     let window = |w: &proto::Window| {
         json!({ "window_secs": w.window_secs, "from": at(&w.from), "to": at(&w.to), "good": w.good, "bad": w.bad,
-            "burn_rate": w.burn_rate })
+            "burn_rate": w.burn_rate, "sampling": w.sampling.as_ref().map(sampling) })
     };
     let state = |state: proto::AlertState| match state {
         proto::AlertState::Unspecified => "unspecified",

@@ -107,6 +107,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "Judged spans that ended more than five minutes ago; counted at arrival.",
     ),
     (
+        "burngate_spans_sampled_total",
+        "Judged spans that a sampler kept, and that count for more than themselves.",
+    ),
+    (
+        "burngate_spans_sampling_problems_total",
+        "Judged spans that tell of their sampling what cannot be, or more than is believed.",
+    ),
+    (
         "burngate_spans_unknown_service_total",
         "Judged spans whose resource names no service.",
     ),
@@ -184,6 +192,10 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "burngate_received_series",
         "Series of received metrics that a prometheus exporter remembers.",
+    ),
+    (
+        "burngate_sampling_suspected_services",
+        "Services whose spans look as if a tail sampler had chosen them, and whose policy does not say so.",
     ),
     (
         "burngate_span_metrics_bytes",
