@@ -2,10 +2,11 @@
 //!
 //! A sampled event stands for w events, so counts estimate what happened (without bias: Horvitz and
 //! Thompson), and say less than they seem to: a hundred thousand events known from a thousand say as much
-//! about a ratio as a thousand. Two errors must be told apart. That of a *count* is the sampler's alone: its
-//! variance is the sum of w (w - 1), and nothing when all was seen. That of a *ratio* as a statement about the service
-//! also has the error that any finite number of requests has; for intervals on it (Wilson's, Jeffreys') what
-//! is needed is the effective number of events: so many, all seen, would say as much.
+//! about a ratio as a thousand. Two errors must be told apart. That of a *count* is the sampler's alone:
+//! the variance is the sum of w (w - 1), and nothing when all was seen. That of a *ratio* as a statement
+//! about the service also has the error that any finite number of requests has; for intervals on it
+//! (Wilson's, Jeffreys') what is needed is the effective number of events: so many, all seen, would say as
+//! much.
 //!
 //! With good and bad estimates G and B of N, and sums of squared weights Q, the linearised variance of B / N
 //! is (G^2 Qb + B^2 Qg) / N^4, so that the effective number is B G N^2 / (G^2 Qb + B^2 Qg): N when everything

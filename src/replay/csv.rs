@@ -7,7 +7,7 @@ use super::outcome::{EdgeState, Outcome, Subject, WindowSample};
 use csv::Writer;
 use std::io::{self, Write};
 
-const HEADER: [&str; 15] = [
+const HEADER: [&str; 16] = [
     "at",
     "kind",
     "service",
@@ -23,6 +23,7 @@ const HEADER: [&str; 15] = [
     "bad",
     "burn_rate",
     "remaining",
+    "route",
 ];
 
 /// Writes it.
@@ -109,6 +110,7 @@ impl Line<'_> {
             number(self.window.map(|w| w.bad)),
             float(self.window.and_then(|w| w.burn_rate)),
             float(self.remaining),
+            text(&subject.route),
         ];
         csv.write_record(record)?;
         Ok(())

@@ -69,6 +69,8 @@ pub struct Subject {
     pub sha: Option<String>,
     pub flag: Option<String>,
     pub variant: Option<String>,
+    /// An endpoint class, of objectives that want routes.
+    pub route: Option<String>,
     /// Events whose cohort lay beyond a cap.
     pub overflow: bool,
 }
@@ -205,6 +207,7 @@ fn of_flag(
         sha: sha.cloned(),
         flag: Some(flag.to_owned()),
         variant: Some(variant.to_owned()),
+        route: None,
         overflow: false,
     }
 }
@@ -272,12 +275,17 @@ fn instant<S: Serializer>(at: &UnixNanos, serializer: S) -> Result<S::Ok, S::Err
 impl Subject {
     fn of(status: &BudgetStatus) -> Self {
         let text = |it: &std::sync::Arc<str>| it.to_string();
-        let (sha, flag, variant) = match &status.cohort.level {
-            Level::Total | Level::Overflow => (None, None, None),
+        let level = &status.cohort.level;
+        let (sha, flag, variant) = match level {
+            Level::Total | Level::Route { .. } | Level::Overflow => (None, None, None),
             Level::Deployment { sha } => (Some(text(sha)), None, None),
             Level::Flag { sha, flag, variant } => {
                 (sha.as_ref().map(text), Some(text(flag)), Some(text(variant)))
             }
+        };
+        let route = match level {
+            Level::Route { route } => Some(text(route)),
+            _ => None,
         };
         Self {
             service: text(&status.cohort.service),
@@ -286,6 +294,7 @@ impl Subject {
             sha,
             flag,
             variant,
+            route,
             overflow: status.cohort.level == Level::Overflow,
         }
     }

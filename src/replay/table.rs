@@ -166,6 +166,9 @@ fn whose(subject: &Subject) -> String {
     if let (Some(flag), Some(variant)) = (&subject.flag, &subject.variant) {
         out = format!("{out} {flag}={variant}");
     }
+    if let Some(route) = &subject.route {
+        out = format!("{out} {route}");
+    }
     if subject.overflow {
         out.push_str(" (beyond caps)");
     }

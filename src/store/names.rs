@@ -1,8 +1,8 @@
 //! The dictionary: what a number in the store stands for, as bytes that outlive handles.
 //!
-//! Version, kind and lane in one byte, then objective, cohort and, of a cell, stratum and source, each behind
-//! its length. The parts are the registry's own encodings, which are versioned and injective, so that this
-//! is too.
+//! Version, kind and lane in one byte, then objective, cohort and, of a cell, stratum and source, each
+//! behind its length. The parts are the registry's own encodings, which are versioned and injective, so
+//! that this is too.
 
 use crate::cohort::{
     CohortId, CohortKey, Level, ObjectiveId, Registry, SourceId, StratumId, decode_objective, decode_stratum,

@@ -1,10 +1,10 @@
 //! The walk over the envelope that all signals share: `request { resource_x { scope_x { item } } }`.
 //!
-//! One pass over the bytes. Resource and scope are needed before the items, and every sender puts them there,
-//! but protobuf lets them stand behind. Hopping over the items to look for them first cost a cache miss an
-//! item, since no processor foresees where the next hop lands. So the walk believes in the usual order, and
-//! when it is proved wrong ([`Halt::Late`]) it begins again and hops first: a request of that kind costs twice
-//! at most.
+//! One pass over the bytes. Resource and scope are needed before the items, and every sender puts them
+//! there, but protobuf lets them stand behind. Hopping over the items to look for them first cost a cache
+//! miss an item, since no processor foresees where the next hop lands. So the walk believes in the usual
+//! order, and when it is proved wrong ([`Halt::Late`]) it begins again and hops first: a request of that
+//! kind costs twice at most.
 //!
 //! The scratch lives for one request: its vectors grow with the first items, and then nothing is allocated
 //! any more. What an item is, [`Items`] knows: the walk is compiled for each signal.
