@@ -7,7 +7,7 @@ use prost::Message as _;
 use std::path::PathBuf;
 
 const PROTOS: [&str; 2] = ["burngate/v1/budget.proto", "burngate/v1/events.proto"];
-const TIMESTAMPS: [&str; 9] = [
+const TIMESTAMPS: [&str; 15] = [
     "Event.time",
     "Budget.evaluated_at",
     "Window.from",
@@ -17,6 +17,12 @@ const TIMESTAMPS: [&str; 9] = [
     "Decision.updated_at",
     "Step.at",
     "Withheld.since",
+    "Evidence.signatures_from",
+    "Signatures.from",
+    "Shape.first_seen",
+    "Shape.last_seen",
+    "Evaluations.first_seen",
+    "Evaluations.last_seen",
 ];
 const STATES: [&str; 2] = ["Budget.state", "Alert.state"];
 

@@ -204,6 +204,7 @@ pub(crate) mod tests {
                 },
                 control: Counts { good: 10_000, bad: 0 },
                 contrast: None,
+                signatures: crate::ledger::TopSignatures::default(),
             },
             state: DecisionState::Decided,
             history: vec![(now, "decided".to_owned())],

@@ -1,9 +1,10 @@
-//! The four answers of the API, once for HTTP and gRPC.
+//! The answers about budgets and decisions, once for HTTP and gRPC.
 
 use super::proto;
 use super::view;
 use crate::act::Decisions;
 use crate::decide::Withheld;
+use crate::ledger::{ShapeBook, SignatureBook};
 use crate::policy::{Board, BudgetStatus, Filter, PolicySet};
 use arc_swap::ArcSwap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -26,6 +27,10 @@ pub struct ApiState {
     pub withheld: Arc<RwLock<Vec<Withheld>>>,
     /// Whom to ask about a service; a reload puts others in their place.
     pub policies: Arc<ArcSwap<PolicySet>>,
+    /// What bad events have in common.
+    pub signatures: Arc<SignatureBook>,
+    /// In which shapes flags came.
+    pub shapes: Arc<ShapeBook>,
 }
 
 /// Which cohorts are asked for; empty strings and zero mean "not said".
@@ -118,7 +123,7 @@ impl ApiState {
     }
 }
 
-fn bounded(asked: u32, default: u32, max: u32) -> usize {
+pub(super) fn bounded(asked: u32, default: u32, max: u32) -> usize {
     let limit = if asked == 0 { default } else { asked.min(max) };
     usize::try_from(limit).unwrap_or(usize::MAX)
 }

@@ -2,6 +2,7 @@
 
 use super::answers::{ApiState, CohortFilter, DecisionFilter};
 use super::events::{BODY_MAX, Events, Peer, Refused};
+use super::explain::{ShapeFilter, SignatureFilter};
 use super::proto::budget_service_server::{BudgetService, BudgetServiceServer};
 use super::proto::event_service_server::{EventService, EventServiceServer};
 use super::proto::{self, DESCRIPTORS};
@@ -70,6 +71,36 @@ impl BudgetService for ApiState {
     ) -> Result<Response<proto::ListDecisionsResponse>, Status> {
         let proto::ListDecisionsRequest { service, limit } = request.into_inner();
         Ok(Response::new(self.decisions(&DecisionFilter { service, limit })))
+    }
+
+    async fn list_signatures(
+        &self,
+        request: Request<proto::ListSignaturesRequest>,
+    ) -> Result<Response<proto::ListSignaturesResponse>, Status> {
+        let proto::ListSignaturesRequest {
+            service,
+            slo,
+            sha,
+            flag,
+            variant,
+            limit,
+        } = request.into_inner();
+        Ok(Response::new(self.signatures(&SignatureFilter {
+            service,
+            slo,
+            sha,
+            flag,
+            variant,
+            limit,
+        })))
+    }
+
+    async fn list_shapes(
+        &self,
+        request: Request<proto::ListShapesRequest>,
+    ) -> Result<Response<proto::ListShapesResponse>, Status> {
+        let proto::ListShapesRequest { service, limit } = request.into_inner();
+        Ok(Response::new(self.shapes(&ShapeFilter { service, limit })))
     }
 }
 

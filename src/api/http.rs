@@ -2,6 +2,7 @@
 
 use super::answers::{ApiState, CohortFilter, DecisionFilter};
 use super::events::{self, Events, Peer, Refused};
+use super::explain::{ShapeFilter, SignatureFilter};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -24,6 +25,8 @@ pub(super) fn router(state: ApiState, events: Events) -> Router {
         .route("/api/v1/budgets/{service}", get(budgets_of))
         .route("/api/v1/cohorts", get(cohorts))
         .route("/api/v1/decisions", get(decisions))
+        .route("/api/v1/signatures", get(signatures))
+        .route("/api/v1/shapes", get(shapes))
         .method_not_allowed_fallback(|| async {
             refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
         })
@@ -33,8 +36,8 @@ pub(super) fn router(state: ApiState, events: Events) -> Router {
 
 /// The answer to every path that is neither ours nor gRPC's.
 pub(super) async fn not_found(uri: Uri) -> Response {
-    let known =
-        "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/decisions, /api/v1/events";
+    let known = "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/decisions, \
+                 /api/v1/signatures, /api/v1/shapes, /api/v1/events";
     refusal(
         StatusCode::NOT_FOUND,
         &format!("no such path: {}; there are {known}", uri.path()),
@@ -93,6 +96,23 @@ async fn decisions(
 ) -> Response {
     match filter {
         Ok(Query(filter)) => Json(api.decisions(&filter)).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
+}
+
+async fn signatures(
+    State(api): State<ApiState>,
+    filter: Result<Query<SignatureFilter>, QueryRejection>,
+) -> Response {
+    match filter {
+        Ok(Query(filter)) => Json(api.signatures(&filter)).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
+}
+
+async fn shapes(State(api): State<ApiState>, filter: Result<Query<ShapeFilter>, QueryRejection>) -> Response {
+    match filter {
+        Ok(Query(filter)) => Json(api.shapes(&filter)).into_response(),
         Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
     }
 }

@@ -6,6 +6,7 @@
 
 mod answers;
 mod events;
+mod explain;
 mod grpc;
 mod health;
 mod http;

@@ -7,7 +7,7 @@ use super::{ApiState, Health, health_router};
 use crate::act::Decisions;
 use crate::cohort::Level;
 use crate::decide::{Decision, DecisionState, Evidence, FailureReason, Withheld, WithheldReason};
-use crate::ledger::Counts;
+use crate::ledger::{Counts, ErrorSignature, TopSignatures};
 use crate::publish::testing::{T0, World, deployment, flag};
 use axum::body::Body;
 use http_body_util::BodyExt as _;
@@ -21,6 +21,8 @@ fn state(world: &World) -> ApiState {
         decisions: Decisions::new(10, Duration::from_mins(1)),
         withheld: Arc::new(RwLock::new(Vec::new())),
         policies: Arc::new(arc_swap::ArcSwap::new(world.policies.clone())),
+        signatures: Arc::default(),
+        shapes: Arc::default(),
     }
 }
 
@@ -52,6 +54,17 @@ fn decision(id: &str, service: &str, state: DecisionState) -> Decision {
             },
             control: Counts { good: 9_990, bad: 10 },
             contrast: Some(14.5),
+            signatures: TopSignatures {
+                from: T0.minus_secs(900),
+                signatures: vec![ErrorSignature {
+                    what: "TimeoutError".to_owned(),
+                    route: "/pay".to_owned(),
+                    service: service.to_owned(),
+                    count: 140,
+                    error: 0,
+                    traces: vec!["0af7651916cd43dd8448eb211c80319c".to_owned()],
+                }],
+            },
         },
         state,
         history: vec![(T0, "decided".to_owned())],

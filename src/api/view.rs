@@ -139,6 +139,15 @@ pub(super) fn decision(decision: &Decision) -> proto::Decision {
             control_good: evidence.control.good,
             control_bad: evidence.control.bad,
             contrast: evidence.contrast,
+            signatures: evidence
+                .signatures
+                .signatures
+                .iter()
+                .map(super::explain::signature)
+                .collect(),
+            signatures_from: Some(evidence.signatures.from)
+                .filter(|from| from.0 > 0)
+                .map(timestamp),
         }),
         history: decision
             .history
@@ -180,7 +189,7 @@ fn failure_name(reason: FailureReason) -> &'static str {
     }
 }
 
-fn timestamp(at: UnixNanos) -> prost_types::Timestamp {
+pub(super) fn timestamp(at: UnixNanos) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: i64::try_from(at.secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(at.0 % NANOS_PER_SEC).unwrap_or(0),

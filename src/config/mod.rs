@@ -70,7 +70,7 @@ mod tests;
 pub use auth::{Authenticator, BasicAuth, BearerTokenAuth, ClientAuth, Htpasswd, ReceiverAuth};
 pub use catalog::{ComponentInfo, components};
 pub use client_tls::{ClientTls, PemSource, TlsVersion};
-pub use cohorts::{Absent, Cohorts};
+pub use cohorts::{Absent, Cohorts, Join, JoinMode, Signatures};
 pub use connectors::{
     Buckets, Connector, CountAttribute, CountConnector, CountMetric, Dimension, DurationUnit, Scalar,
     SpanMetricsConnector, Temporality,
@@ -80,7 +80,7 @@ pub use decisions::{Delivery, Journal};
 pub use duration::{format_duration, parse_duration};
 pub use endpoint::Endpoint;
 pub use error::{ConfigError, Place, Problem};
-pub use error_budget::{DefaultSlo, ErrorBudget};
+pub use error_budget::{Dedup, DefaultSlo, ErrorBudget};
 pub use exporters::{
     OtlpMetricsExporter, OtlpProtocol, PrometheusExporter, UnleashExporter, WebhookExporter,
 };

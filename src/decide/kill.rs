@@ -21,7 +21,7 @@ use crate::budget::{
 };
 use crate::cohort::Level;
 use crate::cohort::flags::{OFF, is_reserved};
-use crate::ledger::{Counts, Sampled, WindowSum};
+use crate::ledger::{Counts, Sampled, TopSignatures, WindowSum};
 use crate::policy::{
     Board, BudgetStatus, KillMode, KillRule, KillSwitch, MAX_GAP_SECS, Policy, PolicySet, SeriesKey,
 };
@@ -356,6 +356,7 @@ impl Due {
                 cohort: self.sum.counts,
                 control,
                 contrast: ratio(self.sum.counts, control),
+                signatures: TopSignatures::default(),
             },
             state,
             history: vec![(now, told)],

@@ -87,7 +87,7 @@ impl Core {
         let health = Arc::new(Health::default());
         let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
         decider.restore(decisions.snapshot(usize::MAX));
-        let tap = Arc::new(Tap::new(compiled, registry.clone()));
+        let tap = Arc::new(Tap::started_at(now, compiled, registry.clone()));
         let plain = Arc::new(PlainCounter::new(walk_limits(config)));
         let inbox = Inbox::default();
         let ingest = Arc::new(Ingest::new(
@@ -95,6 +95,7 @@ impl Core {
             ledger.clone(),
             clock.clone(),
             plain.clone(),
+            &config.error_budget.dedup,
         ));
         let keys = usize::try_from(keys).unwrap_or(usize::MAX);
         let scribe = Arc::new(Scribe::open(ingest.clone(), keys, &*store)?);
@@ -103,7 +104,7 @@ impl Core {
             scribe: scribe.clone(),
             clock,
             registry: registry.clone(),
-            tap,
+            tap: tap.clone(),
             plain,
             memory: Memory::default(),
             admissions: Admissions::default(),
@@ -117,6 +118,8 @@ impl Core {
                 board: board.clone(),
                 decisions: decisions.clone(),
                 withheld: withheld.clone(),
+                signatures: tap.signatures().clone(),
+                shapes: tap.shapes().clone(),
             },
             pages: Arc::default(),
             inbox: inbox.clone(),
@@ -133,6 +136,7 @@ impl Core {
             decisions,
             page,
             withheld,
+            signatures: core.tap.signatures().clone(),
             health,
             evaluation_interval: config.error_budget.evaluation_interval,
             inbox,

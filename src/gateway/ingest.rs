@@ -1,6 +1,7 @@
 //! What pipelines count with: the tap of `error_budget`, and a plain walk where there is none.
 
-use crate::ledger::{HandCount, HandError, Ledger, TallyStats, Tap};
+use crate::config::Dedup;
+use crate::ledger::{HandCount, HandError, Ledger, Repeats, TallyStats, Tap};
 use crate::pipeline::{Batch, Count, Counted, Refusal, Signal};
 use crate::time::Clock;
 use crate::wire::{
@@ -17,6 +18,7 @@ pub(super) struct Ingest {
     ledger: Arc<Mutex<Ledger>>,
     clock: Arc<dyn Clock>,
     plain: Arc<PlainCounter>,
+    repeats: Repeats,
 }
 
 impl Ingest {
@@ -25,12 +27,15 @@ impl Ingest {
         ledger: Arc<Mutex<Ledger>>,
         clock: Arc<dyn Clock>,
         plain: Arc<PlainCounter>,
+        dedup: &Dedup,
     ) -> Self {
+        tap.set_dedup(dedup);
         Self {
             tap,
             ledger,
             clock,
             plain,
+            repeats: Repeats::new(dedup),
         }
     }
 
@@ -39,23 +44,24 @@ impl Ingest {
         let now = self.clock.now();
         let outcome = self.tap.record(counts, now)?;
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.absorb(now, &outcome.series, &outcome.evidence);
+        outcome.absorb_into(&mut ledger, now);
         Ok(outcome.stats)
     }
 
-    fn traces(&self, batch: &Batch) -> Result<Counted, Refusal> {
+    /// From now on by other settings.
+    pub(super) fn set_dedup(&self, dedup: &Dedup) {
+        self.tap.set_dedup(dedup);
+        self.repeats.set(dedup);
+    }
+
+    fn tapped(&self, batch: &Batch) -> Result<Counted, Refusal> {
         let now = self.clock.now();
-        let outcome = self
-            .tap
-            .process(&batch.bytes, batch.peer, now)
-            .map_err(|e| refusal(e, batch.signal))?;
-        if !outcome.series.is_empty() || !outcome.evidence.is_empty() {
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.absorb(now, &outcome.series, &outcome.evidence);
-            if !outcome.weights.is_empty() {
-                ledger.absorb_weights(now, &outcome.weights);
-            }
-        }
+        let outcome = match batch.signal {
+            Signal::Traces => self.tap.count(&batch.bytes, batch.peer, now, &self.ledger),
+            Signal::Logs => self.tap.count_logs(&batch.bytes, batch.peer, now, &self.ledger),
+            Signal::Metrics => return self.plain.count(batch),
+        };
+        let outcome = outcome.map_err(|e| refusal(e, batch.signal))?;
         Ok(Counted {
             items: outcome.summary.spans,
             rejected: outcome.summary.rejected,
@@ -64,11 +70,16 @@ impl Ingest {
 }
 
 impl Count for Ingest {
+    /// A body that came before is counted plainly: its items are taken, and go on, but are nobody's events.
     fn count(&self, batch: &Batch) -> Result<Counted, Refusal> {
-        match batch.signal {
-            Signal::Traces => self.traces(batch),
-            Signal::Metrics | Signal::Logs => self.plain.count(batch),
-        }
+        let peer = batch.peer.map(|peer| peer.ip());
+        let now = self.clock.now();
+        let Some(mark) = self.repeats.note(batch.signal, peer, &batch.bytes, now) else {
+            let signal = batch.signal.as_str();
+            metrics::counter!("burngate_dedup_repeated_requests_total", "signal" => signal).increment(1);
+            return self.plain.count(batch);
+        };
+        self.tapped(batch).inspect_err(|_| self.repeats.forget(mark))
     }
 
     fn splice(&self, batch: &Batch) -> Result<Bytes, Refusal> {

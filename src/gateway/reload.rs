@@ -172,6 +172,7 @@ impl Gateway {
             cooldown_secs: config.error_budget.decision_cooldown.as_secs(),
         });
         self.core.tap.swap(prepared.compiled);
+        self.core.ingest.set_dedup(&prepared.config.error_budget.dedup);
         self.core.files.ring();
         crate::telemetry::reload_log_level(&config.telemetry.logs);
         // Exits run before anything leads to them; what led to the old ones is turned before those end.

@@ -9,6 +9,7 @@ use super::{Counts, EvidenceDelta, SeriesDelta};
 use crate::cohort::{
     Cap, CohortId, CohortRef, Interned, LevelRef, OVERFLOW_SERVICE, Registry, SourceId, label_text,
 };
+use crate::pipeline::Signal;
 use crate::time::UnixNanos;
 use std::sync::Arc;
 
@@ -102,7 +103,7 @@ impl Tap {
         }
         // They are no spans, so the counters of spans do not hear of them.
         let stats = std::mem::take(&mut outcome.stats);
-        outcome.publish();
+        outcome.publish(Signal::Traces);
         Ok(TapOutcome { stats, ..outcome })
     }
 

@@ -153,6 +153,14 @@ impl Counts {
         }
     }
 
+    /// As much of `self` as `there` has.
+    pub(crate) fn within(self, there: Self) -> Self {
+        Self {
+            good: self.good.min(there.good),
+            bad: self.bad.min(there.bad),
+        }
+    }
+
     /// The larger of each: absolute counts of one bucket only grow, so the larger is the newer.
     pub(crate) fn max(self, other: Self) -> Self {
         Self {

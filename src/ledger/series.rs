@@ -151,6 +151,19 @@ impl Series {
         }
     }
 
+    /// Takes events of one bucket out again, as many as it holds; how many that were. The series must stand
+    /// at the ledger's phase.
+    pub(super) fn take(&mut self, bucket: Bucket, counts: Counts) -> Counts {
+        let taken = self.blocks.take(bucket, counts);
+        let end = self.phase.end();
+        self.lifetime = self.lifetime.without(taken);
+        if bucket < end {
+            self.entered = self.entered.without(taken);
+            self.windows.iter_mut().for_each(|r| r.take_late(bucket, taken));
+        }
+        taken
+    }
+
     #[inline]
     pub(super) fn stands_at(&self, phase: Phase) -> bool {
         self.phase == phase

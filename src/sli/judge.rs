@@ -41,6 +41,7 @@ impl Judge {
         };
         let (kinds, conditions) = match &sli.source {
             Source::Spans(selector) => (selector.kinds, &*selector.conditions),
+            Source::Logs(selector) => (Kinds::ANY, &*selector.conditions),
             Source::Events => (Kinds::NONE, &[][..]),
         };
         let conditions = Predicate::compile_all(conditions, keys)?;

@@ -18,6 +18,7 @@ mod declared;
 mod duration;
 mod glob;
 mod judge;
+mod logs;
 mod matcher;
 mod number;
 mod objectives;

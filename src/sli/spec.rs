@@ -8,6 +8,7 @@
 //! sli: { success_codes: [ 200, 201, "3xx" ] }           # an allow-list
 //! sli: { faster_than: 250ms, failed: exclude }           # latency; failed requests are bad unless excluded
 //! sli: {}                                                # availability by semantic conventions
+//! sli: { logs: { event: order.placed }, bad: "severity >= 17" }   # see [`super::logs`]
 //! sli: { events: {} }                                    # counts by hand alone: `burngate record`
 //! ```
 //!
@@ -18,6 +19,8 @@
 use super::declared::DeclaredSampling;
 use super::duration::parse_nanos;
 use super::expr::{Expr, Field, KINDS};
+use super::logs;
+pub use super::logs::LogSelector;
 use super::matcher::Matcher;
 pub use super::success_codes::SuccessCodes;
 use crate::pipeline::Signal;
@@ -45,6 +48,8 @@ pub struct SliSpec {
 pub enum Source {
     /// Spans that are requests.
     Spans(SpanSelector),
+    /// Log records that are events.
+    Logs(LogSelector),
     /// None: only counts by hand, which every other SLI takes as well.
     Events,
 }
@@ -54,6 +59,7 @@ impl Source {
     pub fn signal(&self) -> Option<Signal> {
         match self {
             Self::Spans(_) => Some(Signal::Traces),
+            Self::Logs(_) => Some(Signal::Logs),
             Self::Events => None,
         }
     }
@@ -189,6 +195,7 @@ impl<'de> Deserialize<'de> for Kinds {
 #[serde(default, deny_unknown_fields)]
 struct RawSli {
     spans: Option<SpanSelector>,
+    logs: Option<LogSelector>,
     events: Option<RawEvents>,
     bad: Option<Expr>,
     good: Option<Expr>,
@@ -203,6 +210,30 @@ impl TryFrom<RawSli> for SliSpec {
     fn try_from(raw: RawSli) -> Result<Self, String> {
         if raw.events.is_some() {
             return by_hand(&raw);
+        }
+        if let Some(selector) = raw.logs {
+            if raw.spans.is_some() {
+                return Err("an SLI has one source: keep spans or logs".to_owned());
+            }
+            if raw.success_codes.is_some() || raw.faster_than.is_some() || raw.failed.is_some() {
+                return Err(
+                    "success_codes, faster_than and failed are of spans; logs have bad or good".to_owned(),
+                );
+            }
+            let outcome = match (raw.bad, raw.good) {
+                (None, None) => Outcome::Bad(logs::is_error()),
+                (Some(bad), None) => Outcome::Bad(logs::of_records(bad)?),
+                (None, Some(good)) => Outcome::Good(logs::of_records(good)?),
+                (Some(_), Some(_)) => {
+                    return Err("bad and good say the same thing in two ways; keep one".to_owned());
+                }
+            };
+            return Ok(Self {
+                source: Source::Logs(selector),
+                outcome,
+                latency: None,
+                sampling: None,
+            });
         }
         let outcome = match (raw.bad, raw.good, raw.success_codes) {
             (None, None, None) => Outcome::Conventions,
@@ -238,6 +269,7 @@ impl TryFrom<RawSli> for SliSpec {
 fn by_hand(raw: &RawSli) -> Result<SliSpec, String> {
     let others = [
         ("spans", raw.spans.is_some()),
+        ("logs", raw.logs.is_some()),
         ("bad", raw.bad.is_some()),
         ("good", raw.good.is_some()),
         ("success_codes", raw.success_codes.is_some()),

@@ -154,6 +154,19 @@ impl<'a> Attributes<'a> {
         }
     }
 
+    /// Puts a value under a slot, whatever was sent under its key.
+    pub(super) fn put(&mut self, slot: Slot, value: AnyValue<'a>, limits: &WalkLimits) {
+        if value.nests_deeper_than(limits.nesting_max) {
+            self.excess = self.excess.saturating_add(1);
+            return;
+        }
+        if let Some(place) = self.slots.get_mut(usize::from(slot.0))
+            && place.replace(value).is_none()
+        {
+            self.set.push(slot.0);
+        }
+    }
+
     fn push_prefixed(&mut self, key: &'a [u8], value: AnyValue<'a>, keys: &KeyTable, limits: &WalkLimits) {
         let mut prefixes = keys.prefixes_of(key).peekable();
         if prefixes.peek().is_some() && value.nests_deeper_than(limits.nesting_max) {

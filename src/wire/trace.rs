@@ -13,9 +13,9 @@ pub struct Scope<'a, 's> {
     pub attributes: &'s Attributes<'a>,
 }
 
-/// One span event that carries flag evidence: named `feature_flag.evaluation` or `feature_flag`, or with an
-/// attribute whose key begins with `feature_flag.key` or `feature_flag.flag_key`. Other events are hopped
-/// over.
+/// One span event that carries flag evidence (named `feature_flag.evaluation` or `feature_flag`, or with an
+/// attribute whose key begins with `feature_flag.key` or `feature_flag.flag_key`), or an `exception`. Other
+/// events are hopped over.
 #[derive(Debug, Default)]
 pub struct Event<'a> {
     /// `Span.Event.name`.

@@ -61,15 +61,16 @@ impl Entropy<'_> {
 }
 
 fn text(entropy: &mut Entropy<'_>) -> String {
-    const TEXTS: [&str; 6] = [
+    const TEXTS: [&str; 7] = [
         "",
         "GET",
         "checkout",
         "d\u{e9}ploy",
         "feature_flag.evaluation",
         "feature_flag",
+        "exception",
     ];
-    TEXTS[usize::from(entropy.below(6))].to_owned()
+    TEXTS[usize::from(entropy.below(7))].to_owned()
 }
 
 fn key(entropy: &mut Entropy<'_>) -> String {
@@ -227,7 +228,10 @@ fn log_record(entropy: &mut Entropy<'_>) -> LogRecord {
         trace_id: id(entropy, 16),
         span_id: id(entropy, 8),
         event_name: text(entropy),
-        ..LogRecord::default()
+        severity_text: text(entropy),
+        observed_time_unix_nano: entropy.number(),
+        flags: u32::from(entropy.byte()),
+        dropped_attributes_count: u32::from(entropy.below(2)),
     }
 }
 

@@ -6,6 +6,7 @@
 )]
 
 pub mod generate;
+pub mod logs;
 pub mod mutate;
 
 use burngate::wire::{
@@ -238,7 +239,7 @@ fn prost_wanted(attributes: &[KeyValue]) -> Wanted {
 }
 
 fn tells_of_a_flag(event: &ProstEvent) -> bool {
-    ["feature_flag.evaluation", "feature_flag"].contains(&event.name.as_str())
+    ["feature_flag.evaluation", "feature_flag", "exception"].contains(&event.name.as_str())
         || event.attributes.iter().any(|attribute| {
             attribute.key.starts_with("feature_flag.key")
                 || attribute.key.starts_with("feature_flag.flag_key")

@@ -13,10 +13,10 @@ use super::plans::Plans;
 use super::scribe::Scribe;
 use crate::act::Decisions;
 use crate::api::Health;
-use crate::cohort::{CohortId, ObjectiveId, Registry};
-use crate::decide::{KillDecider, Withheld};
-use crate::ledger::{Ledger, SeriesView};
-use crate::policy::{BudgetStatus, Evaluator, PolicySet};
+use crate::cohort::{CohortId, Level, ObjectiveId, Registry};
+use crate::decide::{Decision, KillDecider, Withheld};
+use crate::ledger::{Ledger, SeriesView, SignatureBook};
+use crate::policy::{BudgetStatus, Evaluator, Filter, PolicySet};
 use crate::publish::BudgetPage;
 use crate::store::Keeper;
 use crate::time::UnixNanos;
@@ -47,6 +47,7 @@ pub(super) struct Tick {
     pub(super) decisions: Decisions,
     pub(super) page: Option<BudgetPage>,
     pub(super) withheld: Arc<RwLock<Vec<Withheld>>>,
+    pub(super) signatures: Arc<SignatureBook>,
     pub(super) health: Arc<Health>,
     pub(super) evaluation_interval: Duration,
     pub(super) inbox: Inbox,
@@ -161,6 +162,8 @@ impl Tick {
                     .absolute(stats.refused_series_events);
                 metrics::counter!("burngate_ledger_refused_evidence_events_total")
                     .absolute(stats.refused_evidence_events);
+                metrics::counter!("burngate_ledger_unretracted_events_total")
+                    .absolute(stats.unretracted_events);
                 metrics::counter!("burngate_ledger_clock_steps_back_total").absolute(stats.clock_steps_back);
                 return;
             }
@@ -198,7 +201,8 @@ impl Tick {
         for decision in &updates {
             self.decider.update(decision);
         }
-        for decision in self.decider.evaluate(now, self.evaluator.board(), &self.policies) {
+        for mut decision in self.decider.evaluate(now, self.evaluator.board(), &self.policies) {
+            self.explain(&mut decision);
             tracing::warn!(
                 decision = %decision.id,
                 flag = %decision.flag,
@@ -215,6 +219,28 @@ impl Tick {
         }
         let withheld: Vec<Withheld> = self.decider.withheld().cloned().collect();
         *self.withheld.write().unwrap_or_else(PoisonError::into_inner) = withheld;
+    }
+
+    /// Adds what the bad events of the decision's cohort had in common.
+    fn explain(&self, decision: &mut Decision) {
+        let evidence = &mut decision.evidence;
+        let found = self.evaluator.board().list(&Filter {
+            service: Some(&evidence.service),
+            slo: Some(&evidence.slo),
+            environment: evidence.environment.as_deref(),
+            sha: evidence.sha.as_deref(),
+            flag: Some(&evidence.flag),
+            variant: Some(&evidence.variant),
+            totals: Some(false),
+        });
+        let sha_of = |status: &BudgetStatus| match &status.cohort.level {
+            Level::Flag { sha, .. } => sha.clone(),
+            _ => None,
+        };
+        let ours = |status: &&Arc<BudgetStatus>| sha_of(status).as_deref() == evidence.sha.as_deref();
+        if let Some(status) = found.iter().find(ours) {
+            evidence.signatures = self.signatures.top(status.objective_id, status.cohort_id);
+        }
     }
 
     /// Lets go of cohorts that have been idle for long; the ledger looks at a share of its series a tick.

@@ -6,6 +6,8 @@
 
 mod weights;
 
+use super::aside::Aside;
+use super::cohorts::Cohorts;
 use super::rows::{Lanes, merged};
 use super::{BEYOND, GroupCounts, GroupKey, Source, Tally, TallyStats};
 use crate::cohort::flags::{FlagSet, Problems};
@@ -13,6 +15,9 @@ use crate::cohort::{
     Cap, CohortId, CohortRef, Deployment, Evidence, Interned, LevelRef, OVERFLOW_SERVICE, ObjectiveId,
     Registry, SourceId, StratumId, label_text,
 };
+use crate::ledger::join::{self, Base, Batch};
+use crate::ledger::shapes::{ShapeDelta, ToldDelta};
+use crate::ledger::signatures::SignatureDelta;
 use crate::ledger::tail_watch::Signs;
 use crate::ledger::{Counts, EvidenceDelta, SeriesDelta, WeightDelta};
 use crate::time::UnixNanos;
@@ -39,47 +44,47 @@ pub(in crate::ledger) struct Settled {
     pub(in crate::ledger) overflow: BTreeMap<&'static str, u64>,
     /// Pieces of flag evidence that could not be used, by what was wrong.
     pub(in crate::ledger) problems: BTreeMap<&'static str, u64>,
+    /// What the join needs.
+    pub(in crate::ledger) batch: Batch,
+    /// What bad events had in common.
+    pub(in crate::ledger) signatures: Vec<SignatureDelta>,
+    /// The shapes in which flags came.
+    pub(in crate::ledger) shapes: Vec<ShapeDelta>,
+    /// Who told of flags.
+    pub(in crate::ledger) told: Vec<ToldDelta>,
 }
 
 /// A resolved origin.
-struct Home<'t> {
+pub(super) struct Home<'t> {
     service: &'t str,
     environment: Option<&'t str>,
-    total: Interned,
-    objectives: Vec<ObjectiveId>,
+    /// The same, to be kept.
+    pub(super) names: (Arc<str>, Option<Arc<str>>),
+    pub(super) total: Interned,
+    pub(super) objectives: Vec<ObjectiveId>,
     /// The first origin of the batch that has these objectives, which are the lanes of its sums: a service
     /// has many instances, and all of them add to the same rows.
     lanes: u32,
-    source: SourceId,
+    pub(super) source: SourceId,
 }
 
-/// The cohorts of one (origin, deployment, flags), and whether each has evidence cells.
-#[derive(Default)]
-struct Cohorts {
-    /// What they are for: the first three numbers of a key.
-    of: Option<(u32, u32, u32)>,
-    ids: Vec<(CohortId, bool)>,
-    refused: Option<Cap>,
-    problems: Problems,
-    invalid_deployment: bool,
-}
-
-struct Settling<'t, 'a, 'c> {
-    tally: &'t Tally<'a, 'c>,
+pub(super) struct Settling<'t, 'a, 'c> {
+    pub(super) tally: &'t Tally<'a, 'c>,
     registry: &'t Registry,
     now: UnixNanos,
     peer: Option<&'t str>,
     scratch: Vec<u8>,
-    homes: Vec<Option<Home<'t>>>,
+    pub(super) homes: Vec<Option<Home<'t>>>,
     /// The first origin with these objectives.
     lanes: HashMap<Vec<ObjectiveId>, u32, foldhash::fast::RandomState>,
     deployments: Vec<Option<Deployment>>,
     flags: Vec<Option<FlagSet>>,
     /// Of the groups that are being settled.
-    cohorts: Cohorts,
+    pub(super) cohorts: Cohorts,
     /// By origin and endpoint: an endpoint comes back in many groups.
     strata: HashMap<(u32, u32), StratumId, foldhash::fast::RandomState>,
-    out: Settled,
+    pub(super) apart: Aside,
+    pub(super) out: Settled,
 }
 
 impl Tally<'_, '_> {
@@ -106,12 +111,14 @@ impl Tally<'_, '_> {
             flags: vec![None; self.groups.flags.len()],
             cohorts: Cohorts::default(),
             strata: HashMap::default(),
+            apart: Aside::new(&self),
             out: Settled {
                 stats: self.stats,
                 ..Settled::default()
             },
         };
         settling.run(&order);
+        settling.set_aside();
         let mut out = settling.out;
         let seen = self
             .sources
@@ -157,6 +164,7 @@ impl<'t> Settling<'t, '_, '_> {
                 if has_cells {
                     self.add_cells(source, key, counts, &mut evidence);
                 }
+                self.note(source, key, *number, u64::from(*spans));
                 let Some(Some(home)) = self.homes.get(origin) else {
                     continue;
                 };
@@ -268,6 +276,7 @@ impl<'t> Settling<'t, '_, '_> {
         let source = instance.map_or(SourceId::OVERFLOW, |name| self.registry.source_id(name, self.now));
         if let Some(home) = self.homes.get_mut(origin as usize) {
             *home = Some(Home {
+                names: (Arc::from(service), environment.map(Arc::from)),
                 service,
                 environment,
                 total,
@@ -278,7 +287,7 @@ impl<'t> Settling<'t, '_, '_> {
         }
     }
 
-    fn stratum(&mut self, source: &Source<'_, '_>, key: &GroupKey) -> StratumId {
+    pub(super) fn stratum(&mut self, source: &Source<'_, '_>, key: &GroupKey) -> StratumId {
         if let Some(known) = self.strata.get(&(key.origin, key.endpoint)) {
             return *known;
         }
@@ -334,34 +343,26 @@ impl<'t> Settling<'t, '_, '_> {
             .map(|slot| &*slot.get_or_insert_with(|| read_flags(tally, source, key.flags)));
         let sha = deployment.as_ref().and_then(|deployment| deployment.sha());
         cohorts.invalid_deployment = deployment == Some(&Deployment::Invalid);
-        let mut add = |level, cells| {
-            let place = registry.intern(&at(level), *now, scratch);
-            let id = match place {
-                Interned::Live(id) => (id, cells),
-                Interned::Overflow(id, cap) => {
-                    cohorts.refused.get_or_insert(cap);
-                    (id, false)
-                }
-            };
-            // An event counts once in the overflow, however many of its cohorts were refused.
-            if !cohorts.ids.contains(&id) {
-                cohorts.ids.push(id);
-            }
-        };
+        let mut intern = |level| registry.intern(&at(level), *now, scratch);
         if let Some(sha) = sha {
-            add(LevelRef::Deployment(sha), true);
+            cohorts.add(intern(LevelRef::Deployment(sha)), true);
+            cohorts.sha = Some(sha.into());
         }
-        for flag in flags.map_or(&[][..], |set| &set.flags) {
-            add(
-                LevelRef::Flag {
-                    sha,
-                    flag: &flag.flag,
-                    variant: &flag.variant,
-                },
-                flag.named,
-            );
+        let Some(set) = flags else { return cohorts };
+        for flag in &set.flags {
+            let place = intern(LevelRef::Flag {
+                sha,
+                flag: &flag.flag,
+                variant: &flag.variant,
+            });
+            let place = cohorts.add(place, flag.named);
+            cohorts.bases.push(Base {
+                id: join::id_of(&flag.flag),
+                rank: flag.rank,
+                place: Some(place),
+            });
         }
-        cohorts.problems = flags.map(|set| set.problems).unwrap_or_default();
+        cohorts.take(set);
         cohorts
     }
 }

@@ -36,6 +36,13 @@ impl Declared {
     }
 }
 
+impl Declared {
+    /// What a good event stands for, and a bad one.
+    pub(super) fn pair(self) -> [EventWeight; 2] {
+        [self.good, self.bad]
+    }
+}
+
 /// What a span says of sampling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said {
@@ -45,6 +52,16 @@ pub(super) enum Said {
     Weight(EventWeight),
     /// It stands for none, and counts nowhere.
     None,
+}
+
+impl Said {
+    /// The weight that the span itself tells.
+    pub(super) fn weight(self) -> Option<EventWeight> {
+        match self {
+            Self::Weight(weight) => Some(weight),
+            Self::Nothing | Self::None => None,
+        }
+    }
 }
 
 /// Reads tracestates. Most spans of a batch come through one sampler, so the last one is remembered.
