@@ -70,7 +70,7 @@ impl TapOutcome {
     }
 
     /// Counts what is unusual in the gateway's own metrics.
-    pub(super) fn publish(&self, signal: Signal) {
+    pub(in crate::ledger) fn publish(&self, signal: Signal) {
         self.publish_join();
         let count = |name: &'static str, n: u64| {
             if n > 0 {
