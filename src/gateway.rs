@@ -31,6 +31,7 @@ mod receivers;
 mod reload;
 mod servers;
 mod services;
+mod streams;
 mod switch;
 mod tick;
 

@@ -40,6 +40,7 @@ pub(super) fn budget(status: &BudgetStatus) -> proto::Budget {
         alerts: status.alerts.iter().map(alert).collect(),
         tier: None,
         owner: std::collections::BTreeMap::new(),
+        sli_quality: None,
         period: status
             .period
             .as_ref()

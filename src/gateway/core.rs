@@ -5,6 +5,7 @@ use super::admissions::Admissions;
 use super::ingest::{Ingest, PlainCounter};
 use super::plans::Plans;
 use super::prepared::{Prepared, walk_limits};
+use super::streams::open_streams;
 use super::tick::{Inbox, State, Tick};
 use crate::act::{self, Decisions, Delivery, OutletSwitch, Pacing};
 use crate::api::{ApiState, Health};
@@ -72,7 +73,7 @@ impl Core {
         let now = clock.now();
         let registry = Arc::new(Registry::new(&config.error_budget.cohorts));
         let plans = Plans::new(config, policies.clone(), &registry)?;
-        let (store, keeper, ledger) = open_store(config, &plans, &registry, now)?;
+        let (store, mut keeper, ledger) = open_store(config, &plans, &registry, now)?;
         store.limit(JournalLimits::from(&config.error_budget.journal));
         let ledger = Arc::new(Mutex::new(ledger));
         let log = Arc::new(act::StoreLog(store));
@@ -85,18 +86,15 @@ impl Core {
         let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
         decider.restore(decisions.snapshot(usize::MAX));
         let tap = Arc::new(Tap::new(compiled, registry.clone()));
+        open_streams(config, &tap, &mut keeper, now)?;
         let plain = Arc::new(PlainCounter::new(walk_limits(config)));
-        let inbox = Inbox::default();
+        let ingest = Ingest::new(tap.clone(), ledger.clone(), clock.clone(), plain.clone());
+        let (ingest, inbox) = (Arc::new(ingest), Inbox::default());
         let core = Self {
-            ingest: Arc::new(Ingest::new(
-                tap.clone(),
-                ledger.clone(),
-                clock.clone(),
-                plain.clone(),
-            )),
+            ingest,
             clock,
             registry: registry.clone(),
-            tap,
+            tap: tap.clone(),
             plain,
             memory: Memory::default(),
             admissions: Admissions::default(),
@@ -106,6 +104,7 @@ impl Core {
             outlets: delivery.outlets(),
             health: health.clone(),
             api: ApiState {
+                qualities: tap.qualities().clone(),
                 policies: Arc::new(ArcSwap::new(policies.clone())),
                 board: board.clone(),
                 decisions: decisions.clone(),
@@ -116,6 +115,7 @@ impl Core {
         };
         let tick = Tick {
             ledger,
+            tap: core.tap.clone(),
             keeper,
             registry,
             policies,

@@ -1,6 +1,6 @@
 //! What pipelines count with: the tap of `error_budget`, and a plain walk where there is none.
 
-use crate::ledger::{Ledger, Tap};
+use crate::ledger::{Ledger, Tap, TapOutcome};
 use crate::pipeline::{Batch, Count, Counted, Refusal, Signal};
 use crate::time::Clock;
 use crate::wire::{
@@ -54,11 +54,32 @@ impl Ingest {
     }
 }
 
+impl Ingest {
+    fn metrics(&self, batch: &Batch) -> Result<Counted, Refusal> {
+        let now = self.clock.now();
+        let absorb = |outcome: &TapOutcome| {
+            if !outcome.series.is_empty() || !outcome.evidence.is_empty() {
+                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                ledger.absorb(now, &outcome.series, &outcome.evidence);
+            }
+        };
+        let outcome = self
+            .tap
+            .process_metrics(&batch.bytes, batch.peer, now, absorb)
+            .map_err(|e| refusal(e, batch.signal))?;
+        Ok(Counted {
+            items: outcome.summary.spans,
+            rejected: outcome.summary.rejected,
+        })
+    }
+}
+
 impl Count for Ingest {
     fn count(&self, batch: &Batch) -> Result<Counted, Refusal> {
         match batch.signal {
             Signal::Traces => self.traces(batch),
-            Signal::Metrics | Signal::Logs => self.plain.count(batch),
+            Signal::Metrics => self.metrics(batch),
+            Signal::Logs => self.plain.count(batch),
         }
     }
 

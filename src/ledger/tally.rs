@@ -11,10 +11,13 @@
 //! the overflow: totals stay exact.
 
 mod memo;
+mod points;
 mod rows;
 mod settle;
 mod weigh;
+mod work;
 
+pub(super) use points::{PointTally, PointsSettled};
 pub(super) use settle::Settled;
 
 use super::BUCKET_SECS;
@@ -113,8 +116,8 @@ impl GroupKey {
 /// Good and bad events of one objective in one group.
 #[derive(Clone, Copy, Debug, Default)]
 struct GroupCounts {
-    good: u32,
-    bad: u32,
+    good: u64,
+    bad: u64,
 }
 
 /// Where the spans that come next belong.
@@ -270,6 +273,27 @@ impl<'a> Groups<'a> {
             endpoint: BEYOND,
         };
         own.or_else(|| self.keys.number(beyond, true))
+    }
+
+    /// Makes room for a group of `objectives` objectives.
+    fn touch(&mut self, group: u32, objectives: usize) {
+        if group as usize == self.spans.len() {
+            self.spans.push((self.counts.len(), 0));
+            self.counts
+                .resize(self.counts.len() + objectives, GroupCounts::default());
+        }
+    }
+
+    /// Adds events of one objective to a group that has room.
+    fn add(&mut self, group: u32, lane: u32, good: u64, bad: u64) {
+        let Some((begin, items)) = self.spans.get_mut(group as usize) else {
+            return;
+        };
+        if let Some(counts) = self.counts.get_mut(*begin + lane as usize) {
+            *items += u32::from(good + bad > 0);
+            counts.good = counts.good.saturating_add(good);
+            counts.bad = counts.bad.saturating_add(bad);
+        }
     }
 
     /// Adds a span to a group of `objectives` objectives.

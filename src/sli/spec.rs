@@ -8,6 +8,7 @@
 //! sli: { success_codes: [ 200, 201, "3xx" ] }           # an allow-list
 //! sli: { faster_than: 250ms, failed: exclude }           # latency; failed requests are bad unless excluded
 //! sli: {}                                                # availability by semantic conventions
+//! sli: { metrics: http.server.request.duration }         # of metrics instead of spans, see `metrics`
 //! ```
 //!
 //! With `faster_than`, what failed is decided as for availability: by `bad:`, `good:` or `success_codes:`
@@ -18,6 +19,7 @@ use super::declared::DeclaredSampling;
 use super::duration::parse_nanos;
 use super::expr::{Expr, Field, KINDS};
 use super::matcher::Matcher;
+use super::metrics::{MetricSource, of_points};
 pub use super::success_codes::SuccessCodes;
 use crate::pipeline::Signal;
 use serde::de::{Error, SeqAccess, Visitor};
@@ -44,6 +46,8 @@ pub struct SliSpec {
 pub enum Source {
     /// Spans that are requests.
     Spans(SpanSelector),
+    /// Points of metrics.
+    Metrics(MetricSource),
 }
 
 impl Source {
@@ -51,6 +55,7 @@ impl Source {
     pub fn signal(&self) -> Signal {
         match self {
             Self::Spans(_) => Signal::Traces,
+            Self::Metrics(_) => Signal::Metrics,
         }
     }
 }
@@ -183,6 +188,7 @@ impl<'de> Deserialize<'de> for Kinds {
 #[serde(default, deny_unknown_fields)]
 struct RawSli {
     spans: Option<SpanSelector>,
+    metrics: Option<MetricSource>,
     bad: Option<Expr>,
     good: Option<Expr>,
     success_codes: Option<SuccessCodes>,
@@ -215,8 +221,27 @@ impl TryFrom<RawSli> for SliSpec {
                 return Err("failed belongs to a latency SLI; add faster_than or remove it".to_owned());
             }
         };
+        let source = match (raw.spans, raw.metrics) {
+            (spans, None) => Source::Spans(spans.unwrap_or_default()),
+            (None, Some(metrics)) => Source::Metrics(metrics),
+            (Some(_), Some(_)) => {
+                return Err("an SLI counts one signal; keep spans or metrics".to_owned());
+            }
+        };
+        if let Source::Metrics(metrics) = &source {
+            let is_said = outcome != Outcome::Conventions || latency.is_some();
+            if metrics.says_what_is_good() && is_said {
+                let beside = "bad, good, success_codes, faster_than and failed";
+                return Err(format!(
+                    "metrics says itself what is good; remove {beside} beside it"
+                ));
+            }
+            if let Outcome::Bad(expr) | Outcome::Good(expr) = &outcome {
+                of_points(expr)?;
+            }
+        }
         Ok(Self {
-            source: Source::Spans(raw.spans.unwrap_or_default()),
+            source,
             outcome,
             latency,
             sampling: None,

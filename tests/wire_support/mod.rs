@@ -7,6 +7,7 @@
 
 pub mod generate;
 pub mod mutate;
+pub mod points;
 
 use burngate::wire::{
     AnyValue, Attributes, Event, KeyTable, KeyTableBuilder, PrefixId, Scope, Slot, Span, SpanSink, Value,
