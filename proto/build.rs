@@ -7,7 +7,7 @@ use prost::Message as _;
 use std::path::PathBuf;
 
 const PROTO: &str = "burngate/v1/budget.proto";
-const TIMESTAMPS: [&str; 8] = [
+const TIMESTAMPS: [&str; 16] = [
     "Budget.evaluated_at",
     "Window.from",
     "Window.to",
@@ -16,6 +16,14 @@ const TIMESTAMPS: [&str; 8] = [
     "Decision.updated_at",
     "Step.at",
     "Withheld.since",
+    "Accounting.period_ends",
+    "PlanOn.until",
+    "Correction.from",
+    "CreateCorrectionRequest.from",
+    "CreateCorrectionRequest.to",
+    "Correction.to",
+    "Correction.created_at",
+    "Withdrawal.at",
 ];
 const STATES: [&str; 2] = ["Budget.state", "Alert.state"];
 

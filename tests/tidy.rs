@@ -31,7 +31,7 @@ const LONG_FUNCTIONS: [(&str, &str, usize); 4] = [
 ];
 
 /// The rooms, from the ground up: a room may import those before it.
-const ROOMS: [&str; 22] = [
+const ROOMS: [&str; 23] = [
     "time",
     "config",
     "wire",
@@ -45,6 +45,7 @@ const ROOMS: [&str; 22] = [
     "ledger",
     "store",
     "budget",
+    "account",
     "policy",
     "decide",
     "act",

@@ -4,7 +4,8 @@ use super::proto;
 use super::view;
 use crate::act::Decisions;
 use crate::decide::Withheld;
-use crate::policy::{Board, BudgetStatus, Filter, PolicySet};
+use crate::policy::{Board, BudgetKind, BudgetStatus, Corrections, Filter, PolicySet};
+use crate::time::Clock;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,7 +16,7 @@ const COHORTS_MAX: u32 = 10_000;
 const DECISIONS_DEFAULT: u32 = 100;
 const DECISIONS_MAX: u32 = 1000;
 
-/// What the API reads. Everything is shared with the tick, nothing is changed here.
+/// What the API reads. Everything is shared with the tick; only corrections are made here.
 #[derive(Clone, Debug)]
 pub struct ApiState {
     /// The latest status of every series.
@@ -26,6 +27,10 @@ pub struct ApiState {
     pub withheld: Arc<RwLock<Vec<Withheld>>>,
     /// Whom to ask about a service; a reload puts others in their place.
     pub policies: Arc<ArcSwap<PolicySet>>,
+    /// What is left out of budgets after the fact.
+    pub corrections: Corrections,
+    /// When a correction is made.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Which cohorts are asked for; empty strings and zero mean "not said".
@@ -63,7 +68,17 @@ impl ApiState {
     fn owned(&self, status: &BudgetStatus) -> proto::Budget {
         let mut budget = view::budget(status);
         let environment = status.cohort.environment.as_deref();
-        if let Some((Some(policy), _)) = self.policies.load().find(&status.objective, environment) {
+        let policies = self.policies.load();
+        if status.kind == BudgetKind::Journey {
+            if let Some(journey) = policies
+                .journeys()
+                .iter()
+                .find(|j| j.name == status.objective.service)
+            {
+                budget.tier = journey.tier.map(u32::from);
+                budget.owner.clone_from(&journey.owner);
+            }
+        } else if let Some((Some(policy), _)) = policies.find(&status.objective, environment) {
             budget.tier = policy.tier.map(u32::from);
             budget.owner.clone_from(&policy.owner);
         }

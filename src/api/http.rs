@@ -15,15 +15,19 @@ pub(super) fn router(state: ApiState) -> Router {
         .route("/api/v1/budgets/{service}", get(budgets_of))
         .route("/api/v1/cohorts", get(cohorts))
         .route("/api/v1/decisions", get(decisions))
-        .method_not_allowed_fallback(|| async {
-            refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
-        })
+        .method_not_allowed_fallback(only_get)
         .with_state(state)
+}
+
+/// The answer to other methods.
+pub(super) async fn only_get() -> Response {
+    refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
 }
 
 /// The answer to every path that is neither ours nor gRPC's.
 pub(super) async fn not_found(uri: Uri) -> Response {
-    let known = "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/decisions";
+    let known =
+        "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/decisions, /api/v1/corrections";
     refusal(
         StatusCode::NOT_FOUND,
         &format!("no such path: {}; there are {known}", uri.path()),
@@ -86,7 +90,7 @@ async fn decisions(
     }
 }
 
-fn refusal(status: StatusCode, message: &str) -> Response {
+pub(super) fn refusal(status: StatusCode, message: &str) -> Response {
     let body = serde_json::json!({ "error": { "code": status.as_u16(), "message": message } });
     (status, Json(body)).into_response()
 }

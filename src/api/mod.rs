@@ -4,7 +4,9 @@
 //! `proto/burngate/v1` are the only model; JSON is the same structs through serde, so that the two cannot
 //! drift apart.
 
+mod accounting;
 mod answers;
+mod corrections;
 mod grpc;
 mod health;
 mod http;
@@ -17,7 +19,9 @@ mod view;
 pub use answers::ApiState;
 pub use health::{Health, health_router};
 
+use crate::config::Secret;
 use axum::Router;
+use corrections::Door;
 
 /// Reflection's descriptors cannot be built: a defect of the build, not of the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +29,13 @@ use axum::Router;
 pub struct ApiError(#[from] tonic_reflection::server::Error);
 
 /// The routes of the API listener.
-pub fn api_router(state: ApiState) -> Result<Router, ApiError> {
-    let grpc = grpc::routes(state.clone())?.into_axum_router();
-    Ok(http::router(state)
+///
+/// `token` is what whoever changes something must show; without one nothing can be changed.
+pub fn api_router(state: ApiState, token: Option<Secret>) -> Result<Router, ApiError> {
+    let door = Door::new(token);
+    let grpc = grpc::routes(grpc::Api::new(state.clone(), door.clone()))?.into_axum_router();
+    Ok(http::router(state.clone())
+        .merge(corrections::router(state, door))
         .merge(grpc.reset_fallback())
         .fallback(http::not_found))
 }

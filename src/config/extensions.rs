@@ -1,7 +1,7 @@
 //! `extensions`: store, health, API, profiles and pages about the process.
 
 use super::section::Section;
-use super::{BasicAuth, BearerTokenAuth};
+use super::{BasicAuth, BearerTokenAuth, Secret};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -144,12 +144,15 @@ pub struct ApiExtension {
     /// Where to listen; loopback by default, because the API names services and flags and asks for no
     /// password.
     pub endpoint: SocketAddr,
+    /// What whoever changes something must show; without it nothing can be changed.
+    pub token: Option<Secret>,
 }
 
 impl Default for ApiExtension {
     fn default() -> Self {
         Self {
             endpoint: SocketAddr::from(([127, 0, 0, 1], 8055)),
+            token: None,
         }
     }
 }
@@ -232,6 +235,7 @@ impl ApiExtension {
     pub(super) fn read(section: Section<'_>) -> Self {
         let mut it = Self::default();
         section.field("endpoint", &mut it.endpoint);
+        it.token = super::exporters::optional_secret(&section, "token");
         section.unsupported(&["tls", "auth", "cors"]);
         section.finish();
         it

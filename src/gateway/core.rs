@@ -6,6 +6,7 @@ use super::ingest::{Ingest, PlainCounter};
 use super::plans::Plans;
 use super::prepared::{Prepared, walk_limits};
 use super::tick::{Inbox, State, Tick};
+use crate::account::Accounts;
 use crate::act::{self, Decisions, Delivery, OutletSwitch, Pacing};
 use crate::api::{ApiState, Health};
 use crate::cohort::Registry;
@@ -14,7 +15,7 @@ use crate::decide::KillDecider;
 use crate::extend::Pages;
 use crate::ledger::{Ledger, Tap};
 use crate::pipeline::Memory;
-use crate::policy::{Board, Evaluator};
+use crate::policy::{Board, Corrections, Evaluator};
 use crate::publish::BudgetPage;
 use crate::receive::Reload;
 use crate::store::{JournalLimits, Keeper, MemStore, Names, Opened, Store, open_embedded};
@@ -75,6 +76,7 @@ impl Core {
         let (store, keeper, ledger) = open_store(config, &plans, &registry, now)?;
         store.limit(JournalLimits::from(&config.error_budget.journal));
         let ledger = Arc::new(Mutex::new(ledger));
+        let corrections = Corrections::load(store.clone())?;
         let log = Arc::new(act::StoreLog(store));
         let pacing = Pacing::from(&config.error_budget.delivery);
         let delivery = Delivery::new(exporters, log, clock.clone(), pacing)?;
@@ -94,7 +96,7 @@ impl Core {
                 clock.clone(),
                 plain.clone(),
             )),
-            clock,
+            clock: clock.clone(),
             registry: registry.clone(),
             tap,
             plain,
@@ -110,6 +112,8 @@ impl Core {
                 board: board.clone(),
                 decisions: decisions.clone(),
                 withheld: withheld.clone(),
+                corrections: corrections.clone(),
+                clock,
             },
             pages: Arc::default(),
             inbox: inbox.clone(),
@@ -121,6 +125,8 @@ impl Core {
             policies,
             plans,
             evaluator: Evaluator::new(board),
+            accounts: Accounts::new(config.error_budget.max_accounts),
+            corrections,
             decider,
             decisions,
             page,

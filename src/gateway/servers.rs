@@ -180,8 +180,14 @@ impl Change<'_> {
         {
             self.serve(starts, "health", health_router(check, self.core.health.clone()))?;
         }
-        if self.config.api.is_some() && !self.stays("api", |c| c.api.clone()) {
-            self.serve(starts, "api", api_router(self.core.api.clone())?)?;
+        if let Some(api) = &self.config.api
+            && !self.stays("api", |c| c.api.clone())
+        {
+            self.serve(
+                starts,
+                "api",
+                api_router(self.core.api.clone(), api.token.clone())?,
+            )?;
         }
         Ok(())
     }
