@@ -176,7 +176,8 @@ async fn on_disk(
         Ok(Ok(correction)) => {
             tracing::info!(
                 id = %correction.id, service = %correction.service, author = %correction.author,
-                reason = %correction.reason, withdrawn = correction.withdrawn.is_some(), "a budget is corrected"
+                reason = %correction.reason, withdrawn = correction.withdrawn.is_some(),
+                "a budget is corrected"
             );
             Ok(shown(&correction))
         }

@@ -177,7 +177,8 @@ fn refusal(text: &str) -> String {
 #[test]
 fn bad_slices_spend_a_budget_of_time() {
     let mut world = World::new(
-        "service: a\nwindow: 1d\nslos:\n  - name: availability\n    target: 95%\n    budgeting: { method: timeslices, slice: 5m, slice_target: 90% }\n",
+        "service: a\nwindow: 1d\nslos:\n  - name: availability\n    target: 95%\n\
+         \x20   budgeting: { method: timeslices, slice: 5m, slice_target: 90% }\n",
     );
     world.minutes(T0, T0 + 3600, A, 10, 0);
     // A quarter of an hour of which every event fails, but few.
@@ -206,7 +207,9 @@ fn bad_slices_spend_a_budget_of_time() {
 #[test]
 fn alerts_over_slices_fire_by_bad_slices() {
     let mut world = World::new(
-        "service: a\nslos:\n  - name: availability\n    target: 99%\n    budgeting: { method: timeslices, slice_target: 99% }\n    alerts: [{ name: page, burn: \"1h > 14 and 5m > 14\" }]\n",
+        "service: a\nslos:\n  - name: availability\n    target: 99%\n\
+         \x20   budgeting: { method: timeslices, slice_target: 99% }\n\
+         \x20   alerts: [{ name: page, burn: \"1h > 14 and 5m > 14\" }]\n",
     );
     world.minutes(T0, T0 + 3600, A, 1000, 0);
     assert_eq!(
@@ -311,10 +314,13 @@ maintenance:
 fn a_peak_raises_thresholds_by_its_part_of_the_window() {
     let policy = |peak: &str| {
         format!(
-            "service: a\nslos: [{{ name: availability, target: 99%, alerts: [{{ name: page, burn: \"10m > 4\" }}] }}]\n{peak}"
+            "service: a\n\
+             slos: [{{ name: availability, target: 99%, alerts: [{{ name: page, burn: \"10m > 4\" }}] }}]\n\
+             {peak}"
         )
     };
-    let on = "peaks: [{ name: sale, from: 2026-11-18T11:10:00Z, to: 2026-11-18T13:00:00Z, burn_factor: 2, approved_by: cto }]\n";
+    let on = "peaks: [{ name: sale, from: 2026-11-18T11:10:00Z, to: 2026-11-18T13:00:00Z, burn_factor: 2, approved_by: cto }]\n\
+     ";
     let burn_of_6 = |policy: &str| {
         let mut world = World::new(policy);
         world.minutes(T0, T0 + 600, A, 94, 6);
@@ -341,7 +347,9 @@ fn a_peak_raises_thresholds_by_its_part_of_the_window() {
 #[test]
 fn further_targets_share_the_counts_and_have_alerts_of_their_own() {
     let mut world = World::new(
-        "service: a\nslos:\n  - name: availability\n    target: 99%\n    targets:\n      - { name: stretch, target: 99.9%, alerts: [{ name: page, burn: \"5m > 10\" }] }\n      - { name: floor, target: 90% }\n",
+        "service: a\nslos:\n  - name: availability\n    target: 99%\n    targets:\n\
+         \x20     - { name: stretch, target: 99.9%, alerts: [{ name: page, burn: \"5m > 10\" }] }\n\
+         \x20     - { name: floor, target: 90% }\n",
     );
     world.minutes(T0, T0 + 600, A, 98, 2);
     let status = world.status("a", "availability");
@@ -359,7 +367,9 @@ fn further_targets_share_the_counts_and_have_alerts_of_their_own() {
 fn v33_few_bad_events_of_little_traffic_wake_nobody() {
     let policy = |rule: &str| {
         format!(
-            "service: a\n{rule}slos: [{{ name: availability, target: 99.9%, alerts: [{{ name: page, burn: \"1h > 14.4\" }}] }}]\n"
+            "service: a\n\
+             {rule}slos: [{{ name: availability, target: 99.9%, alerts: [{{ name: page, burn: \"1h > 14.4\" }}] }}]\n\
+             "
         )
     };
     let two_of_twenty = |rule: &str| {
@@ -384,7 +394,8 @@ fn v33_few_bad_events_of_little_traffic_wake_nobody() {
 #[test]
 fn a_quiet_hour_needs_the_same_part_of_the_budget_as_a_busy_one() {
     let mut world = World::new(
-        "service: a\nwindow: 1d\nlow_traffic: { min_bad: 1 }\nslos: [{ name: availability, target: 99%, alerts: [{ name: page, burn: \"1h > 2.4\" }] }]\n",
+        "service: a\nwindow: 1d\nlow_traffic: { min_bad: 1 }\n\
+         slos: [{ name: availability, target: 99%, alerts: [{ name: page, burn: \"1h > 2.4\" }] }]\n",
     );
     // 60,000 events in an hour; 2.4 for an hour is a tenth of the day's budget of 600.
     world.minutes(T0, T0 + 3600, A, 1000, 0);

@@ -5,6 +5,7 @@ use super::model::{Budgeting, Dependency, LowTraffic, Plans, Slo};
 use super::raw::RawDependency;
 use crate::sli::SliSpec;
 use crate::sli::expr::Expr;
+use crate::sli::spec::{Source, SpanSelector};
 use serde_saphyr::Spanned;
 use std::sync::Arc;
 
@@ -90,8 +91,11 @@ fn calls(callee: &str) -> Result<SliSpec, String> {
         .join(" or ")
         .parse()
         .map_err(|e| format!("callee \"{callee}\": {e}"))?;
-    let mut sli: SliSpec = serde_saphyr::from_str("spans: { kind: [ client, producer ] }")
+    let mut spans: SpanSelector = serde_saphyr::from_str("kind: [ client, producer ]")
         .map_err(|e| format!("callee \"{callee}\": {e}"))?;
-    sli.spans.conditions.push(peer);
-    Ok(sli)
+    spans.conditions.push(peer);
+    Ok(SliSpec {
+        source: Source::Spans(spans),
+        ..SliSpec::default()
+    })
 }

@@ -231,12 +231,8 @@ pub(super) fn assemble(
         target_status(slo, Arc::clone(name), target, (period.as_ref(), &detail), share)
     };
     let own = of_target(&slo.name, slo.target);
-    let further = slo
-        .targets
-        .iter()
-        .filter(|_| period.is_some())
-        .map(|t| of_target(&t.name, t.target));
-    let targets = further.collect();
+    let further = slo.targets.iter().filter(|_| period.is_some());
+    let targets = further.map(|t| of_target(&t.name, t.target)).collect();
     let is_calendar = slo.period.calendar().is_some();
     BudgetStatus {
         kind: BudgetKind::Service,

@@ -23,8 +23,8 @@ pub struct Policy {
     pub owner: BTreeMap<String, String>,
     /// The objectives.
     pub slos: Vec<Arc<Slo>>,
-    /// The services that it calls, of whose failures its budget is told: one SLO of client spans each, which is
-    /// among `slos`.
+    /// The services that it calls, of whose failures its budget is told: one SLO of client spans each, which
+    /// is among `slos`.
     pub dependencies: Vec<Dependency>,
     /// The flags that may be switched off.
     pub kill_switches: Vec<Arc<KillSwitch>>,
