@@ -7,7 +7,7 @@ use prost::Message as _;
 use std::path::PathBuf;
 
 const PROTO: &str = "burngate/v1/budget.proto";
-const TIMESTAMPS: [&str; 8] = [
+const TIMESTAMPS: [&str; 11] = [
     "Budget.evaluated_at",
     "Window.from",
     "Window.to",
@@ -16,8 +16,12 @@ const TIMESTAMPS: [&str; 8] = [
     "Decision.updated_at",
     "Step.at",
     "Withheld.since",
+    "Indicator.since",
+    "Indicator.evaluated_at",
+    "IndicatorGroup.since",
 ];
 const STATES: [&str; 2] = ["Budget.state", "Alert.state"];
+const INDICATOR_STATES: [&str; 2] = ["Indicator.state", "IndicatorGroup.state"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto/{PROTO}");
@@ -41,6 +45,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         config = config.field_attribute(
             format!(".burngate.v1.{field}"),
             "#[serde(serialize_with = \"crate::api::json::state\")]",
+        );
+    }
+    for field in INDICATOR_STATES {
+        config = config.field_attribute(
+            format!(".burngate.v1.{field}"),
+            "#[serde(serialize_with = \"crate::api::json::indicator_state\")]",
         );
     }
     config.compile_fds(descriptors)?;

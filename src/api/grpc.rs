@@ -1,6 +1,6 @@
 //! The gRPC side of the API: `burngate.v1.BudgetService`.
 
-use super::answers::{ApiState, CohortFilter, DecisionFilter};
+use super::answers::{ApiState, CohortFilter, DecisionFilter, IndicatorParameters};
 use super::proto::budget_service_server::{BudgetService, BudgetServiceServer};
 use super::proto::{self, DESCRIPTORS};
 use tonic::service::Routes;
@@ -67,5 +67,23 @@ impl BudgetService for ApiState {
     ) -> Result<Response<proto::ListDecisionsResponse>, Status> {
         let proto::ListDecisionsRequest { service, limit } = request.into_inner();
         Ok(Response::new(self.decisions(&DecisionFilter { service, limit })))
+    }
+
+    async fn list_indicators(
+        &self,
+        request: Request<proto::ListIndicatorsRequest>,
+    ) -> Result<Response<proto::ListIndicatorsResponse>, Status> {
+        let proto::ListIndicatorsRequest {
+            service,
+            name,
+            active,
+            limit,
+        } = request.into_inner();
+        Ok(Response::new(self.indicators(&IndicatorParameters {
+            service,
+            name,
+            active,
+            limit,
+        })))
     }
 }

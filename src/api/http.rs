@@ -1,6 +1,6 @@
 //! The JSON side of the API. Errors are JSON as well: `{"error": {"code": 404, "message": "..."}}`.
 
-use super::answers::{ApiState, CohortFilter, DecisionFilter};
+use super::answers::{ApiState, CohortFilter, DecisionFilter, IndicatorParameters};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri};
@@ -15,6 +15,7 @@ pub(super) fn router(state: ApiState) -> Router {
         .route("/api/v1/budgets/{service}", get(budgets_of))
         .route("/api/v1/cohorts", get(cohorts))
         .route("/api/v1/decisions", get(decisions))
+        .route("/api/v1/indicators", get(indicators))
         .method_not_allowed_fallback(|| async {
             refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
         })
@@ -23,7 +24,8 @@ pub(super) fn router(state: ApiState) -> Router {
 
 /// The answer to every path that is neither ours nor gRPC's.
 pub(super) async fn not_found(uri: Uri) -> Response {
-    let known = "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/decisions";
+    let known =
+        "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/decisions, /api/v1/indicators";
     refusal(
         StatusCode::NOT_FOUND,
         &format!("no such path: {}; there are {known}", uri.path()),
@@ -82,6 +84,16 @@ async fn decisions(
 ) -> Response {
     match filter {
         Ok(Query(filter)) => Json(api.decisions(&filter)).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
+}
+
+async fn indicators(
+    State(api): State<ApiState>,
+    filter: Result<Query<IndicatorParameters>, QueryRejection>,
+) -> Response {
+    match filter {
+        Ok(Query(filter)) => Json(api.indicators(&filter)).into_response(),
         Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
     }
 }

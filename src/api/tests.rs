@@ -21,6 +21,7 @@ fn state(world: &World) -> ApiState {
         decisions: Decisions::new(10, Duration::from_mins(1)),
         withheld: Arc::new(RwLock::new(Vec::new())),
         policies: Arc::new(arc_swap::ArcSwap::new(world.policies.clone())),
+        indicators: Arc::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::section::Section;
 use super::setting::Target;
 use super::tree::Value;
-use super::{Cohorts, Delivery, Journal};
+use super::{Cohorts, Delivery, IndicatorSettings, Journal};
 use std::time::Duration;
 
 /// `connectors.error_budget`.
@@ -24,6 +24,8 @@ pub struct ErrorBudget {
     pub journal: Journal,
     /// Where telemetry names deployments, environments and flags, and how many cohorts may live.
     pub cohorts: Cohorts,
+    /// Leading indicators.
+    pub indicators: IndicatorSettings,
 }
 
 impl Default for ErrorBudget {
@@ -36,6 +38,7 @@ impl Default for ErrorBudget {
             delivery: Delivery::default(),
             journal: Journal::default(),
             cohorts: Cohorts::default(),
+            indicators: IndicatorSettings::default(),
         }
     }
 }
@@ -92,6 +95,7 @@ impl ErrorBudget {
         it.delivery = Delivery::read(section.section_or_empty("delivery"));
         it.journal = Journal::read(section.section_or_empty("journal"));
         it.cohorts = Cohorts::read(section.section_or_empty("cohorts"));
+        it.indicators = IndicatorSettings::read(section.section_or_empty("indicators"));
         section.finish();
         it
     }

@@ -35,6 +35,7 @@ mod exporters;
 mod extensions;
 mod forwarding;
 mod graph;
+mod indicators;
 mod load;
 mod merge;
 mod pipelines;
@@ -91,6 +92,7 @@ pub use forwarding::{
     Balancer, ClientKeepalive, Compression, Endpoints, Forwarder, OtlpEncoding, OtlpExporter, Push,
 };
 pub use graph::{Graph, Named, PipelineConfig, PipelineKind};
+pub use indicators::{BuiltInIndicators, IndicatorSettings};
 pub use processors::{
     Action, ActionKind, AttributeMatch, AttributeSource, AttributesProcessor, BatchProcessor, ConvertTo,
     ErrorMode, FilterGroup, FilterProcessor, LibraryMatch, Matching, MemoryLimiter, Origin, PlainValue,

@@ -4,14 +4,15 @@ use super::GatewayError;
 use super::admissions::Admissions;
 use super::ingest::{Ingest, PlainCounter};
 use super::plans::Plans;
-use super::prepared::{Prepared, walk_limits};
+use super::prepared::{Prepared, indicator_limits, walk_limits};
 use super::tick::{Inbox, State, Tick};
 use crate::act::{self, Decisions, Delivery, OutletSwitch, Pacing};
 use crate::api::{ApiState, Health};
 use crate::cohort::Registry;
-use crate::config::Config;
+use crate::config::{Config, PrometheusExporter};
 use crate::decide::KillDecider;
 use crate::extend::Pages;
+use crate::indicate::Indicators;
 use crate::ledger::{Ledger, Tap};
 use crate::pipeline::Memory;
 use crate::policy::{Board, Evaluator};
@@ -38,6 +39,7 @@ pub(super) struct Core {
     pub(super) outlets: OutletSwitch,
     pub(super) health: Arc<Health>,
     pub(super) api: ApiState,
+    pub(super) indicators: Arc<Indicators>,
     /// What zpages show.
     pub(super) pages: Arc<ArcSwap<Pages>>,
     pub(super) inbox: Inbox,
@@ -67,6 +69,7 @@ impl Core {
             policies,
             exporters,
             compiled,
+            indicators,
             ..
         } = prepared;
         let now = clock.now();
@@ -84,7 +87,8 @@ impl Core {
         let health = Arc::new(Health::default());
         let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
         decider.restore(decisions.snapshot(usize::MAX));
-        let tap = Arc::new(Tap::new(compiled, registry.clone()));
+        let indicators = Arc::new(Indicators::new(indicators, indicator_limits(config)));
+        let tap = Arc::new(Tap::new(compiled, registry.clone()).telling(indicators.clone()));
         let plain = Arc::new(PlainCounter::new(walk_limits(config)));
         let inbox = Inbox::default();
         let core = Self {
@@ -110,7 +114,9 @@ impl Core {
                 board: board.clone(),
                 decisions: decisions.clone(),
                 withheld: withheld.clone(),
+                indicators: indicators.board().clone(),
             },
+            indicators: indicators.clone(),
             pages: Arc::default(),
             inbox: inbox.clone(),
         };
@@ -123,7 +129,8 @@ impl Core {
             evaluator: Evaluator::new(board),
             decider,
             decisions,
-            page,
+            page: page.map(|page| page.with_indicators(indicators.board().clone())),
+            indicators,
             withheld,
             health,
             evaluation_interval: config.error_budget.evaluation_interval,
@@ -131,6 +138,13 @@ impl Core {
             state: State::default(),
         };
         Ok((core, Engines { tick, delivery }))
+    }
+}
+
+impl Core {
+    /// An empty page of budgets, and of indicators.
+    pub(super) fn page(&self, config: &PrometheusExporter) -> BudgetPage {
+        BudgetPage::new(config).with_indicators(self.indicators.board().clone())
     }
 }
 

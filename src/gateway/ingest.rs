@@ -58,7 +58,13 @@ impl Count for Ingest {
     fn count(&self, batch: &Batch) -> Result<Counted, Refusal> {
         match batch.signal {
             Signal::Traces => self.traces(batch),
-            Signal::Metrics | Signal::Logs => self.plain.count(batch),
+            Signal::Metrics => {
+                let counted = self.plain.count(batch)?;
+                let watched = self.tap.watch_metrics(&batch.bytes, self.clock.now());
+                watched.map_err(|e| refusal(e, batch.signal))?;
+                Ok(counted)
+            }
+            Signal::Logs => self.plain.count(batch),
         }
     }
 

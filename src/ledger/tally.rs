@@ -21,6 +21,7 @@ use super::BUCKET_SECS;
 use super::tail_watch::Signs;
 use super::tap::Compiled;
 use crate::cohort::{Inherited, Piece, RawOrigin, UNKNOWN_SERVICE};
+use crate::indicate::{Collected, SpanCollector};
 use crate::pipeline::Signal;
 use crate::sli::{Judgement, ObjectiveIndex, ObjectiveSet, SpanContext};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
@@ -149,6 +150,8 @@ pub struct Tally<'a, 'c> {
     groups: Groups<'a>,
     weigher: weigh::Reader<'a>,
     stats: TallyStats,
+    /// What spans say for leading indicators.
+    watched: SpanCollector<'a, 'c>,
     now: UnixNanos,
 }
 
@@ -182,8 +185,17 @@ impl<'c> Tally<'_, 'c> {
             groups: Groups::default(),
             weigher: weigh::Reader::new(compiled.weight_max),
             stats: TallyStats::default(),
+            watched: SpanCollector::new(&compiled.watches, now),
             now,
         }
+    }
+}
+
+impl Tally<'_, '_> {
+    /// What the spans said for leading indicators.
+    pub(super) fn take_watched(&mut self) -> Collected {
+        let empty = SpanCollector::new(&self.compiled.watches, self.now);
+        std::mem::replace(&mut self.watched, empty).finish()
     }
 }
 
@@ -354,6 +366,10 @@ impl<'a> Tally<'a, '_> {
             });
         }
         let source = self.sources.get(self.place.origin as usize);
+        if let Some(source) = source {
+            self.watched
+                .resource(&source.service, source.environment.as_deref());
+        }
         self.place.unknown_service = source.is_none_or(|source| source.service == UNKNOWN_SERVICE);
         let pieces = &mut self.groups.pieces;
         pieces.clear();
@@ -409,7 +425,7 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
             return;
         };
         let candidates = source.candidates;
-        if candidates.is_empty() {
+        if candidates.is_empty() && !self.watched.is_watching() {
             return;
         }
         if self.compiled.extractor.is_evaluation(span, attributes) {
@@ -422,6 +438,7 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
             groups,
             weigher,
             stats,
+            watched,
             now,
             ..
         } = self;
@@ -436,6 +453,9 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
             scope: &scope,
             resource: &place.resource,
         };
+        if watched.is_watching() {
+            watched.span(&context);
+        }
         let (good, bad) = stats.judge(&compiled.objectives, &context, candidates);
         if good | bad == 0 {
             return;

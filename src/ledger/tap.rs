@@ -10,6 +10,7 @@ use super::tally::{Settled, Tally, TallyStats};
 use super::{EvidenceDelta, Kinds, SeriesDelta, WEIGHT_MAX, WeightDelta};
 use crate::cohort::{CohortId, Extractor, Level, NamedFlags, OriginSlots, Registry};
 use crate::config::{Cohorts, ReceiverLimits};
+use crate::indicate::{Indicators, MetricWatches, Plan, SpanWatches};
 use crate::pipeline::Signal;
 use crate::sli::{DefaultObjective, EndpointSlots, ObjectiveSet, ObjectiveSpec, SliError};
 use crate::time::UnixNanos;
@@ -99,6 +100,10 @@ pub struct Compiled {
     pub(super) tail_marks: [Slot; 2],
     /// Largest weight that is believed.
     pub(super) weight_max: u32,
+    /// Indicators over spans.
+    pub(super) watches: SpanWatches,
+    /// Indicators over metrics.
+    points: MetricWatches,
     /// Services that a policy names.
     services: Vec<Arc<str>>,
 }
@@ -113,9 +118,27 @@ impl Compiled {
         cohorts: &Cohorts,
         limits: &ReceiverLimits,
     ) -> Result<Self, SliError> {
+        Self::with_indicators(objectives, default, named, cohorts, limits, &Arc::default())
+    }
+
+    /// The same with leading indicators.
+    pub fn with_indicators(
+        objectives: &[ObjectiveSpec],
+        default: Option<&DefaultObjective>,
+        named: NamedFlags,
+        cohorts: &Cohorts,
+        limits: &ReceiverLimits,
+        indicators: &Arc<Plan>,
+    ) -> Result<Self, SliError> {
         let mut keys = KeyTableBuilder::default();
         let services = objectives.iter().map(|spec| spec.name.service.clone()).collect();
         let objectives = ObjectiveSet::compile(objectives, default, &mut keys)?;
+        let limits = WalkLimits {
+            spans_max: limits.max_items,
+            attributes_max: limits.max_attributes,
+            events_max: limits.max_events,
+            nesting_max: limits.max_nesting,
+        };
         Ok(Self {
             objectives,
             extractor: Extractor::compile(cohorts, named, &mut keys),
@@ -123,12 +146,9 @@ impl Compiled {
             endpoint: EndpointSlots::compile(&mut keys),
             tail_marks: TAIL_MARKS.map(|name| keys.key(name)),
             weight_max: cohorts.max_weight.min(WEIGHT_MAX),
-            limits: WalkLimits {
-                spans_max: limits.max_items,
-                attributes_max: limits.max_attributes,
-                events_max: limits.max_events,
-                nesting_max: limits.max_nesting,
-            },
+            watches: SpanWatches::compile(indicators, &mut keys),
+            points: MetricWatches::compile(indicators, cohorts, limits),
+            limits,
             keys: keys.build(),
             services,
         })
@@ -141,6 +161,7 @@ pub struct Tap {
     compiled: RwLock<Arc<Compiled>>,
     registry: Arc<Registry>,
     tail_watch: TailWatch,
+    indicators: Option<Arc<Indicators>>,
 }
 
 impl Tap {
@@ -150,9 +171,17 @@ impl Tap {
             compiled: RwLock::new(Arc::new(compiled)),
             registry,
             tail_watch: TailWatch::default(),
+            indicators: None,
         };
         tap.keep_places(&tap.compiled());
         tap
+    }
+
+    /// Hands what spans say for leading indicators to `indicators`.
+    #[must_use]
+    pub fn telling(mut self, indicators: Arc<Indicators>) -> Self {
+        self.indicators = Some(indicators);
+        self
     }
 
     /// Puts a newly compiled state in place; batches under way finish with the old one.
@@ -178,6 +207,14 @@ impl Tap {
         &self.registry
     }
 
+    /// Takes what one ExportMetricsServiceRequest says for leading indicators.
+    pub fn watch_metrics(&self, bytes: &[u8], now: UnixNanos) -> Result<(), WalkError> {
+        if let Some(indicators) = &self.indicators {
+            indicators.absorb(now, self.compiled().points.walk(bytes)?);
+        }
+        Ok(())
+    }
+
     /// Counts one ExportTraceServiceRequest. Of a request that is refused nothing is kept.
     pub fn process(
         &self,
@@ -188,6 +225,9 @@ impl Tap {
         let compiled = self.compiled();
         let mut tally = Tally::new(&compiled, Signal::Traces, now);
         let summary = walk_traces(bytes, &compiled.keys, &compiled.limits, &mut tally)?;
+        if let Some(indicators) = &self.indicators {
+            indicators.absorb(now, tally.take_watched());
+        }
         Ok(self.settle(tally, summary, peer, now))
     }
 

@@ -4,6 +4,7 @@
 //! meant becomes a warning.
 
 use super::compile_alerts;
+use super::compile_indicators;
 use super::compile_kill;
 use super::compile_sampling;
 use super::error::PolicyProblem;
@@ -201,6 +202,7 @@ pub(super) fn policy(raw: &Spanned<RawPolicy>, findings: &mut Findings) -> Optio
         slos.push(Arc::new(slo));
     }
     let kill_switches = compile_kill::switches(&raw.kill_switches, environment.as_ref(), &slos, findings);
+    let indicators = compile_indicators::indicators(&raw.indicators, findings);
     if findings.problems.len() > before {
         return None;
     }
@@ -211,6 +213,8 @@ pub(super) fn policy(raw: &Spanned<RawPolicy>, findings: &mut Findings) -> Optio
         owner: raw.owner.clone(),
         slos,
         kill_switches,
+        indicators: indicators.declared,
+        indicators_off: indicators.off,
         place: findings.place(at),
     })
 }

@@ -9,6 +9,7 @@ mod alerts;
 mod board;
 mod compile;
 mod compile_alerts;
+mod compile_indicators;
 mod compile_kill;
 mod compile_sampling;
 mod error;

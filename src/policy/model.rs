@@ -3,6 +3,7 @@
 use super::place::Place;
 use super::status::AlertState;
 use crate::budget::{Target, Threshold};
+use crate::indicate::IndicatorSpec;
 use crate::sli::SliSpec;
 use globset::GlobMatcher;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,10 @@ pub struct Policy {
     pub slos: Vec<Arc<Slo>>,
     /// The flags that may be switched off.
     pub kill_switches: Vec<Arc<KillSwitch>>,
+    /// Its leading indicators.
+    pub indicators: Vec<Arc<IndicatorSpec>>,
+    /// Built-in indicators that it turns off.
+    pub indicators_off: Vec<Arc<str>>,
     /// Where it was read.
     pub place: Place,
 }

@@ -22,6 +22,7 @@ mod matcher;
 mod number;
 mod objectives;
 mod predicate;
+mod reading;
 mod services;
 mod success_codes;
 #[cfg(test)]
@@ -32,6 +33,9 @@ mod tests;
 pub use declared::DeclaredSampling;
 pub use endpoint::EndpointSlots;
 pub use objectives::{DefaultObjective, OBJECTIVES_PER_SERVICE_MAX, ObjectiveSet, ObjectiveSpec, SliError};
+pub use predicate::duration_nanos;
+pub use reading::{Condition, Label, Reading};
+pub use services::is_pattern;
 pub use spec::SliSpec;
 
 use crate::wire::{Attributes, Scope, Span};

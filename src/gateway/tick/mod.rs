@@ -14,6 +14,7 @@ use crate::act::Decisions;
 use crate::api::Health;
 use crate::cohort::{CohortId, ObjectiveId, Registry};
 use crate::decide::{KillDecider, Withheld};
+use crate::indicate::Indicators;
 use crate::ledger::{Ledger, SeriesView};
 use crate::policy::{Evaluator, PolicySet};
 use crate::publish::BudgetPage;
@@ -43,6 +44,7 @@ pub(super) struct Tick {
     pub(super) decider: KillDecider,
     pub(super) decisions: Decisions,
     pub(super) page: Option<BudgetPage>,
+    pub(super) indicators: Arc<Indicators>,
     pub(super) withheld: Arc<RwLock<Vec<Withheld>>>,
     pub(super) health: Arc<Health>,
     pub(super) evaluation_interval: Duration,
@@ -115,6 +117,7 @@ impl Tick {
 
     fn evaluate(&mut self, now: UnixNanos) {
         self.measure(now);
+        self.indicators.evaluate(now);
         self.decide(now);
         self.health.ticked(now);
     }
