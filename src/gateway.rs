@@ -33,6 +33,7 @@ mod reload;
 mod scribe;
 mod servers;
 mod services;
+mod streams;
 mod switch;
 mod tick;
 

@@ -78,7 +78,7 @@ fn metrics_in_source() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (_, text) in files("src", ".rs") {
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        names.extend(all_matches(r#""(burngate_[a-z0-9_]*[a-z0-9])""#, code));
+        names.extend(all_matches(r#""((?:burngate|slo)_[a-z0-9_]*[a-z0-9])""#, code));
     }
     let samples = read("src/publish/samples.rs");
     names.extend(all_matches(

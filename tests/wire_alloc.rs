@@ -6,8 +6,8 @@ mod common;
 
 use alloc_tracker::{Allocator, Session};
 use burngate::wire::{
-    Attributes, Event, KeyTable, KeyTableBuilder, LogRecord, LogSink, Scope, Span, SpanSink, WalkLimits,
-    walk_logs, walk_traces,
+    Attributes, Event, Identity, KeyTable, KeyTableBuilder, LogRecord, LogSink, Metric, MetricSink, Point,
+    PointValue, Scope, Span, SpanSink, WalkLimits, walk_logs, walk_metrics, walk_traces,
 };
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -175,5 +175,52 @@ fn ten_thousand_records_allocate_no_more_than_a_hundred() {
     };
     let few = allocations(&request(100));
     assert_eq!(allocations(&request(10_000)), few);
+    assert!((1..=12).contains(&few), "{few} allocations a request");
+}
+
+struct Points(u64);
+
+impl<'a> MetricSink<'a> for Points {
+    fn forget(&mut self) {
+        self.0 = 0;
+    }
+
+    fn resource(&mut self, _: &Attributes<'a>, _: Identity) {}
+    fn scope(&mut self, _: &Scope<'a, '_>, _: Identity) {}
+
+    fn metric(&mut self, _: &Metric<'a>) -> bool {
+        true
+    }
+
+    fn point(&mut self, point: &Point<'a>, _: &Attributes<'a>) {
+        if let PointValue::Histogram(value) = point.value {
+            value.bucket_counts.for_each(|count| self.0 += count);
+            value.explicit_bounds.for_each(|_| self.0 += 1);
+        }
+        self.0 += u64::from(point.identity() != Identity::default());
+    }
+}
+
+#[test]
+fn ten_thousand_points_allocate_no_more_than_a_hundred() {
+    let keys = table();
+    let of = |points| {
+        let request = common::points::request(1, points, 2, (1 << 60, 1 << 61));
+        let session = Session::new().no_stdout().no_file();
+        let operation = session.operation("points");
+        let mut sink = Points(0);
+        {
+            let _span = operation.measure_thread().iterations(1);
+            walk_metrics(&request, &keys, &LIMITS, &mut sink).unwrap();
+        }
+        assert!(sink.0 > points);
+        let report = session.to_report();
+        report
+            .operations()
+            .map(|(_, operation)| operation.total_allocations_count())
+            .sum::<u64>()
+    };
+    let few = of(100);
+    assert_eq!(of(10_000), few);
     assert!((1..=12).contains(&few), "{few} allocations a request");
 }

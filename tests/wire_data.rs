@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::{Path, PathBuf};
 use wire_support::logs::{same_logs_as_prost, walked_logs, wanted_in};
+use wire_support::points::{same_points_as_prost, walked_points};
 use wire_support::{NO_CAPS, same_as_prost, shared, walked};
 
 /// Every file below `directory` whose content is of one signal.
@@ -73,6 +74,19 @@ fn every_traces_file_reads_as_prost_reads_it() {
         spans += walked(bytes).unwrap().0.spans;
     }
     assert!(requests.is_empty() || spans > 100, "{spans} spans compared");
+}
+
+#[test]
+fn every_metrics_file_reads_as_prost_reads_it() {
+    let requests = requests::<ExportMetricsServiceRequest>("resourceMetrics", "metrics");
+    let mut points = 0;
+    for (path, bytes) in &requests {
+        let accepted =
+            same_points_as_prost(bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(accepted, "{}", path.display());
+        points += walked_points(bytes).unwrap().0.spans;
+    }
+    assert!(requests.is_empty() || points > 40, "{points} points compared");
 }
 
 #[test]

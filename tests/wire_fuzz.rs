@@ -21,6 +21,7 @@ use std::cell::Cell;
 use wire_support::generate::{self, Entropy};
 use wire_support::logs::same_logs_as_prost;
 use wire_support::mutate::{Kind, Signal, Tree, change_bytes, change_tree};
+use wire_support::points::same_points_as_prost;
 use wire_support::{NO_CAPS, same_as_prost};
 
 /// The ingredients of a case: a request, changes to its tree, padding of varints, changes to its bytes.
@@ -83,6 +84,11 @@ fn compare(signal: Signal, long: u32, check: impl Fn(&[u8]) -> Result<bool, Stri
 #[test]
 fn mutated_traces_read_as_prost_reads_them() {
     compare(Signal::Traces, 1_000_000, same_as_prost);
+}
+
+#[test]
+fn mutated_metrics_read_as_prost_reads_them() {
+    compare(Signal::Metrics, 500_000, same_points_as_prost);
 }
 
 /// The oracle's count of items against the walker's.

@@ -6,7 +6,7 @@ use super::view;
 use crate::act::Decisions;
 use crate::cohort::Level;
 use crate::decide::Withheld;
-use crate::ledger::{Latencies, ShapeBook, SignatureBook};
+use crate::ledger::{Latencies, Qualities, ShapeBook, SignatureBook};
 use crate::policy::{Board, BudgetStatus, Filter, PolicySet};
 use arc_swap::ArcSwap;
 use std::cmp::Reverse;
@@ -28,6 +28,8 @@ pub struct ApiState {
     pub decisions: Decisions,
     /// Rules that burn and do not act.
     pub withheld: Arc<RwLock<Vec<Withheld>>>,
+    /// How exactly SLIs from metrics are known.
+    pub qualities: Arc<Qualities>,
     /// Whom to ask about a service; a reload puts others in their place.
     pub policies: Arc<ArcSwap<PolicySet>>,
     /// Durations, to compare deployments; `None` where none are kept.
@@ -89,6 +91,8 @@ impl ApiState {
     /// A total, with what its policy says of whom to ask.
     fn owned(&self, status: &BudgetStatus) -> proto::Budget {
         let mut budget = view::budget(status);
+        let quality = self.qualities.of(&status.objective, status.evaluated_at);
+        budget.sli_quality = quality.map(|quality| quality.as_str().to_owned());
         let environment = status.cohort.environment.as_deref();
         if let Some((Some(policy), _)) = self.policies.load().find(&status.objective, environment) {
             budget.tier = policy.tier.map(u32::from);

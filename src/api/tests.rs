@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 
 fn state(world: &World) -> ApiState {
     ApiState {
+        qualities: Arc::default(),
         board: world.board().clone(),
         decisions: Decisions::new(10, Duration::from_mins(1)),
         withheld: Arc::new(RwLock::new(Vec::new())),

@@ -48,6 +48,7 @@ pub(super) fn budget(status: &BudgetStatus) -> proto::Budget {
         latency: status.latency.iter().map(latency).collect(),
         watched_routes: status.watched_routes.iter().map(text).collect(),
         comparisons: Vec::new(),
+        sli_quality: None,
         period: status
             .period
             .as_ref()

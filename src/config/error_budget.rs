@@ -3,7 +3,7 @@
 use super::section::Section;
 use super::setting::Target;
 use super::tree::Value;
-use super::{Cohorts, Delivery, Journal};
+use super::{Cohorts, Delivery, Journal, MetricStreams};
 use std::time::Duration;
 
 /// `connectors.error_budget`.
@@ -26,6 +26,8 @@ pub struct ErrorBudget {
     pub cohorts: Cohorts,
     /// What must not count twice.
     pub dedup: Dedup,
+    /// How many streams of metrics may be known, and for how long.
+    pub metrics: MetricStreams,
 }
 
 /// `connectors.error_budget.dedup`: a request whose answer was lost is sent again, and must not count again.
@@ -85,6 +87,7 @@ impl Default for ErrorBudget {
             journal: Journal::default(),
             cohorts: Cohorts::default(),
             dedup: Dedup::default(),
+            metrics: MetricStreams::default(),
         }
     }
 }
@@ -142,6 +145,7 @@ impl ErrorBudget {
         it.journal = Journal::read(section.section_or_empty("journal"));
         it.cohorts = Cohorts::read(section.section_or_empty("cohorts"));
         it.dedup = Dedup::read(section.section_or_empty("dedup"));
+        it.metrics = MetricStreams::read(section.section_or_empty("metrics"));
         section.finish();
         it
     }

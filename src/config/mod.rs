@@ -37,6 +37,7 @@ mod forwarding;
 mod graph;
 mod load;
 mod merge;
+mod metric_streams;
 mod pipelines;
 mod print;
 mod processors;
@@ -91,6 +92,7 @@ pub use forwarding::{
     Balancer, ClientKeepalive, Compression, Endpoints, Forwarder, OtlpEncoding, OtlpExporter, Push,
 };
 pub use graph::{Graph, Named, PipelineConfig, PipelineKind};
+pub use metric_streams::MetricStreams;
 pub use processors::{
     Action, ActionKind, AttributeMatch, AttributeSource, AttributesProcessor, BatchProcessor, ConvertTo,
     ErrorMode, FilterGroup, FilterProcessor, LibraryMatch, Matching, MemoryLimiter, Origin, PlainValue,

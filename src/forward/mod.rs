@@ -22,3 +22,5 @@ pub use file::{FileError, FileForwarder};
 pub use otlp::{Authorize, Built, Context, ForwardError, OtlpForwarder, build_otlp};
 pub use prometheus::{ReceivedMetrics, to_open_metrics};
 pub use remote_write::{RemoteWrite, RemoteWriteError};
+
+pub(crate) use prom::prometheus_name;

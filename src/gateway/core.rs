@@ -6,6 +6,7 @@ use super::ingest::{Ingest, PlainCounter};
 use super::plans::Plans;
 use super::prepared::{Prepared, walk_limits};
 use super::scribe::Scribe;
+use super::streams::open_streams;
 use super::tick::{Inbox, State, Tick};
 use crate::act::{self, Decisions, Delivery, OutletSwitch, Pacing};
 use crate::api::{ApiState, Health};
@@ -74,7 +75,7 @@ impl Core {
         let now = clock.now();
         let registry = Arc::new(Registry::new(&config.error_budget.cohorts));
         let plans = Plans::new(config, policies.clone(), &registry)?;
-        let (store, keeper, ledger) = open_store(config, &plans, &registry, now)?;
+        let (store, mut keeper, ledger) = open_store(config, &plans, &registry, now)?;
         store.limit(JournalLimits::from(&config.error_budget.journal));
         let ledger = Arc::new(Mutex::new(ledger));
         let most = config.error_budget.cohorts.max_latency_series;
@@ -91,6 +92,7 @@ impl Core {
         let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
         decider.restore(decisions.snapshot(usize::MAX));
         let tap = Arc::new(Tap::started_at(now, compiled, registry.clone()));
+        open_streams(config, &tap, &mut keeper, now)?;
         let plain = Arc::new(PlainCounter::new(walk_limits(config)));
         let inbox = Inbox::default();
         let ingest = Arc::new(Ingest::new(
@@ -118,6 +120,7 @@ impl Core {
             outlets: delivery.outlets(),
             health: health.clone(),
             api: ApiState {
+                qualities: tap.qualities().clone(),
                 policies: Arc::new(ArcSwap::new(policies.clone())),
                 board: board.clone(),
                 decisions: decisions.clone(),
@@ -132,6 +135,7 @@ impl Core {
         let tick = Tick {
             ledger,
             scribe,
+            tap: core.tap.clone(),
             keeper,
             registry,
             policies,

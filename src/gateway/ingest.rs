@@ -1,7 +1,7 @@
 //! What pipelines count with: the tap of `error_budget`, and a plain walk where there is none.
 
 use crate::config::Dedup;
-use crate::ledger::{HandCount, HandError, Latencies, Ledger, Repeats, TallyStats, Tap};
+use crate::ledger::{HandCount, HandError, Latencies, Ledger, Repeats, TallyStats, Tap, TapOutcome};
 use crate::pipeline::{Batch, Count, Counted, Refusal, Signal};
 use crate::time::Clock;
 use crate::wire::{
@@ -62,13 +62,33 @@ impl Ingest {
         let outcome = match batch.signal {
             Signal::Traces => self.tap.count(&batch.bytes, batch.peer, now, &self.ledger),
             Signal::Logs => self.tap.count_logs(&batch.bytes, batch.peer, now, &self.ledger),
-            Signal::Metrics => return self.plain.count(batch),
+            Signal::Metrics => return self.metrics(batch),
         };
         let outcome = outcome.map_err(|e| refusal(e, batch.signal))?;
         if !outcome.latencies.is_empty() {
             let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
             latencies.absorb(now, &outcome.latencies);
         }
+        Ok(Counted {
+            items: outcome.summary.spans,
+            rejected: outcome.summary.rejected,
+        })
+    }
+}
+
+impl Ingest {
+    fn metrics(&self, batch: &Batch) -> Result<Counted, Refusal> {
+        let now = self.clock.now();
+        let absorb = |outcome: &TapOutcome| {
+            if !outcome.series.is_empty() || !outcome.evidence.is_empty() {
+                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                outcome.absorb_into(&mut ledger, now);
+            }
+        };
+        let outcome = self
+            .tap
+            .process_metrics(&batch.bytes, batch.peer, now, absorb)
+            .map_err(|e| refusal(e, batch.signal))?;
         Ok(Counted {
             items: outcome.summary.spans,
             rejected: outcome.summary.rejected,

@@ -18,6 +18,7 @@ mod latency;
 mod limits;
 mod moment;
 mod plan;
+mod points;
 mod repeats;
 mod restore;
 mod retract;
@@ -46,6 +47,7 @@ pub use latency::{LATENCY_WINDOWS_SECS, Latencies, LatencyDelta, LatencyWindow, 
 use limits::FUTURE_SECS;
 pub use limits::{EVIDENCE_SECS, LATE_SECS, LedgerLimits};
 pub use plan::{COHORT_REACH_SECS, PlanError, TOTAL_REACH_SECS, WindowPlan};
+pub use points::{PointStats, Qualities, Quality, StreamLimits, StreamRow, Streams};
 pub use repeats::{Mark, Repeats};
 pub use restore::Nameless;
 pub use sampled::{EXCESS_BITS, EventWeight, Lane, Sampled, VARIANCE_BITS, WEIGHT_MAX, WeightDelta, Weights};

@@ -15,12 +15,15 @@ mod aside;
 mod cohorts;
 mod groups;
 mod memo;
+mod points;
 mod records;
 mod rows;
 mod settle;
 mod timed;
 mod weigh;
+mod work;
 
+pub(super) use points::{PointTally, PointsSettled};
 pub(super) use settle::Settled;
 
 use super::BUCKET_SECS;
@@ -129,8 +132,8 @@ impl GroupKey {
 /// Good and bad events of one objective in one group.
 #[derive(Clone, Copy, Debug, Default)]
 struct GroupCounts {
-    good: u32,
-    bad: u32,
+    good: u64,
+    bad: u64,
 }
 
 /// Where the spans that come next belong.

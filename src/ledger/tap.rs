@@ -10,22 +10,24 @@ mod outcome;
 pub use outcome::TapOutcome;
 
 use super::join::{self, Join, Shift};
+use super::points::{PointStats, Qualities, StreamLimits, Streams, slice_rows};
 use super::shapes::ShapeBook;
 use super::signatures::{SignatureBook, SignatureSlots};
 use super::spans::SpanSet;
 use super::tail_watch::TailWatch;
-use super::tally::{Settled, Tally};
-use super::{Kinds, Ledger, WEIGHT_MAX};
+use super::tally::{PointTally, PointsSettled, Settled, Tally};
+use super::{Kinds, Ledger, SeriesDelta, WEIGHT_MAX};
 use crate::cohort::{CohortId, Extractor, Level, NamedFlags, OriginSlots, Registry};
 use crate::config::{Cohorts, Dedup, Join as JoinConfig, ReceiverLimits, Signatures};
 use crate::pipeline::Signal;
-use crate::sli::{DefaultObjective, EndpointSlots, ObjectiveSet, ObjectiveSpec, SliError};
+use crate::sli::{DefaultObjective, EndpointSlots, ObjectiveIndex, ObjectiveSet, ObjectiveSpec, SliError};
 use crate::time::UnixNanos;
 use crate::wire::{
-    KeyTable, KeyTableBuilder, Slot, WalkError, WalkLimits, WalkSummary, walk_logs, walk_traces,
+    Attributes, KeyTable, KeyTableBuilder, Slot, Value, WalkError, WalkLimits, WalkSummary, walk_logs,
+    walk_metrics, walk_traces,
 };
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// See [`Compiled::tail_marks`].
 const TAIL_MARKS: [&str; 2] = ["tailsampling.policy", "tailsampling.composite_policy"];
@@ -52,6 +54,8 @@ pub struct Compiled {
     pub(super) signatures: SignatureSlots,
     join: JoinConfig,
     sketches: Signatures,
+    /// `otel.metric.overflow`.
+    overflow: Slot,
     /// Services that a policy names.
     services: Vec<Arc<str>>,
 }
@@ -79,6 +83,7 @@ impl Compiled {
             signatures: SignatureSlots::compile(&mut keys),
             join: cohorts.join.clone(),
             sketches: cohorts.signatures.clone(),
+            overflow: keys.key("otel.metric.overflow"),
             limits: WalkLimits {
                 spans_max: limits.max_items,
                 attributes_max: limits.max_attributes,
@@ -88,6 +93,17 @@ impl Compiled {
             keys: keys.build(),
             services,
         })
+    }
+
+    /// Whether a point holds what an SDK had no room to tell apart.
+    pub(super) fn is_overflow(&self, attributes: &Attributes<'_>) -> bool {
+        let value = attributes.get(self.overflow).and_then(|value| value.value().ok());
+        value.is_some_and(|value| matches!(value, Value::Bool(true) | Value::Str(b"true")))
+    }
+
+    /// See [`ObjectiveSet::watch_of`].
+    pub(super) fn watch_of(&self, objective: ObjectiveIndex) -> Option<u64> {
+        self.objectives.watch_of(objective)
     }
 }
 
@@ -101,6 +117,8 @@ pub struct Tap {
     signatures: Arc<SignatureBook>,
     shapes: Arc<ShapeBook>,
     span_set: RwLock<Option<Arc<SpanSet>>>,
+    streams: Arc<Mutex<Streams>>,
+    qualities: Arc<Qualities>,
 }
 
 impl Tap {
@@ -119,9 +137,33 @@ impl Tap {
             signatures: Arc::default(),
             shapes: Arc::default(),
             span_set: RwLock::default(),
+            streams: Arc::new(Mutex::new(Streams::new(StreamLimits::default()))),
+            qualities: Arc::default(),
         };
         tap.keep_places(&tap.compiled());
         tap
+    }
+
+    /// The streams of metrics, which a store keeps with the counts: it must lock them before the ledger, and
+    /// until it has taken what it writes of both.
+    pub fn streams(&self) -> &Arc<Mutex<Streams>> {
+        &self.streams
+    }
+
+    /// How exactly SLIs from metrics are known.
+    pub fn qualities(&self) -> &Arc<Qualities> {
+        &self.qualities
+    }
+
+    /// Watches the objectives of the state in use from `now` on; those that were watched before stay so.
+    /// Until this is called every stream counts from its own beginning, as a replay wants it.
+    pub fn watch(&self, now: UnixNanos) {
+        let watches = self.compiled().objectives.metric_watches();
+        self.lock_streams().watch(&watches, now);
+    }
+
+    fn lock_streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a newly compiled state in place; batches under way finish with the old one.
@@ -254,6 +296,56 @@ impl Tap {
             .clone()?;
         set.turn(now);
         Some(set)
+    }
+
+    /// Counts one ExportMetricsServiceRequest. `absorb` takes what it adds into the ledger while the streams
+    /// are still locked, so that a store never sees one without the other. Of a request that is refused
+    /// nothing is kept.
+    pub fn process_metrics(
+        &self,
+        bytes: &[u8],
+        peer: Option<SocketAddr>,
+        now: UnixNanos,
+        absorb: impl FnOnce(&TapOutcome),
+    ) -> Result<TapOutcome, WalkError> {
+        let compiled = self.compiled();
+        let mut tally = PointTally::new(&compiled, now);
+        let summary = walk_metrics(bytes, &compiled.keys, &compiled.limits, &mut tally)?;
+        let peer = peer.map(|peer| peer.ip().to_string());
+        let mut streams = self.lock_streams();
+        let PointsSettled {
+            settled,
+            stats,
+            quality,
+        } = tally.finish(&mut streams, &self.registry, now, peer.as_deref());
+        let outcome = TapOutcome {
+            series: settled.series,
+            evidence: settled.evidence,
+            summary,
+            stats: settled.stats,
+            overflow: settled.overflow,
+            problems: settled.problems,
+            points: stats,
+            ..TapOutcome::default()
+        };
+        absorb(&outcome);
+        drop(streams);
+        self.qualities.note(quality, now);
+        self.shapes.absorb(now, &settled.shapes, &settled.told);
+        outcome.publish(Signal::Metrics);
+        Ok(outcome)
+    }
+
+    /// Closes the slices of time whose end has come, and forgets streams that nobody sends. `absorb` is as in
+    /// [`Tap::process_metrics`].
+    pub fn tick(&self, now: UnixNanos, absorb: impl FnOnce(&[SeriesDelta])) {
+        let mut streams = self.lock_streams();
+        let events = streams.close_slices(now);
+        if !events.is_empty() {
+            absorb(&slice_rows(&events, &self.registry, now));
+        }
+        streams.sweep(now);
+        metrics::gauge!("burngate_metric_streams").set(streams.len() as f64);
     }
 
     /// From a tally to what the batch adds, which the gateway's own metrics also tell of; the same for every

@@ -11,6 +11,7 @@
 pub mod defaults;
 pub mod endpoint;
 pub mod expr;
+pub mod metrics;
 pub mod spec;
 
 mod check;
@@ -33,6 +34,7 @@ mod tests;
 pub use declared::DeclaredSampling;
 pub(crate) use duration::parse_nanos;
 pub use endpoint::EndpointSlots;
+pub use metrics::{GaugeLimit, GaugeSource, Measure, MetricJudge, Missing, PointUse, Verdict};
 pub use objectives::{DefaultObjective, OBJECTIVES_PER_SERVICE_MAX, ObjectiveSet, ObjectiveSpec, SliError};
 pub use spec::{Detail, SliSpec};
 

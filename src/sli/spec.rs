@@ -10,6 +10,7 @@
 //! sli: {}                                                # availability by semantic conventions
 //! sli: { logs: { event: order.placed }, bad: "severity >= 17" }   # see [`super::logs`]
 //! sli: { events: {} }                                    # counts by hand alone: `burngate record`
+//! sli: { metrics: http.server.request.duration }         # of metrics instead of spans, see `metrics`
 //! ```
 //!
 //! With `faster_than`, what failed is decided as for availability: by `bad:`, `good:` or `success_codes:`
@@ -22,6 +23,7 @@ use super::expr::{Expr, Field, KINDS};
 use super::logs;
 pub use super::logs::LogSelector;
 use super::matcher::Matcher;
+use super::metrics::{MetricSource, of_points};
 pub use super::success_codes::SuccessCodes;
 use crate::pipeline::Signal;
 use serde::de::{Error, SeqAccess, Visitor};
@@ -63,6 +65,8 @@ pub enum Source {
     Logs(LogSelector),
     /// None: only counts by hand, which every other SLI takes as well.
     Events,
+    /// Points of metrics.
+    Metrics(MetricSource),
 }
 
 impl Source {
@@ -72,6 +76,7 @@ impl Source {
             Self::Spans(_) => Some(Signal::Traces),
             Self::Logs(_) => Some(Signal::Logs),
             Self::Events => None,
+            Self::Metrics(_) => Some(Signal::Metrics),
         }
     }
 }
@@ -223,8 +228,8 @@ impl TryFrom<RawSli> for SliSpec {
             return by_hand(&raw);
         }
         if let Some(selector) = raw.logs {
-            if raw.spans.is_some() {
-                return Err("an SLI has one source: keep spans or logs".to_owned());
+            if raw.spans.is_some() || raw.metrics.is_some() {
+                return Err("an SLI has one source: keep spans, metrics or logs".to_owned());
             }
             if raw.success_codes.is_some() || raw.faster_than.is_some() || raw.failed.is_some() {
                 return Err(
@@ -268,8 +273,27 @@ impl TryFrom<RawSli> for SliSpec {
                 return Err("failed belongs to a latency SLI; add faster_than or remove it".to_owned());
             }
         };
+        let source = match (raw.spans, raw.metrics) {
+            (spans, None) => Source::Spans(spans.unwrap_or_default()),
+            (None, Some(metrics)) => Source::Metrics(metrics),
+            (Some(_), Some(_)) => {
+                return Err("an SLI counts one signal; keep spans or metrics".to_owned());
+            }
+        };
+        if let Source::Metrics(metrics) = &source {
+            let is_said = outcome != Outcome::Conventions || latency.is_some();
+            if metrics.says_what_is_good() && is_said {
+                let beside = "bad, good, success_codes, faster_than and failed";
+                return Err(format!(
+                    "metrics says itself what is good; remove {beside} beside it"
+                ));
+            }
+            if let Outcome::Bad(expr) | Outcome::Good(expr) = &outcome {
+                of_points(expr)?;
+            }
+        }
         Ok(Self {
-            source: Source::Spans(raw.spans.unwrap_or_default()),
+            source,
             outcome,
             latency,
             sampling: None,
@@ -283,6 +307,7 @@ fn by_hand(raw: &RawSli) -> Result<SliSpec, String> {
     let others = [
         ("spans", raw.spans.is_some()),
         ("logs", raw.logs.is_some()),
+        ("metrics", raw.metrics.is_some()),
         ("bad", raw.bad.is_some()),
         ("good", raw.good.is_some()),
         ("success_codes", raw.success_codes.is_some()),

@@ -1,6 +1,6 @@
 //! What one transaction writes.
 
-use crate::ledger::{Fold, SeriesRef, SeriesState, Tier};
+use crate::ledger::{Fold, SeriesRef, SeriesState, StreamRow, Tier};
 use crate::time::UnixNanos;
 
 /// Everything that one tick writes; all of it or nothing.
@@ -22,6 +22,8 @@ pub struct Commit {
     pub expire: Vec<(Tier, u64)>,
     /// Series whose chunks are all gone: their name and state go too.
     pub forget: Vec<SeriesRef>,
+    /// Streams of metrics, of the same moment as the frame.
+    pub streams: Vec<StreamRow>,
     /// Journal rows.
     pub journal: Vec<(String, Vec<u8>)>,
 }

@@ -19,6 +19,7 @@ struct Tables {
     ids: HashMap<Vec<u8>, SeriesRef>,
     frames: BTreeMap<u64, Vec<u8>>,
     chunks: BTreeMap<(u8, u64, SeriesRef), Vec<u8>>,
+    streams: BTreeMap<Vec<u8>, Vec<u8>>,
     journal: BTreeMap<String, (UnixNanos, Vec<u8>)>,
     journal_limits: JournalLimits,
 }
@@ -121,8 +122,22 @@ impl Store for MemStore {
         Ok(self.lock().meta)
     }
 
+    fn streams(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.lock()
+            .streams
+            .iter()
+            .for_each(|(key, value)| visit(key, value));
+        Ok(())
+    }
+
     fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
         let mut tables = self.lock();
+        for (key, value) in &commit.streams {
+            match value {
+                Some(value) => tables.streams.insert(key.clone(), value.clone()),
+                None => tables.streams.remove(key),
+            };
+        }
         tables.meta = Meta {
             now: commit.now,
             next_series: commit.next_series,

@@ -51,6 +51,8 @@ pub trait Store: History + Journal + Send + Sync + fmt::Debug {
     fn find(&self, name: &[u8]) -> Result<Option<NameRow>, StoreError>;
     /// At most `limit` rows of the dictionary from number `from` on, ordered by number.
     fn names(&self, from: SeriesRef, limit: usize) -> Result<Vec<NameRow>, StoreError>;
+    /// Every row of the streams of metrics.
+    fn streams(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
     /// Every frame, oldest first.
     fn frames(&self, visit: &mut dyn FnMut(u64, &[u8])) -> Result<(), StoreError>;
 }

@@ -99,6 +99,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "Judged spans that end before they start; never fast.",
     ),
     (
+        "burngate_metric_points_total",
+        "Points of metrics that a policy names, by what became of them.",
+    ),
+    (
+        "burngate_metric_points_unusable_total",
+        "Points of metrics that a policy names and of which nothing can be made, by reason.",
+    ),
+    (
         "burngate_spans_judged_total",
         "Spans judged, once for each objective.",
     ),
@@ -190,6 +198,10 @@ const GAUGES: &[(&str, &str)] = &[
     ("burngate_ledger_evidence_cells", "Cells of evidence in memory."),
     ("burngate_ledger_series", "Budget series in memory."),
     (
+        "burngate_metric_streams",
+        "Streams of metrics that policies name, in memory.",
+    ),
+    (
         "burngate_received_series",
         "Series of received metrics that a prometheus exporter remembers.",
     ),
@@ -204,6 +216,10 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "burngate_span_metrics_series",
         "Series of a span_metrics connector.",
+    ),
+    (
+        "slo_sli_quality",
+        "How an SLI from metrics is known: 0 exact, 1 interpolated, 2 estimated, 3 degraded; worst of ten minutes.",
     ),
 ];
 

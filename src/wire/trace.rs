@@ -81,7 +81,7 @@ pub trait SpanSink<'a> {
 /// What a walk saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WalkSummary {
-    /// Spans in the request, rejected ones included.
+    /// Spans (data points, log records) in the request, rejected ones included.
     pub spans: u64,
     /// Spans with an id of a wrong length.
     pub rejected: u64,

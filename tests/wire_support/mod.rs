@@ -8,6 +8,7 @@
 pub mod generate;
 pub mod logs;
 pub mod mutate;
+pub mod points;
 
 use burngate::wire::{
     AnyValue, Attributes, Event, KeyTable, KeyTableBuilder, PrefixId, Scope, Slot, Span, SpanSink, Value,

@@ -12,6 +12,7 @@ mod samples;
 mod series;
 mod store;
 
+pub(crate) use name::prometheus_name;
 pub(super) use points::walk_points;
 pub(super) use samples::{Sample, Suffix, each_sample};
 pub(super) use series::{Left, Series};

@@ -15,7 +15,7 @@ use crate::act::Decisions;
 use crate::api::Health;
 use crate::cohort::{CohortId, Level, ObjectiveId, Registry};
 use crate::decide::{Decision, KillDecider, Withheld};
-use crate::ledger::{Ledger, SeriesView, SignatureBook};
+use crate::ledger::{Ledger, SeriesView, SignatureBook, Tap};
 use crate::policy::{BudgetStatus, Evaluator, Filter, PolicySet};
 use crate::publish::BudgetPage;
 use crate::store::Keeper;
@@ -36,6 +36,7 @@ const PERSIST_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Tick {
     pub(super) ledger: Arc<Mutex<Ledger>>,
+    pub(super) tap: Arc<Tap>,
     pub(super) keeper: Keeper,
     /// Counts by hand have their keys written with them.
     pub(super) scribe: Arc<Scribe>,
@@ -75,6 +76,7 @@ impl Tick {
         if let Some(change) = self.inbox.take() {
             self.adopt(now, *change);
         }
+        self.close_slices(now);
         self.persist(now);
         let since = now.0.saturating_sub(self.state.evaluated_at.0) as f64 / 1e9;
         // A timer that fires a hair early must not skip a whole interval.
@@ -97,6 +99,14 @@ impl Tick {
     /// Time until the next one: counts are durable within a second, however long the evaluation interval is.
     pub(super) fn every(&self) -> Duration {
         self.evaluation_interval.min(PERSIST_EVERY)
+    }
+
+    /// Gauges in slices of time are events when their time has come.
+    fn close_slices(&self, now: UnixNanos) {
+        self.tap.tick(now, |series| {
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.absorb(now, series, &[]);
+        });
     }
 
     /// Everything that was counted is durable when this returns.
@@ -142,6 +152,11 @@ impl Tick {
         self.state.views = views;
         if let Some(page) = &mut self.page {
             page.apply(&changed);
+        }
+        for (name, quality) in self.tap.qualities().all(now) {
+            let (service, slo) = (name.service.to_string(), name.slo.to_string());
+            metrics::gauge!("slo_sli_quality", "service" => service, "slo" => slo)
+                .set(f64::from(quality.code()));
         }
         metrics::gauge!("burngate_evaluation_last_timestamp_seconds").set(now.0 as f64 / 1e9);
         metrics::gauge!("burngate_evaluation_changed_series").set(changed.len() as f64);

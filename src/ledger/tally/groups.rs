@@ -54,6 +54,27 @@ impl<'a> Groups<'a> {
         own.or_else(|| self.keys.number(beyond, true))
     }
 
+    /// Makes room for a group of `objectives` objectives.
+    pub(super) fn touch(&mut self, group: u32, objectives: usize) {
+        if group as usize == self.spans.len() {
+            self.spans.push((self.counts.len(), 0));
+            self.counts
+                .resize(self.counts.len() + objectives, GroupCounts::default());
+        }
+    }
+
+    /// Adds events of one objective to a group that has room.
+    pub(super) fn add(&mut self, group: u32, lane: u32, good: u64, bad: u64) {
+        let Some((begin, items)) = self.spans.get_mut(group as usize) else {
+            return;
+        };
+        if let Some(counts) = self.counts.get_mut(*begin + lane as usize) {
+            *items += u32::from(good + bad > 0);
+            counts.good = counts.good.saturating_add(good);
+            counts.bad = counts.bad.saturating_add(bad);
+        }
+    }
+
     /// Adds a span to a group of `objectives` objectives.
     #[inline]
     pub(super) fn count(&mut self, group: u32, objectives: usize, good: u64, bad: u64) {

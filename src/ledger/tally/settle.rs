@@ -152,6 +152,17 @@ impl<'t> Settling<'t, '_, '_> {
             let first = rank;
             rank += alike.len();
             let Some((key, _)) = alike.first() else { continue };
+            // Points may have said that there is nothing new; no cohort lives of that.
+            let items = |number: &u32| {
+                tally
+                    .groups
+                    .spans
+                    .get(*number as usize)
+                    .map_or(0, |(_, items)| *items)
+            };
+            if alike.iter().all(|(_, number)| items(number) == 0) {
+                continue;
+            }
             let origin = key.origin as usize;
             let Some(source) = tally.sources.get(origin) else {
                 continue;
@@ -169,8 +180,8 @@ impl<'t> Settling<'t, '_, '_> {
                 };
                 let counts = tally.groups.counts.get(*begin..).unwrap_or_default();
                 for (sum, counts) in sums.iter_mut().zip(counts) {
-                    sum.good += u64::from(counts.good);
-                    sum.bad += u64::from(counts.bad);
+                    sum.good = sum.good.saturating_add(counts.good);
+                    sum.bad = sum.bad.saturating_add(counts.bad);
                 }
                 if has_cells {
                     self.add_cells(source, key, counts, &mut evidence);
@@ -252,8 +263,8 @@ impl<'t> Settling<'t, '_, '_> {
             return;
         };
         let lanes = counts.iter().take(home.objectives.len()).map(|counts| Counts {
-            good: counts.good.into(),
-            bad: counts.bad.into(),
+            good: counts.good,
+            bad: counts.bad,
         });
         for (cohort, _) in self.cohorts.ids.iter().filter(|(_, cells)| *cells) {
             evidence.add(
@@ -388,12 +399,12 @@ fn refused(place: Interned) -> Option<Cap> {
     }
 }
 
-fn read_deployment(tally: &Tally<'_, '_>, number: u32) -> Deployment {
+pub(super) fn read_deployment(tally: &Tally<'_, '_>, number: u32) -> Deployment {
     let raw = tally.groups.deployments.get(number);
     Deployment::read(raw.copied().flatten())
 }
 
-fn read_flags(tally: &Tally<'_, '_>, source: &Source<'_, '_>, number: u32) -> FlagSet {
+pub(super) fn read_flags(tally: &Tally<'_, '_>, source: &Source<'_, '_>, number: u32) -> FlagSet {
     let Some((context, item)) = tally.groups.flags.get(number) else {
         return FlagSet::default();
     };

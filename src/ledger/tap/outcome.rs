@@ -1,6 +1,7 @@
 //! What one request adds, and how it is counted and told of.
 
 use crate::ledger::join::{JoinStats, Joined};
+use crate::ledger::points::PointStats;
 use crate::ledger::signatures::SignatureDelta;
 use crate::ledger::tally::TallyStats;
 use crate::ledger::{EvidenceDelta, LatencyDelta, Ledger, SeriesDelta, WeightDelta};
@@ -34,6 +35,8 @@ pub struct TapOutcome {
     pub join: JoinStats,
     /// What bad events had in common.
     pub signatures: Vec<SignatureDelta>,
+    /// What became of points of metrics.
+    pub points: PointStats,
 }
 
 impl TapOutcome {
@@ -74,45 +77,13 @@ impl TapOutcome {
     /// Counts what is unusual in the gateway's own metrics.
     pub(in crate::ledger) fn publish(&self, signal: Signal) {
         self.publish_join();
-        let count = |name: &'static str, n: u64| {
-            if n > 0 {
-                metrics::counter!(name).increment(n);
-            }
-        };
-        if signal == Signal::Logs {
-            count("burngate_log_records_judged_total", self.stats.judged);
-            count("burngate_log_records_late_total", self.stats.late);
-            count("burngate_log_records_future_total", self.stats.future);
-            count(
-                "burngate_log_records_flag_evaluation_total",
-                self.stats.evaluation_spans,
-            );
-        } else {
-            count("burngate_spans_judged_total", self.stats.judged);
-            count("burngate_spans_late_total", self.stats.late);
-            count("burngate_spans_future_total", self.stats.future);
-            count(
-                "burngate_spans_flag_evaluation_total",
-                self.stats.evaluation_spans,
-            );
+        match signal {
+            Signal::Traces => self.publish_spans(),
+            Signal::Logs => self.publish_records(),
+            Signal::Metrics => self.points.publish(),
         }
-        count("burngate_dedup_repeated_spans_total", self.stats.repeated_spans);
-        count(
-            "burngate_spans_invalid_duration_total",
-            self.stats.invalid_durations,
-        );
         count("burngate_spans_unknown_service_total", self.stats.unknown_service);
         count("burngate_walk_excess_total", self.summary.excess);
-        count("burngate_spans_sampled_total", self.stats.sampled);
-        for (kind, times) in [
-            ("inconsistent", self.stats.inconsistent_weights),
-            ("capped", self.stats.capped_weights),
-            ("weightless", self.stats.weightless),
-        ] {
-            if times > 0 {
-                metrics::counter!("burngate_spans_sampling_problems_total", "kind" => kind).increment(times);
-            }
-        }
         for (cap, events) in &self.overflow {
             metrics::counter!("burngate_cohort_overflow_events_total", "cap" => *cap).increment(*events);
         }
@@ -122,7 +93,42 @@ impl TapOutcome {
     }
 }
 
+/// Adds to a counter of the gateway's own; what never happens makes no series.
+fn count(name: &'static str, n: u64) {
+    if n > 0 {
+        metrics::counter!(name).increment(n);
+    }
+}
+
 impl TapOutcome {
+    fn publish_spans(&self) {
+        let stats = &self.stats;
+        count("burngate_spans_judged_total", stats.judged);
+        count("burngate_spans_late_total", stats.late);
+        count("burngate_spans_future_total", stats.future);
+        count("burngate_spans_flag_evaluation_total", stats.evaluation_spans);
+        count("burngate_dedup_repeated_spans_total", stats.repeated_spans);
+        count("burngate_spans_invalid_duration_total", stats.invalid_durations);
+        count("burngate_spans_sampled_total", stats.sampled);
+        for (kind, times) in [
+            ("inconsistent", stats.inconsistent_weights),
+            ("capped", stats.capped_weights),
+            ("weightless", stats.weightless),
+        ] {
+            if times > 0 {
+                metrics::counter!("burngate_spans_sampling_problems_total", "kind" => kind).increment(times);
+            }
+        }
+    }
+
+    fn publish_records(&self) {
+        let stats = &self.stats;
+        count("burngate_log_records_judged_total", stats.judged);
+        count("burngate_log_records_late_total", stats.late);
+        count("burngate_log_records_future_total", stats.future);
+        count("burngate_log_records_flag_evaluation_total", stats.evaluation_spans);
+    }
+
     fn publish_join(&self) {
         let JoinStats {
             joined,

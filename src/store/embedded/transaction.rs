@@ -2,7 +2,7 @@
 
 use super::{decoded, failed};
 use crate::ledger::{SeriesRef, Tier};
-use crate::store::tables::{CHUNKS, FRAMES, IDS, JOURNAL, META, NAMES, STATES, chunk_key};
+use crate::store::tables::{CHUNKS, FRAMES, IDS, JOURNAL, META, NAMES, STATES, STREAMS, chunk_key};
 use crate::store::{Commit, EXPIRE_ROWS, JournalLimits, StoreError};
 use crate::time::UnixNanos;
 use redb::{Database, Durability, ReadableTable, ReadableTableMetadata, WriteTransaction};
@@ -25,7 +25,22 @@ pub(super) fn write_all(
     write_names(write, commit)?;
     write_chunks(write, commit)?;
     write_frames(write, commit)?;
+    write_streams(write, commit)?;
     write_journal(write, commit, before, limits)
+}
+
+fn write_streams(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
+    if commit.streams.is_empty() {
+        return Ok(());
+    }
+    let mut streams = write.open_table(STREAMS).map_err(failed)?;
+    for (key, value) in &commit.streams {
+        match value {
+            Some(value) => streams.insert(key.as_slice(), value.as_slice()).map_err(failed)?,
+            None => streams.remove(key.as_slice()).map_err(failed)?,
+        };
+    }
+    Ok(())
 }
 
 /// Writes one row, dated by the last commit, and keeps the journal below its cap: the oldest go, and never
