@@ -7,7 +7,7 @@ use prost::Message as _;
 use std::path::PathBuf;
 
 const PROTOS: [&str; 2] = ["burngate/v1/budget.proto", "burngate/v1/events.proto"];
-const TIMESTAMPS: [&str; 19] = [
+const TIMESTAMPS: [&str; 27] = [
     "Event.time",
     "Budget.evaluated_at",
     "Window.from",
@@ -27,6 +27,14 @@ const TIMESTAMPS: [&str; 19] = [
     "Shape.last_seen",
     "Evaluations.first_seen",
     "Evaluations.last_seen",
+    "Accounting.period_ends",
+    "PlanOn.until",
+    "Correction.from",
+    "CreateCorrectionRequest.from",
+    "CreateCorrectionRequest.to",
+    "Correction.to",
+    "Correction.created_at",
+    "Withdrawal.at",
 ];
 const STATES: [&str; 2] = ["Budget.state", "Alert.state"];
 

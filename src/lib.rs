@@ -32,6 +32,7 @@
 //! * [`ledger`]: counts: one batch's tally, the 10 s ring and the running window sums.
 //! * [`store`]: what survives a restart.
 //! * [`budget`]: pure arithmetic: burn rates, budget left, time to exhaustion.
+//! * [`account`]: calendar periods, time slices and exclusions, kept up to date tick by tick.
 //! * [`policy`]: the team's sentence as code: objectives, alerts, kill switches.
 //! * [`decide`]: state machines that turn verdicts over time into decisions.
 //! * [`act`]: exporters of decisions: journal, delivery, Unleash, webhook.
@@ -43,6 +44,7 @@
 //! * [`replay`]: recorded telemetry through the same core, in event time.
 //! * [`cli`]: one file a subcommand.
 
+pub mod account;
 pub mod act;
 pub mod api;
 pub mod budget;

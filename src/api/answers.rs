@@ -7,7 +7,8 @@ use crate::act::Decisions;
 use crate::cohort::Level;
 use crate::decide::Withheld;
 use crate::ledger::{Latencies, Qualities, ShapeBook, SignatureBook};
-use crate::policy::{Board, BudgetStatus, Filter, PolicySet};
+use crate::policy::{Board, BudgetKind, BudgetStatus, Corrections, Filter, PolicySet};
+use crate::time::Clock;
 use arc_swap::ArcSwap;
 use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -19,7 +20,7 @@ const COHORTS_MAX: u32 = 10_000;
 const DECISIONS_DEFAULT: u32 = 100;
 const DECISIONS_MAX: u32 = 1000;
 
-/// What the API reads. Everything is shared with the tick, nothing is changed here.
+/// What the API reads. Everything is shared with the tick; only corrections are made here.
 #[derive(Clone, Debug)]
 pub struct ApiState {
     /// The latest status of every series.
@@ -38,6 +39,10 @@ pub struct ApiState {
     pub signatures: Arc<SignatureBook>,
     /// In which shapes flags came.
     pub shapes: Arc<ShapeBook>,
+    /// What is left out of budgets after the fact.
+    pub corrections: Corrections,
+    /// When a correction is made.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Which cohorts are asked for; empty strings and zero mean "not said".
@@ -94,7 +99,17 @@ impl ApiState {
         let quality = self.qualities.of(&status.objective, status.evaluated_at);
         budget.sli_quality = quality.map(|quality| quality.as_str().to_owned());
         let environment = status.cohort.environment.as_deref();
-        if let Some((Some(policy), _)) = self.policies.load().find(&status.objective, environment) {
+        let policies = self.policies.load();
+        if status.kind == BudgetKind::Journey {
+            if let Some(journey) = policies
+                .journeys()
+                .iter()
+                .find(|j| j.name == status.objective.service)
+            {
+                budget.tier = journey.tier.map(u32::from);
+                budget.owner.clone_from(&journey.owner);
+            }
+        } else if let Some((Some(policy), _)) = policies.find(&status.objective, environment) {
             budget.tier = policy.tier.map(u32::from);
             budget.owner.clone_from(&policy.owner);
         }

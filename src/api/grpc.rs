@@ -1,6 +1,7 @@
 //! The gRPC side of the API: `burngate.v1.BudgetService` and `EventService`.
 
 use super::answers::{ApiState, CohortFilter, DecisionFilter, RouteFilter};
+use super::corrections::{self, Door};
 use super::events::{BODY_MAX, Events, Peer, Refused};
 use super::explain::{ShapeFilter, SignatureFilter};
 use super::proto::budget_service_server::{BudgetService, BudgetServiceServer};
@@ -10,7 +11,7 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 /// The services and server reflection (v1 and v1alpha, for older clients).
-pub(super) fn routes(state: ApiState, events: Events) -> Result<Routes, tonic_reflection::server::Error> {
+pub(super) fn routes(state: Api, events: Events) -> Result<Routes, tonic_reflection::server::Error> {
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
     Ok(Routes::new(BudgetServiceServer::new(state))
@@ -19,13 +20,34 @@ pub(super) fn routes(state: ApiState, events: Events) -> Result<Routes, tonic_re
         .add_service(reflection().build_v1alpha()?))
 }
 
+/// What the service answers from, and who may change something.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    state: ApiState,
+    door: Door,
+}
+
+impl Api {
+    pub(super) const fn new(state: ApiState, door: Door) -> Self {
+        Self { state, door }
+    }
+
+    fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let shown = request
+            .metadata()
+            .get("authorization")
+            .and_then(|v| v.to_str().ok());
+        self.door.admit(shown).map_err(corrections::Refused::status)
+    }
+}
+
 #[tonic::async_trait]
-impl BudgetService for ApiState {
+impl BudgetService for Api {
     async fn list_budgets(
         &self,
         _: Request<proto::ListBudgetsRequest>,
     ) -> Result<Response<proto::ListBudgetsResponse>, Status> {
-        Ok(Response::new(self.budgets(None)))
+        Ok(Response::new(self.state.budgets(None)))
     }
 
     async fn get_budgets(
@@ -38,7 +60,7 @@ impl BudgetService for ApiState {
                 "service is empty; ListBudgets lists all",
             ));
         }
-        let answer = self.budgets(Some(&service));
+        let answer = self.state.budgets(Some(&service));
         if answer.budgets.is_empty() {
             return Err(Status::not_found(format!(
                 "nothing was counted for service {service:?}"
@@ -57,7 +79,7 @@ impl BudgetService for ApiState {
             flag,
             limit,
         } = request.into_inner();
-        Ok(Response::new(self.cohorts(&CohortFilter {
+        Ok(Response::new(self.state.cohorts(&CohortFilter {
             service,
             sha,
             flag,
@@ -83,7 +105,7 @@ impl BudgetService for ApiState {
             limit,
             window_secs,
         };
-        let answer = self.routes(&filter);
+        let answer = self.state.routes(&filter);
         answer.map(Response::new).map_err(Status::invalid_argument)
     }
 
@@ -92,7 +114,37 @@ impl BudgetService for ApiState {
         request: Request<proto::ListDecisionsRequest>,
     ) -> Result<Response<proto::ListDecisionsResponse>, Status> {
         let proto::ListDecisionsRequest { service, limit } = request.into_inner();
-        Ok(Response::new(self.decisions(&DecisionFilter { service, limit })))
+        Ok(Response::new(
+            self.state.decisions(&DecisionFilter { service, limit }),
+        ))
+    }
+
+    async fn list_corrections(
+        &self,
+        request: Request<proto::ListCorrectionsRequest>,
+    ) -> Result<Response<proto::ListCorrectionsResponse>, Status> {
+        let service = request.into_inner().service;
+        Ok(Response::new(corrections::list(&self.state, &service)))
+    }
+
+    async fn create_correction(
+        &self,
+        request: Request<proto::CreateCorrectionRequest>,
+    ) -> Result<Response<proto::Correction>, Status> {
+        self.admit(&request)?;
+        let new = corrections::of_message(request.into_inner());
+        let made = corrections::create(&self.state, new).await;
+        made.map(Response::new).map_err(corrections::Refused::status)
+    }
+
+    async fn withdraw_correction(
+        &self,
+        request: Request<proto::WithdrawCorrectionRequest>,
+    ) -> Result<Response<proto::Correction>, Status> {
+        self.admit(&request)?;
+        let proto::WithdrawCorrectionRequest { id, author, reason } = request.into_inner();
+        let made = corrections::withdraw(&self.state, id, author, reason).await;
+        made.map(Response::new).map_err(corrections::Refused::status)
     }
 
     async fn list_signatures(
@@ -107,7 +159,7 @@ impl BudgetService for ApiState {
             variant,
             limit,
         } = request.into_inner();
-        Ok(Response::new(self.signatures(&SignatureFilter {
+        Ok(Response::new(self.state.signatures(&SignatureFilter {
             service,
             slo,
             sha,
@@ -122,7 +174,7 @@ impl BudgetService for ApiState {
         request: Request<proto::ListShapesRequest>,
     ) -> Result<Response<proto::ListShapesResponse>, Status> {
         let proto::ListShapesRequest { service, limit } = request.into_inner();
-        Ok(Response::new(self.shapes(&ShapeFilter { service, limit })))
+        Ok(Response::new(self.state.shapes(&ShapeFilter { service, limit })))
     }
 }
 

@@ -28,17 +28,20 @@ pub(super) fn router(state: ApiState, events: Events) -> Router {
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/signatures", get(signatures))
         .route("/api/v1/shapes", get(shapes))
-        .method_not_allowed_fallback(|| async {
-            refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
-        })
+        .method_not_allowed_fallback(only_get)
         .with_state(state)
         .merge(events)
+}
+
+/// The answer to other methods.
+pub(super) async fn only_get() -> Response {
+    refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
 }
 
 /// The answer to every path that is neither ours nor gRPC's.
 pub(super) async fn not_found(uri: Uri) -> Response {
     let known = "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/routes, /api/v1/decisions, \
-                 /api/v1/signatures, /api/v1/shapes, /api/v1/events";
+                 /api/v1/signatures, /api/v1/shapes, /api/v1/corrections, /api/v1/events";
     refusal(
         StatusCode::NOT_FOUND,
         &format!("no such path: {}; there are {known}", uri.path()),
@@ -177,7 +180,7 @@ fn told(refused: Refused) -> Response {
     }
 }
 
-fn refusal(status: StatusCode, message: &str) -> Response {
+pub(super) fn refusal(status: StatusCode, message: &str) -> Response {
     let body = serde_json::json!({ "error": { "code": status.as_u16(), "message": message } });
     (status, Json(body)).into_response()
 }

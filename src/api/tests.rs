@@ -8,7 +8,10 @@ use crate::act::Decisions;
 use crate::cohort::Level;
 use crate::decide::{Decision, DecisionState, Evidence, FailureReason, Withheld, WithheldReason};
 use crate::ledger::{Counts, ErrorSignature, TopSignatures};
+use crate::policy::Corrections;
 use crate::publish::testing::{T0, World, deployment, flag};
+use crate::store::MemStore;
+use crate::time::{Clock, UnixNanos};
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use std::sync::{Arc, RwLock};
@@ -25,6 +28,18 @@ fn state(world: &World) -> ApiState {
         latencies: None,
         signatures: Arc::default(),
         shapes: Arc::default(),
+        corrections: Corrections::load(Arc::new(MemStore::default())).unwrap(),
+        clock: Arc::new(Stopped),
+    }
+}
+
+/// A clock that stands at the start of the tests' time.
+#[derive(Debug)]
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> UnixNanos {
+        T0
     }
 }
 

@@ -1,7 +1,7 @@
 //! From what the gateway knows to what the API says; the only place that does so, for HTTP and gRPC alike.
 
-use super::proto;
-use crate::budget::{burn_rate, effective_events, standard_errors};
+use super::{accounting, proto};
+use crate::budget::{effective_events, standard_errors};
 use crate::cohort::Level;
 use crate::decide::{Decision, DecisionState, FailureReason, Withheld};
 use crate::ledger::{LatencyWindow, Sampled, WindowSum};
@@ -49,18 +49,24 @@ pub(super) fn budget(status: &BudgetStatus) -> proto::Budget {
         watched_routes: status.watched_routes.iter().map(text).collect(),
         comparisons: Vec::new(),
         sli_quality: None,
-        period: status
-            .period
-            .as_ref()
-            .map(|sum| sum_only(sum, burn_rate(sum.counts, status.target))),
+        period: status.period.as_ref().map(|sum| accounting::period(status, sum)),
+        accounting: Some(accounting::accounting(status)),
     }
 }
 
 fn window(burn: &WindowBurn) -> proto::Window {
-    sum_only(&burn.sum, burn.burn)
+    proto::Window {
+        excluded_good: burn.excluded.good,
+        excluded_bad: burn.excluded.bad,
+        burn_low: burn.interval.map(|(low, _)| low),
+        burn_high: burn.interval.map(|(_, high)| high),
+        confidence: Some(burn.confidence.as_str().to_owned()),
+        slices: burn.slices.map(|slices| accounting::slices(&slices, 0)),
+        ..sum_only(&burn.sum, burn.burn)
+    }
 }
 
-fn sum_only(sum: &WindowSum, burn_rate: Option<f64>) -> proto::Window {
+pub(super) fn sum_only(sum: &WindowSum, burn_rate: Option<f64>) -> proto::Window {
     proto::Window {
         window_secs: sum.window_secs,
         from: Some(timestamp(sum.from)),
@@ -69,6 +75,7 @@ fn sum_only(sum: &WindowSum, burn_rate: Option<f64>) -> proto::Window {
         bad: sum.counts.bad,
         burn_rate,
         sampling: sum.sampled.map(sampling),
+        ..proto::Window::default()
     }
 }
 
@@ -101,6 +108,10 @@ fn alert(alert: &AlertStatus) -> proto::Alert {
         severity: alert.severity.as_str().to_owned(),
         state: state(alert.state).into(),
         since: Some(timestamp(alert.since)),
+        held_back: alert.held_back.map(|h| proto::HeldBack {
+            bad: h.bad,
+            needed: h.needed,
+        }),
     }
 }
 
@@ -153,7 +164,7 @@ pub(super) fn decision(decision: &Decision) -> proto::Decision {
                 good: evidence.cohort.good,
                 bad: evidence.cohort.bad,
                 burn_rate: Some(evidence.burn),
-                sampling: None,
+                ..proto::Window::default()
             }),
             burn_above: evidence.burn_above,
             held_secs: evidence.held_secs,

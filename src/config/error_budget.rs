@@ -22,6 +22,8 @@ pub struct ErrorBudget {
     pub delivery: Delivery,
     /// How long they are kept.
     pub journal: Journal,
+    /// Totals whose budget is counted by calendar or by slices, or has something left out of it, at once.
+    pub max_accounts: usize,
     /// Where telemetry names deployments, environments and flags, and how many cohorts may live.
     pub cohorts: Cohorts,
     /// What must not count twice.
@@ -85,6 +87,7 @@ impl Default for ErrorBudget {
             decision_cooldown: Duration::from_mins(30),
             delivery: Delivery::default(),
             journal: Journal::default(),
+            max_accounts: 10_000,
             cohorts: Cohorts::default(),
             dedup: Dedup::default(),
             metrics: MetricStreams::default(),
@@ -143,6 +146,7 @@ impl ErrorBudget {
         );
         it.delivery = Delivery::read(section.section_or_empty("delivery"));
         it.journal = Journal::read(section.section_or_empty("journal"));
+        section.ranged("max_accounts", &mut it.max_accounts, 0..=1_000_000);
         it.cohorts = Cohorts::read(section.section_or_empty("cohorts"));
         it.dedup = Dedup::read(section.section_or_empty("dedup"));
         it.metrics = MetricStreams::read(section.section_or_empty("metrics"));

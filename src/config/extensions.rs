@@ -144,7 +144,8 @@ pub struct ApiExtension {
     /// Where to listen; loopback by default, because the API names services and flags and asks for no
     /// password.
     pub endpoint: SocketAddr,
-    /// Who knows it may record events; without it only clients on the same machine may.
+    /// Who knows it may record events and correct budgets; without it only clients on the same machine may
+    /// record, and nobody may correct.
     pub token: Option<Secret>,
     /// Idempotency keys of recorded events that are remembered at least.
     pub idempotency_keys: u32,

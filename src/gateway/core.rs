@@ -8,6 +8,7 @@ use super::prepared::{Prepared, walk_limits};
 use super::scribe::Scribe;
 use super::streams::open_streams;
 use super::tick::{Inbox, State, Tick};
+use crate::account::Accounts;
 use crate::act::{self, Decisions, Delivery, OutletSwitch, Pacing};
 use crate::api::{ApiState, Health};
 use crate::cohort::Registry;
@@ -16,7 +17,7 @@ use crate::decide::KillDecider;
 use crate::extend::Pages;
 use crate::ledger::{Latencies, Ledger, Tap};
 use crate::pipeline::Memory;
-use crate::policy::{Board, Evaluator};
+use crate::policy::{Board, Corrections, Evaluator};
 use crate::publish::BudgetPage;
 use crate::receive::Reload;
 use crate::store::{JournalLimits, Keeper, MemStore, Names, Opened, Store, open_embedded};
@@ -78,6 +79,7 @@ impl Core {
         let (store, mut keeper, ledger) = open_store(config, &plans, &registry, now)?;
         store.limit(JournalLimits::from(&config.error_budget.journal));
         let ledger = Arc::new(Mutex::new(ledger));
+        let corrections = Corrections::load(store.clone())?;
         let most = config.error_budget.cohorts.max_latency_series;
         let latencies = Latencies::new(usize::try_from(most).unwrap_or(usize::MAX));
         let latencies = Arc::new(Mutex::new(latencies));
@@ -108,7 +110,7 @@ impl Core {
         let core = Self {
             ingest,
             scribe: scribe.clone(),
-            clock,
+            clock: clock.clone(),
             registry: registry.clone(),
             tap: tap.clone(),
             plain,
@@ -128,6 +130,8 @@ impl Core {
                 latencies: Some(latencies.clone()),
                 signatures: tap.signatures().clone(),
                 shapes: tap.shapes().clone(),
+                corrections: corrections.clone(),
+                clock,
             },
             pages: Arc::default(),
             inbox: inbox.clone(),
@@ -141,6 +145,8 @@ impl Core {
             policies,
             plans,
             evaluator: Evaluator::new(board).with_latencies(latencies),
+            accounts: Accounts::new(config.error_budget.max_accounts),
+            corrections,
             decider,
             decisions,
             page,

@@ -184,7 +184,8 @@ impl Change<'_> {
             && !self.stays("api", |c| c.api.clone())
         {
             let events = Events::new(self.core.scribe.clone(), api.token.as_ref());
-            self.serve(starts, "api", api_router(self.core.api.clone(), events)?)?;
+            let router = api_router(self.core.api.clone(), events, api.token.clone())?;
+            self.serve(starts, "api", router)?;
         }
         Ok(())
     }

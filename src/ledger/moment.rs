@@ -161,6 +161,14 @@ impl Counts {
         }
     }
 
+    /// What remains without `other`, of which roundings may have made a little more than there is.
+    pub(crate) const fn less(self, other: Self) -> Self {
+        Self {
+            good: self.good.saturating_sub(other.good),
+            bad: self.bad.saturating_sub(other.bad),
+        }
+    }
+
     /// The larger of each: absolute counts of one bucket only grow, so the larger is the newer.
     pub(crate) fn max(self, other: Self) -> Self {
         Self {

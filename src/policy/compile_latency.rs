@@ -41,7 +41,7 @@ pub(super) fn promise(raw: &RawSlo, findings: &mut Findings) -> Option<Promise> 
     .into_iter()
     .filter_map(|(percent, text)| Some((percent, text.as_ref()?)))
     .collect();
-    let mut sli = raw.sli.clone();
+    let mut sli = raw.sli.clone().unwrap_or_default();
     let (target, at) = match (raw.target.as_ref(), below.as_slice()) {
         (Some(target), []) => (target.value.clone(), target.referenced),
         (None, [(percent, threshold)]) => {

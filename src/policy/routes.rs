@@ -6,12 +6,11 @@
 //! time to exhaustion (an hour, for 30 days), by name where they are equal. The budget stays that of all
 //! requests: routes are kept for three days only.
 
-use super::alerts::{self, Condition};
+use super::alerts::Condition;
 use super::board::Board;
-use super::model::{Alert, Slo};
+use super::model::Slo;
 use super::status::BudgetStatus;
 use super::workbook;
-use crate::budget::Target;
 use crate::cohort::{CohortKey, Level, ObjectiveId};
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -52,10 +51,10 @@ pub(super) fn names(routes: &[Arc<BudgetStatus>]) -> Vec<Arc<str>> {
     routes.iter().filter_map(name).collect()
 }
 
-/// What an alert says of the worst of `routes`; `None` without any.
-pub(super) fn worst(routes: &[Arc<BudgetStatus>], alert: &Alert, target: Target) -> Option<Condition> {
-    let conditions = routes
-        .iter()
-        .map(|route| alerts::condition(alert, target, |secs| Some(route.window(secs)?.counts)));
-    conditions.max()
+/// What an alert says of the worst of `routes`, each judged by `judge`; `None` without any.
+pub(super) fn worst(
+    routes: &[Arc<BudgetStatus>],
+    judge: impl Fn(&BudgetStatus) -> Condition,
+) -> Option<Condition> {
+    routes.iter().map(|route| judge(route)).max()
 }

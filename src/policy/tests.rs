@@ -161,9 +161,9 @@ fn every_mistake_is_answered_with_its_line() {
         (format!("service: \"\"\n{slo}"), "p.yaml:1:", "service is empty"),
         (format!("service: \"a[\"\n{slo}"), "p.yaml:1:", "only * and ?"),
         (
-            format!("service: a\n{slo}window: {{ calendar: month }}\n"),
+            format!("service: a\n{slo}window: {{ calendar: month, timezone: Mars }}\n"),
             "p.yaml:3:",
-            "calendar windows are not supported yet",
+            "there is no time zone",
         ),
         (
             format!("service: a\n{slo}window: 30\n"),

@@ -5,18 +5,20 @@
 //! on it; a decision is in the journal before it leaves (the delivery sees to that); and everything that is
 //! shown was worked out from the same counts.
 
+mod accounts;
 mod adopt;
 
 pub(super) use adopt::{Change, Inbox};
 
 use super::plans::Plans;
 use super::scribe::Scribe;
+use crate::account::Accounts;
 use crate::act::Decisions;
 use crate::api::Health;
 use crate::cohort::{CohortId, Level, ObjectiveId, Registry};
 use crate::decide::{Decision, KillDecider, Withheld};
 use crate::ledger::{Ledger, SeriesView, SignatureBook, Tap};
-use crate::policy::{BudgetStatus, Evaluator, Filter, PolicySet};
+use crate::policy::{BudgetStatus, Corrections, Evaluator, Filter, Member, PolicySet};
 use crate::publish::BudgetPage;
 use crate::store::Keeper;
 use crate::time::UnixNanos;
@@ -44,6 +46,8 @@ pub(super) struct Tick {
     pub(super) policies: Arc<PolicySet>,
     pub(super) plans: Plans,
     pub(super) evaluator: Evaluator,
+    pub(super) accounts: Accounts,
+    pub(super) corrections: Corrections,
     pub(super) decider: KillDecider,
     pub(super) decisions: Decisions,
     pub(super) page: Option<BudgetPage>,
@@ -67,6 +71,8 @@ pub(super) struct State {
     retired: HashSet<CohortId>,
     swept_at: UnixNanos,
     store_failing: bool,
+    accounts: accounts::Planned,
+    accounts_failing: bool,
 }
 
 impl Tick {
@@ -145,9 +151,16 @@ impl Tick {
     fn measure(&mut self, now: UnixNanos) {
         self.drain(now);
         let views = std::mem::take(&mut self.state.views);
-        let changed = self
-            .evaluator
-            .apply(now, &views, self.registry.as_ref(), &self.policies);
+        let touched = self.account(now, &views);
+        let accounts = (&self.accounts, touched.as_slice());
+        let mut changed =
+            self.evaluator
+                .apply_with(now, &views, self.registry.as_ref(), &self.policies, accounts);
+        let series = |member: &Member| accounts::series_of(&self.registry, member);
+        changed.extend(
+            self.evaluator
+                .composites(now, &self.policies, &series, &self.accounts),
+        );
         self.plan_new(&views);
         self.state.views = views;
         if let Some(page) = &mut self.page {
