@@ -7,7 +7,7 @@ use prost::Message as _;
 use std::path::PathBuf;
 
 const PROTOS: [&str; 2] = ["burngate/v1/budget.proto", "burngate/v1/events.proto"];
-const TIMESTAMPS: [&str; 27] = [
+const TIMESTAMPS: [&str; 30] = [
     "Event.time",
     "Budget.evaluated_at",
     "Window.from",
@@ -35,8 +35,12 @@ const TIMESTAMPS: [&str; 27] = [
     "Correction.to",
     "Correction.created_at",
     "Withdrawal.at",
+    "Indicator.since",
+    "Indicator.evaluated_at",
+    "IndicatorGroup.since",
 ];
 const STATES: [&str; 2] = ["Budget.state", "Alert.state"];
+const INDICATOR_STATES: [&str; 2] = ["Indicator.state", "IndicatorGroup.state"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for proto in PROTOS {
@@ -62,6 +66,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         config = config.field_attribute(
             format!(".burngate.v1.{field}"),
             "#[serde(serialize_with = \"crate::api::json::state\")]",
+        );
+    }
+    for field in INDICATOR_STATES {
+        config = config.field_attribute(
+            format!(".burngate.v1.{field}"),
+            "#[serde(serialize_with = \"crate::api::json::indicator_state\")]",
         );
     }
     config.compile_fds(descriptors)?;

@@ -29,6 +29,7 @@
 //! * [`connect`]: connectors that make metrics of other signals: `count`, `span_metrics`.
 //! * [`sli`]: objectives compiled from policy; judges a span good, bad or not ours.
 //! * [`cohort`]: which deployment and which flag variants an event belongs to.
+//! * [`indicate`]: leading indicators: samples of metrics and spans, formulas, hysteresis.
 //! * [`ledger`]: counts: one batch's tally, the 10 s ring and the running window sums.
 //! * [`store`]: what survives a restart.
 //! * [`budget`]: pure arithmetic: burn rates, budget left, time to exhaustion.
@@ -56,6 +57,7 @@ pub mod decide;
 pub mod extend;
 pub mod forward;
 pub mod gateway;
+pub mod indicate;
 pub mod ledger;
 pub mod pipeline;
 pub mod policy;

@@ -333,16 +333,17 @@ fn keys_of_block(name: &str) -> BTreeSet<String> {
 fn every_key_of_the_connector_is_explained() {
     let keys = keys_of_block("error_budget");
     assert!(keys.len() > 15, "{keys:?}");
-    let pages = read("docs/configuration.md") + &read("docs/cohorts.md");
+    let pages = read("docs/configuration.md") + &read("docs/cohorts.md") + &read("docs/indicators.md");
     for key in &keys {
         let said = pages.contains(&format!("`{key}")) || pages.contains(&format!(".{key}`"));
         assert!(
             said,
-            "docs/configuration.md and docs/cohorts.md lack the key {key}"
+            "docs/configuration.md, docs/cohorts.md and docs/indicators.md lack the key {key}"
         );
     }
     // What the code reads is what the file shows.
-    let code = read("src/config/error_budget.rs") + &read("src/config/cohorts.rs");
+    let code = ["error_budget", "cohorts", "indicators"].map(|it| read(&format!("src/config/{it}.rs")));
+    let code = code.concat();
     let read_keys = all_matches(
         r#"section\.(?:field|ranged|node|section|section_or_empty)\(\s*"([a-z_]+)""#,
         &code,

@@ -42,6 +42,7 @@ const ROOMS: [&str; 23] = [
     "connect",
     "sli",
     "cohort",
+    "indicate",
     "ledger",
     "store",
     "budget",

@@ -5,7 +5,7 @@
 //! starting, and it must not be taken for a decision.
 
 use crate::decide::Decision;
-use crate::store::{Journal, KeyBook};
+use crate::store::Journal;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use super::view;
 use crate::act::Decisions;
 use crate::cohort::Level;
 use crate::decide::Withheld;
+use crate::indicate::{IndicatorBoard, IndicatorFilter};
 use crate::ledger::{Latencies, Qualities, ShapeBook, SignatureBook};
 use crate::policy::{Board, BudgetKind, BudgetStatus, Corrections, Filter, PolicySet};
 use crate::time::Clock;
@@ -17,6 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 const COHORTS_DEFAULT: u32 = 1000;
 const COHORTS_MAX: u32 = 10_000;
 /// Decisions in one answer unless the caller says otherwise, and at most.
+const INDICATORS_DEFAULT: u32 = 1000;
+const INDICATORS_MAX: u32 = 10_000;
 const DECISIONS_DEFAULT: u32 = 100;
 const DECISIONS_MAX: u32 = 1000;
 
@@ -43,6 +46,8 @@ pub struct ApiState {
     pub corrections: Corrections,
     /// When a correction is made.
     pub clock: Arc<dyn Clock>,
+    /// Leading indicators.
+    pub indicators: Arc<IndicatorBoard>,
 }
 
 /// Which cohorts are asked for; empty strings and zero mean "not said".
@@ -80,7 +85,34 @@ pub(super) struct DecisionFilter {
     pub(super) limit: u32,
 }
 
+/// Which indicators; an empty part asks for anything.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct IndicatorParameters {
+    pub(super) service: String,
+    pub(super) name: String,
+    pub(super) active: bool,
+    pub(super) limit: u32,
+}
+
 impl ApiState {
+    /// Leading indicators, sorted by service, environment and name.
+    pub(super) fn indicators(&self, asked: &IndicatorParameters) -> proto::ListIndicatorsResponse {
+        fn said(text: &str) -> Option<&str> {
+            Some(text).filter(|t| !t.is_empty())
+        }
+        let found = self.indicators.list(&IndicatorFilter {
+            service: said(&asked.service),
+            name: said(&asked.name),
+            active: asked.active.then_some(true),
+        });
+        let limit = bounded(asked.limit, INDICATORS_DEFAULT, INDICATORS_MAX);
+        proto::ListIndicatorsResponse {
+            indicators: found.iter().take(limit).map(|it| view::indicator(it)).collect(),
+            truncated: found.len() > limit,
+        }
+    }
+
     /// Budgets of every service, or of one. Empty when nothing was counted for it.
     pub(super) fn budgets(&self, service: Option<&str>) -> proto::ListBudgetsResponse {
         let found = self.board.list(&Filter {

@@ -1,6 +1,6 @@
 //! The gRPC side of the API: `burngate.v1.BudgetService` and `EventService`.
 
-use super::answers::{ApiState, CohortFilter, DecisionFilter, RouteFilter};
+use super::answers::{ApiState, CohortFilter, DecisionFilter, IndicatorParameters, RouteFilter};
 use super::corrections::{self, Door};
 use super::events::{BODY_MAX, Events, Peer, Refused};
 use super::explain::{ShapeFilter, SignatureFilter};
@@ -145,6 +145,24 @@ impl BudgetService for Api {
         let proto::WithdrawCorrectionRequest { id, author, reason } = request.into_inner();
         let made = corrections::withdraw(&self.state, id, author, reason).await;
         made.map(Response::new).map_err(corrections::Refused::status)
+    }
+
+    async fn list_indicators(
+        &self,
+        request: Request<proto::ListIndicatorsRequest>,
+    ) -> Result<Response<proto::ListIndicatorsResponse>, Status> {
+        let proto::ListIndicatorsRequest {
+            service,
+            name,
+            active,
+            limit,
+        } = request.into_inner();
+        Ok(Response::new(self.state.indicators(&IndicatorParameters {
+            service,
+            name,
+            active,
+            limit,
+        })))
     }
 
     async fn list_signatures(

@@ -1,6 +1,6 @@
 //! The JSON side of the API. Errors are JSON as well: `{"error": {"code": 404, "message": "..."}}`.
 
-use super::answers::{ApiState, CohortFilter, DecisionFilter, RouteFilter};
+use super::answers::{ApiState, CohortFilter, DecisionFilter, IndicatorParameters, RouteFilter};
 use super::events::{self, Events, Peer, Refused};
 use super::explain::{ShapeFilter, SignatureFilter};
 use axum::body::Bytes;
@@ -28,6 +28,7 @@ pub(super) fn router(state: ApiState, events: Events) -> Router {
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/signatures", get(signatures))
         .route("/api/v1/shapes", get(shapes))
+        .route("/api/v1/indicators", get(indicators))
         .method_not_allowed_fallback(only_get)
         .with_state(state)
         .merge(events)
@@ -41,7 +42,7 @@ pub(super) async fn only_get() -> Response {
 /// The answer to every path that is neither ours nor gRPC's.
 pub(super) async fn not_found(uri: Uri) -> Response {
     let known = "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/routes, /api/v1/decisions, \
-                 /api/v1/signatures, /api/v1/shapes, /api/v1/corrections, /api/v1/events";
+                 /api/v1/signatures, /api/v1/shapes, /api/v1/corrections, /api/v1/indicators, /api/v1/events";
     refusal(
         StatusCode::NOT_FOUND,
         &format!("no such path: {}; there are {known}", uri.path()),
@@ -121,6 +122,16 @@ async fn signatures(
 ) -> Response {
     match filter {
         Ok(Query(filter)) => Json(api.signatures(&filter)).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
+}
+
+async fn indicators(
+    State(api): State<ApiState>,
+    filter: Result<Query<IndicatorParameters>, QueryRejection>,
+) -> Response {
+    match filter {
+        Ok(Query(filter)) => Json(api.indicators(&filter)).into_response(),
         Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
     }
 }

@@ -29,6 +29,7 @@ fn state(world: &World) -> ApiState {
         signatures: Arc::default(),
         shapes: Arc::default(),
         corrections: Corrections::load(Arc::new(MemStore::default())).unwrap(),
+        indicators: Arc::default(),
         clock: Arc::new(Stopped),
     }
 }

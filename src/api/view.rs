@@ -4,6 +4,7 @@ use super::{accounting, proto};
 use crate::budget::{effective_events, standard_errors};
 use crate::cohort::Level;
 use crate::decide::{Decision, DecisionState, FailureReason, Withheld};
+use crate::indicate::{GroupStatus, IndicatorState, IndicatorStatus};
 use crate::ledger::{LatencyWindow, Sampled, WindowSum};
 use crate::policy::{AlertState, AlertStatus, BudgetStatus, WindowBurn};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
@@ -191,6 +192,50 @@ pub(super) fn decision(decision: &Decision) -> proto::Decision {
             .collect(),
         verified,
         already_off,
+    }
+}
+
+/// Where an indicator stands.
+pub(super) fn indicator(status: &IndicatorStatus) -> proto::Indicator {
+    let text = |s: &std::sync::Arc<str>| s.as_ref().to_owned();
+    proto::Indicator {
+        name: text(&status.name),
+        service: text(&status.service),
+        environment: status.environment.as_ref().map(text),
+        value: status.value,
+        unit: text(&status.unit),
+        state: indicator_state(status.state).into(),
+        since: Some(timestamp(status.since)),
+        reason: status.reason.as_str().to_owned(),
+        detail: status.reason.to_string(),
+        enter: text(&status.enter),
+        leave: text(&status.leave),
+        description: text(&status.description),
+        built_in: status.built_in,
+        evaluated_at: Some(timestamp(status.evaluated_at)),
+        groups: status.groups.iter().map(indicator_group).collect(),
+    }
+}
+
+fn indicator_group(group: &GroupStatus) -> proto::IndicatorGroup {
+    let labels = group.labels.iter();
+    proto::IndicatorGroup {
+        labels: labels
+            .map(|(name, value)| (name.as_ref().to_owned(), value.clone()))
+            .collect(),
+        value: group.value,
+        state: indicator_state(group.state).into(),
+        since: Some(timestamp(group.since)),
+    }
+}
+
+fn indicator_state(state: IndicatorState) -> proto::IndicatorState {
+    match state {
+        IndicatorState::NoData => proto::IndicatorState::NoData,
+        IndicatorState::Calm => proto::IndicatorState::Calm,
+        IndicatorState::Entering => proto::IndicatorState::Entering,
+        IndicatorState::Leaving => proto::IndicatorState::Leaving,
+        IndicatorState::Active => proto::IndicatorState::Active,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::section::Section;
 use super::setting::Target;
 use super::tree::Value;
-use super::{Cohorts, Delivery, Journal, MetricStreams};
+use super::{Cohorts, Delivery, IndicatorSettings, Journal, MetricStreams};
 use std::time::Duration;
 
 /// `connectors.error_budget`.
@@ -30,6 +30,8 @@ pub struct ErrorBudget {
     pub dedup: Dedup,
     /// How many streams of metrics may be known, and for how long.
     pub metrics: MetricStreams,
+    /// Leading indicators.
+    pub indicators: IndicatorSettings,
 }
 
 /// `connectors.error_budget.dedup`: a request whose answer was lost is sent again, and must not count again.
@@ -91,6 +93,7 @@ impl Default for ErrorBudget {
             cohorts: Cohorts::default(),
             dedup: Dedup::default(),
             metrics: MetricStreams::default(),
+            indicators: IndicatorSettings::default(),
         }
     }
 }
@@ -150,6 +153,7 @@ impl ErrorBudget {
         it.cohorts = Cohorts::read(section.section_or_empty("cohorts"));
         it.dedup = Dedup::read(section.section_or_empty("dedup"));
         it.metrics = MetricStreams::read(section.section_or_empty("metrics"));
+        it.indicators = IndicatorSettings::read(section.section_or_empty("indicators"));
         section.finish();
         it
     }

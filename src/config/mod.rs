@@ -35,6 +35,7 @@ mod exporters;
 mod extensions;
 mod forwarding;
 mod graph;
+mod indicators;
 mod load;
 mod merge;
 mod metric_streams;
@@ -92,6 +93,7 @@ pub use forwarding::{
     Balancer, ClientKeepalive, Compression, Endpoints, Forwarder, OtlpEncoding, OtlpExporter, Push,
 };
 pub use graph::{Graph, Named, PipelineConfig, PipelineKind};
+pub use indicators::{BuiltInIndicators, IndicatorSettings};
 pub use metric_streams::MetricStreams;
 pub use processors::{
     Action, ActionKind, AttributeMatch, AttributeSource, AttributesProcessor, BatchProcessor, ConvertTo,

@@ -11,7 +11,7 @@ mod http;
 pub mod json;
 mod merge;
 mod otlp;
-mod prom;
+pub(crate) mod prom;
 mod prometheus;
 mod queue;
 mod remote_write;

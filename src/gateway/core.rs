@@ -4,7 +4,7 @@ use super::GatewayError;
 use super::admissions::Admissions;
 use super::ingest::{Ingest, PlainCounter};
 use super::plans::Plans;
-use super::prepared::{Prepared, walk_limits};
+use super::prepared::{Prepared, indicator_limits, walk_limits};
 use super::scribe::Scribe;
 use super::streams::open_streams;
 use super::tick::{Inbox, State, Tick};
@@ -12,9 +12,10 @@ use crate::account::Accounts;
 use crate::act::{self, Decisions, Delivery, OutletSwitch, Pacing};
 use crate::api::{ApiState, Health};
 use crate::cohort::Registry;
-use crate::config::Config;
+use crate::config::{Config, PrometheusExporter};
 use crate::decide::KillDecider;
 use crate::extend::Pages;
+use crate::indicate::Indicators;
 use crate::ledger::{Latencies, Ledger, Tap};
 use crate::pipeline::Memory;
 use crate::policy::{Board, Corrections, Evaluator};
@@ -42,6 +43,7 @@ pub(super) struct Core {
     pub(super) outlets: OutletSwitch,
     pub(super) health: Arc<Health>,
     pub(super) api: ApiState,
+    pub(super) indicators: Arc<Indicators>,
     /// What zpages show.
     pub(super) pages: Arc<ArcSwap<Pages>>,
     pub(super) inbox: Inbox,
@@ -71,6 +73,7 @@ impl Core {
             policies,
             exporters,
             compiled,
+            indicators,
             ..
         } = prepared;
         let now = clock.now();
@@ -93,7 +96,9 @@ impl Core {
         let health = Arc::new(Health::default());
         let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
         decider.restore(decisions.snapshot(usize::MAX));
-        let tap = Arc::new(Tap::started_at(now, compiled, registry.clone()));
+        let indicators = Arc::new(Indicators::new(indicators, indicator_limits(config)));
+        let tap = Tap::started_at(now, compiled, registry.clone()).telling(indicators.clone());
+        let tap = Arc::new(tap);
         open_streams(config, &tap, &mut keeper, now)?;
         let plain = Arc::new(PlainCounter::new(walk_limits(config)));
         let inbox = Inbox::default();
@@ -127,12 +132,14 @@ impl Core {
                 board: board.clone(),
                 decisions: decisions.clone(),
                 withheld: withheld.clone(),
+                indicators: indicators.board().clone(),
                 latencies: Some(latencies.clone()),
                 signatures: tap.signatures().clone(),
                 shapes: tap.shapes().clone(),
                 corrections: corrections.clone(),
                 clock,
             },
+            indicators: indicators.clone(),
             pages: Arc::default(),
             inbox: inbox.clone(),
         };
@@ -149,7 +156,8 @@ impl Core {
             corrections,
             decider,
             decisions,
-            page,
+            page: page.map(|page| page.with_indicators(indicators.board().clone())),
+            indicators,
             withheld,
             signatures: core.tap.signatures().clone(),
             health,
@@ -158,6 +166,13 @@ impl Core {
             state: State::default(),
         };
         Ok((core, Engines { tick, delivery }))
+    }
+}
+
+impl Core {
+    /// An empty page of budgets, and of indicators.
+    pub(super) fn page(&self, config: &PrometheusExporter) -> BudgetPage {
+        BudgetPage::new(config).with_indicators(self.indicators.board().clone())
     }
 }
 

@@ -89,6 +89,8 @@ impl Ingest {
             .tap
             .process_metrics(&batch.bytes, batch.peer, now, absorb)
             .map_err(|e| refusal(e, batch.signal))?;
+        let watched = self.tap.watch_metrics(&batch.bytes, now);
+        watched.map_err(|e| refusal(e, batch.signal))?;
         Ok(Counted {
             items: outcome.summary.spans,
             rejected: outcome.summary.rejected,

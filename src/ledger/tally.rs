@@ -32,6 +32,7 @@ use super::spans::SpanSet;
 use super::tail_watch::Signs;
 use super::tap::Compiled;
 use crate::cohort::{Inherited, Piece, RawOrigin, UNKNOWN_SERVICE};
+use crate::indicate::{Collected, SpanCollector};
 use crate::pipeline::Signal;
 use crate::sli::{Judgement, ObjectiveIndex, ObjectiveSet, SpanContext};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
@@ -180,6 +181,8 @@ pub struct Tally<'a, 'c> {
     weigher: weigh::Reader<'a>,
     apart: Apart<'a, 'c>,
     stats: TallyStats,
+    /// What spans say for leading indicators.
+    watched: SpanCollector<'a, 'c>,
     now: UnixNanos,
 }
 
@@ -215,6 +218,7 @@ impl<'c> Tally<'_, 'c> {
             weigher: weigh::Reader::new(compiled.weight_max),
             apart: Apart::default(),
             stats: TallyStats::default(),
+            watched: SpanCollector::new(&compiled.watches, now),
             now,
         }
     }
@@ -241,6 +245,12 @@ impl<'c> Tally<'_, 'c> {
         }
         let (join, span_set) = (self.apart.join, self.apart.span_set);
         *self = Tally::new(self.compiled, self.signal, self.now).remembering(join, span_set);
+    }
+
+    /// What the spans said for leading indicators.
+    pub(super) fn take_watched(&mut self) -> Collected {
+        let empty = SpanCollector::new(&self.compiled.watches, self.now);
+        std::mem::replace(&mut self.watched, empty).finish()
     }
 }
 
@@ -333,6 +343,10 @@ impl<'a> Tally<'a, '_> {
             });
         }
         let source = self.sources.get(self.place.origin as usize);
+        if let Some(source) = source {
+            self.watched
+                .resource(&source.service, source.environment.as_deref());
+        }
         self.place.unknown_service = source.is_none_or(|source| source.service == UNKNOWN_SERVICE);
         let pieces = &mut self.groups.pieces;
         pieces.clear();
@@ -388,7 +402,7 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
             .sources
             .get(self.place.origin as usize)
             .map_or(&[][..], |source| source.candidates);
-        if candidates.is_empty() {
+        if candidates.is_empty() && !self.watched.is_watching() {
             return;
         }
         let is_evaluation = self.compiled.extractor.is_evaluation(span, attributes);
@@ -428,6 +442,7 @@ impl<'a, 'c> Tally<'a, 'c> {
             sources,
             weigher,
             stats,
+            watched,
             now,
             ..
         } = self;
@@ -438,6 +453,9 @@ impl<'a, 'c> Tally<'a, 'c> {
             scope: &scope,
             resource: &place.resource,
         };
+        if *signal == Signal::Traces && watched.is_watching() {
+            watched.span(&context);
+        }
         let (good, bad) = stats.judge(&compiled.objectives, &context, candidates);
         if good | bad == 0 {
             return Counted::NOT;

@@ -19,6 +19,7 @@ use super::tally::{PointTally, PointsSettled, Settled, Tally};
 use super::{Kinds, Ledger, SeriesDelta, WEIGHT_MAX};
 use crate::cohort::{CohortId, Extractor, Level, NamedFlags, OriginSlots, Registry};
 use crate::config::{Cohorts, Dedup, Join as JoinConfig, ReceiverLimits, Signatures};
+use crate::indicate::{Indicators, MetricWatches, Plan, SpanWatches};
 use crate::pipeline::Signal;
 use crate::sli::{DefaultObjective, EndpointSlots, ObjectiveIndex, ObjectiveSet, ObjectiveSpec, SliError};
 use crate::time::UnixNanos;
@@ -56,6 +57,10 @@ pub struct Compiled {
     sketches: Signatures,
     /// `otel.metric.overflow`.
     overflow: Slot,
+    /// Indicators over spans.
+    pub(super) watches: SpanWatches,
+    /// Indicators over metrics.
+    points: MetricWatches,
     /// Services that a policy names.
     services: Vec<Arc<str>>,
 }
@@ -70,9 +75,27 @@ impl Compiled {
         cohorts: &Cohorts,
         limits: &ReceiverLimits,
     ) -> Result<Self, SliError> {
+        Self::with_indicators(objectives, default, named, cohorts, limits, &Arc::default())
+    }
+
+    /// The same with leading indicators.
+    pub fn with_indicators(
+        objectives: &[ObjectiveSpec],
+        default: Option<&DefaultObjective>,
+        named: NamedFlags,
+        cohorts: &Cohorts,
+        limits: &ReceiverLimits,
+        indicators: &Arc<Plan>,
+    ) -> Result<Self, SliError> {
         let mut keys = KeyTableBuilder::default();
         let services = objectives.iter().map(|spec| spec.name.service.clone()).collect();
         let objectives = ObjectiveSet::compile(objectives, default, &mut keys)?;
+        let limits = WalkLimits {
+            spans_max: limits.max_items,
+            attributes_max: limits.max_attributes,
+            events_max: limits.max_events,
+            nesting_max: limits.max_nesting,
+        };
         Ok(Self {
             objectives,
             extractor: Extractor::compile(cohorts, named, &mut keys),
@@ -84,12 +107,9 @@ impl Compiled {
             join: cohorts.join.clone(),
             sketches: cohorts.signatures.clone(),
             overflow: keys.key("otel.metric.overflow"),
-            limits: WalkLimits {
-                spans_max: limits.max_items,
-                attributes_max: limits.max_attributes,
-                events_max: limits.max_events,
-                nesting_max: limits.max_nesting,
-            },
+            watches: SpanWatches::compile(indicators, &mut keys),
+            points: MetricWatches::compile(indicators, cohorts, limits),
+            limits,
             keys: keys.build(),
             services,
         })
@@ -119,6 +139,7 @@ pub struct Tap {
     span_set: RwLock<Option<Arc<SpanSet>>>,
     streams: Arc<Mutex<Streams>>,
     qualities: Arc<Qualities>,
+    indicators: Option<Arc<Indicators>>,
 }
 
 impl Tap {
@@ -139,6 +160,7 @@ impl Tap {
             span_set: RwLock::default(),
             streams: Arc::new(Mutex::new(Streams::new(StreamLimits::default()))),
             qualities: Arc::default(),
+            indicators: None,
         };
         tap.keep_places(&tap.compiled());
         tap
@@ -164,6 +186,13 @@ impl Tap {
 
     fn lock_streams(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands what spans say for leading indicators to `indicators`.
+    #[must_use]
+    pub fn telling(mut self, indicators: Arc<Indicators>) -> Self {
+        self.indicators = Some(indicators);
+        self
     }
 
     /// Puts a newly compiled state in place; batches under way finish with the old one.
@@ -209,6 +238,14 @@ impl Tap {
         &self.registry
     }
 
+    /// Takes what one ExportMetricsServiceRequest says for leading indicators.
+    pub fn watch_metrics(&self, bytes: &[u8], now: UnixNanos) -> Result<(), WalkError> {
+        if let Some(indicators) = &self.indicators {
+            indicators.absorb(now, self.compiled().points.walk(bytes)?);
+        }
+        Ok(())
+    }
+
     /// What one ExportTraceServiceRequest adds. Of a request that is refused nothing is kept.
     pub fn process(
         &self,
@@ -242,7 +279,12 @@ impl Tap {
         let mut tally =
             Tally::new(&compiled, Signal::Traces, now).remembering(self.join_of(&compiled), spans.as_deref());
         match walk_traces(bytes, &compiled.keys, &compiled.limits, &mut tally) {
-            Ok(summary) => Ok(self.settle(tally, Signal::Traces, summary, peer, now, commit)),
+            Ok(summary) => {
+                if let Some(indicators) = &self.indicators {
+                    indicators.absorb(now, tally.take_watched());
+                }
+                Ok(self.settle(tally, Signal::Traces, summary, peer, now, commit))
+            }
             Err(refused) => {
                 tally.abandon();
                 Err(refused)

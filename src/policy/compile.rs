@@ -6,6 +6,7 @@
 use super::compile_alerts;
 use super::compile_callees;
 use super::compile_journey;
+use super::compile_indicators;
 use super::compile_kill;
 use super::compile_latency;
 use super::compile_plans;
@@ -233,6 +234,7 @@ fn policy(at: Location, name: &Text, raw: &RawPolicy, findings: &mut Findings) -
     }
     let kill_switches = compile_kill::switches(&raw.kill_switches, environment.as_ref(), &slos, findings);
     let dependencies = compile_callees::dependencies(&raw.dependencies, &mut slos, findings);
+    let indicators = compile_indicators::indicators(&raw.indicators, findings);
     if findings.problems.len() > before {
         return None;
     }
@@ -244,6 +246,8 @@ fn policy(at: Location, name: &Text, raw: &RawPolicy, findings: &mut Findings) -
         slos,
         dependencies,
         kill_switches,
+        indicators: indicators.declared,
+        indicators_off: indicators.off,
         place: findings.place(at),
     })
 }

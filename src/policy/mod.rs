@@ -12,6 +12,7 @@ mod compile;
 mod compile_alerts;
 mod compile_budget;
 mod compile_callees;
+mod compile_indicators;
 mod compile_journey;
 mod compile_kill;
 mod compile_latency;

@@ -4,6 +4,7 @@ use super::place::Place;
 use super::plan::{Correction, Planned};
 use super::status::AlertState;
 use crate::budget::{EmptySlice, Method, Part, Period, SliceRule, Target, Threshold};
+use crate::indicate::IndicatorSpec;
 use crate::sli::SliSpec;
 use globset::GlobMatcher;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,10 @@ pub struct Policy {
     pub dependencies: Vec<Dependency>,
     /// The flags that may be switched off.
     pub kill_switches: Vec<Arc<KillSwitch>>,
+    /// Its leading indicators.
+    pub indicators: Vec<Arc<IndicatorSpec>>,
+    /// Built-in indicators that it turns off.
+    pub indicators_off: Vec<Arc<str>>,
     /// Where it was read.
     pub place: Place,
 }

@@ -43,6 +43,8 @@ pub(super) struct RawPolicy {
     pub(super) corrections: Vec<Spanned<RawPlan>>,
     #[serde(default)]
     pub(super) kill_switches: Vec<Spanned<RawKillSwitch>>,
+    #[serde(default)]
+    pub(super) indicators: Vec<Spanned<RawIndicator>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -177,6 +179,21 @@ pub(super) struct RawKillRule {
     pub(super) hold: Option<Text>,
     pub(super) contrast: Option<Text>,
     pub(super) min_bad: Option<Text>,
+}
+
+/// One of `indicators:`. A built-in takes whatever is not said.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIndicator {
+    pub(super) name: Option<Text>,
+    pub(super) built_in: Option<Text>,
+    pub(super) description: Option<Text>,
+    pub(super) unit: Option<Text>,
+    pub(super) value: Option<Text>,
+    pub(super) by: Option<Spanned<Vec<Text>>>,
+    pub(super) enter: Option<Text>,
+    pub(super) leave: Option<Text>,
+    pub(super) mode: Option<Text>,
 }
 
 /// `window:` of a policy or an SLO.

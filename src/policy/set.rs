@@ -13,6 +13,7 @@ use super::place::Warning;
 use super::workbook;
 use crate::budget::{Period, Target};
 use crate::config::DefaultSlo;
+use crate::indicate::Layer;
 use crate::ledger::{COHORT_REACH_SECS, PlanError, WindowPlan};
 use crate::sli::{DefaultObjective, ObjectiveName, ObjectiveSpec, SliSpec};
 use std::cmp::Reverse;
@@ -180,6 +181,18 @@ impl PolicySet {
             })
         };
         self.policies.iter().flat_map(of_policy).collect()
+    }
+
+    /// What the policies say of leading indicators, the closest service text first; also those that say nothing,
+    /// since a policy for a service hides what a glob says of it.
+    pub fn indicator_layers(&self) -> Vec<Layer> {
+        let layer = |policy: &Arc<Policy>| Layer {
+            service: policy.service.as_str().into(),
+            environment: policy.environment.clone(),
+            indicators: policy.indicators.clone(),
+            off: policy.indicators_off.clone(),
+        };
+        self.policies.iter().map(layer).collect()
     }
 
     /// What telemetry of services without a policy is judged by.

@@ -24,6 +24,7 @@ mod matcher;
 mod number;
 mod objectives;
 mod predicate;
+mod reading;
 mod services;
 mod success_codes;
 #[cfg(test)]
@@ -36,6 +37,9 @@ pub(crate) use duration::parse_nanos;
 pub use endpoint::EndpointSlots;
 pub use metrics::{GaugeLimit, GaugeSource, Measure, MetricJudge, Missing, PointUse, Verdict};
 pub use objectives::{DefaultObjective, OBJECTIVES_PER_SERVICE_MAX, ObjectiveSet, ObjectiveSpec, SliError};
+pub use predicate::duration_nanos;
+pub use reading::{Condition, Label, Reading};
+pub use services::is_pattern;
 pub use spec::{Detail, SliSpec};
 
 use crate::wire::{Attributes, Scope, Span};

@@ -204,6 +204,6 @@ impl Services {
 }
 
 /// Whether a policy's service is a pattern.
-pub(super) fn is_pattern(service: &str) -> bool {
+pub fn is_pattern(service: &str) -> bool {
     super::expr::GlobPattern::has_wildcard(service)
 }

@@ -59,6 +59,27 @@ impl<'a> Attributes<'a> {
         self.excess
     }
 
+    /// Reads the wanted attributes of a message whose pairs stand in field `number`, into the room that is there.
+    pub fn read(
+        &mut self,
+        message: &'a [u8],
+        number: u32,
+        keys: &KeyTable,
+        limits: &WalkLimits,
+    ) -> Result<(), Malformed> {
+        self.clear();
+        let pairs = u64::from(number) << 3 | 2;
+        let mut fields = Reader::new(message);
+        while let Some(tag) = fields.tag()? {
+            if tag == pairs {
+                self.take_row(&mut fields, tag, keys, limits)?;
+            } else {
+                fields.skip(tag)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets the item and keeps the room.
     #[inline(always)]
     pub(super) fn clear(&mut self) {

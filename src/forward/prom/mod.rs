@@ -13,7 +13,7 @@ mod series;
 mod store;
 
 pub(crate) use name::prometheus_name;
-pub(super) use points::walk_points;
+pub(crate) use points::{Head, Kind, Scratch, walk_points};
 pub(super) use samples::{Sample, Suffix, each_sample};
 pub(super) use series::{Left, Series};
 pub(super) use store::{Family, FamilyKind, Store, StoreLimits};

@@ -17,6 +17,7 @@ use crate::act::Decisions;
 use crate::api::Health;
 use crate::cohort::{CohortId, Level, ObjectiveId, Registry};
 use crate::decide::{Decision, KillDecider, Withheld};
+use crate::indicate::Indicators;
 use crate::ledger::{Ledger, SeriesView, SignatureBook, Tap};
 use crate::policy::{BudgetStatus, Corrections, Evaluator, Filter, Member, PolicySet};
 use crate::publish::BudgetPage;
@@ -51,6 +52,7 @@ pub(super) struct Tick {
     pub(super) decider: KillDecider,
     pub(super) decisions: Decisions,
     pub(super) page: Option<BudgetPage>,
+    pub(super) indicators: Arc<Indicators>,
     pub(super) withheld: Arc<RwLock<Vec<Withheld>>>,
     pub(super) signatures: Arc<SignatureBook>,
     pub(super) health: Arc<Health>,
@@ -143,6 +145,7 @@ impl Tick {
 
     fn evaluate(&mut self, now: UnixNanos) {
         self.measure(now);
+        self.indicators.evaluate(now);
         self.decide(now);
         self.health.ticked(now);
     }
