@@ -10,7 +10,7 @@ mod outcome;
 pub use outcome::TapOutcome;
 
 use super::join::{self, Join, Shift};
-use super::points::{PointStats, Qualities, StreamLimits, Streams, slice_rows};
+use super::points::{Qualities, StreamLimits, Streams, slice_rows};
 use super::shapes::ShapeBook;
 use super::signatures::{SignatureBook, SignatureSlots};
 use super::spans::SpanSet;

@@ -2,7 +2,7 @@
 
 use super::defaults::Conventions;
 use super::predicate::{Predicate, duration_nanos};
-use super::spec::{Failed, Kinds, Latency, Outcome, SliSpec, SpanSelector, SuccessCodes};
+use super::spec::{Failed, Kinds, Latency, Outcome, SliSpec, Source, SuccessCodes};
 use super::{Judgement, SpanContext};
 use crate::wire::KeyTableBuilder;
 
@@ -28,10 +28,7 @@ pub(super) enum Failure {
 
 impl Judge {
     /// Compiles what a policy says; the error is a regular expression and what is wrong with it.
-    pub(super) fn compile(
-        sli: &SliSpec,
-        keys: &mut KeyTableBuilder,
-    ) -> Result<Self, (String, String)> {
+    pub(super) fn compile(sli: &SliSpec, keys: &mut KeyTableBuilder) -> Result<Self, (String, String)> {
         let failure = Failure::compile(&sli.outcome, keys)?;
         let failure_reads_duration = match &sli.outcome {
             Outcome::Bad(expr) | Outcome::Good(expr) => expr.reads_duration(),

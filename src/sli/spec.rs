@@ -213,6 +213,7 @@ struct RawSli {
     spans: Option<SpanSelector>,
     logs: Option<LogSelector>,
     events: Option<RawEvents>,
+    metrics: Option<MetricSource>,
     bad: Option<Expr>,
     good: Option<Expr>,
     success_codes: Option<SuccessCodes>,

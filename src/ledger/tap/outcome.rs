@@ -126,7 +126,10 @@ impl TapOutcome {
         count("burngate_log_records_judged_total", stats.judged);
         count("burngate_log_records_late_total", stats.late);
         count("burngate_log_records_future_total", stats.future);
-        count("burngate_log_records_flag_evaluation_total", stats.evaluation_spans);
+        count(
+            "burngate_log_records_flag_evaluation_total",
+            stats.evaluation_spans,
+        );
     }
 
     fn publish_join(&self) {
