@@ -17,7 +17,7 @@ struct Lines {
     resource: String,
     scope: String,
     metric: String,
-    lines: Vec<String>,
+    written: Vec<String>,
 }
 
 fn repeated(numbers: &Repeated<'_>) -> Vec<u64> {
@@ -104,7 +104,7 @@ impl<'a> MetricSink<'a> for Lines {
         point.for_each_attribute(|key, _| keys.push(key.to_vec()));
         let line = (times, value(&point.value), wanted(attributes), keys);
         let place = (&self.resource, &self.scope, &self.metric);
-        self.lines.push(format!("{place:?} {line:?}"));
+        self.written.push(format!("{place:?} {line:?}"));
     }
 }
 
