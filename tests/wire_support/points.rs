@@ -112,7 +112,7 @@ impl<'a> MetricSink<'a> for Lines {
 pub fn walked_points(request: &[u8]) -> Result<(WalkSummary, Vec<String>), WalkError> {
     let mut lines = Lines::default();
     let summary = walk_metrics(request, &table(), &NO_CAPS, &mut lines)?;
-    Ok((summary, lines.lines))
+    Ok((summary, lines.written))
 }
 
 type ProstPoint<'p> = ((u64, u64, u32), String, &'p [KeyValue]);
