@@ -484,8 +484,11 @@ fn shapes() -> impl Strategy<Value = Vec<Shape>> {
 
 const VARIANTS: [&str; 3] = ["on", "off", "b"];
 
+/// (flag, variant) -> (good, bad).
+type Wanted = BTreeMap<(String, String), (i64, i64)>;
+
 /// The parts of the requests, and the variant of the named flag that each request must have.
-fn parts(shapes: &[Shape]) -> (Vec<Part>, BTreeMap<(String, String), (i64, i64)>) {
+fn parts(shapes: &[Shape]) -> (Vec<Part>, Wanted) {
     let (mut parts, mut wanted) = (Vec::new(), BTreeMap::new());
     for (trace, (depth, has_list, is_bad, told)) in (1u8..).zip(shapes) {
         let mut best: Option<(u64, &str)> = None;

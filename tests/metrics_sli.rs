@@ -20,6 +20,7 @@ use metrics_support::{
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -128,7 +129,6 @@ fn an_exponential_histogram_of_an_sdk_is_divided_at_its_bounds() {
     let Some(bytes) = recorded("py_grpc_metrics_exphist.pb") else {
         return;
     };
-    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
     let request = ExportMetricsServiceRequest::decode(&bytes[..]).unwrap();
     let (mut count, mut below) = (0u64, 0u64);
     for metric in request
@@ -211,8 +211,8 @@ fn prometheus_and_opentelemetry_names_mean_the_same_points() {
         &request(vec![], vec![codes("http.requests", (T, T + 10), [7, 2])]),
         T + 11,
     );
-    for slo in 0..slis.len() {
-        assert_eq!(world.total(slo), (7, 2), "{}", slis[slo]);
+    for (slo, sli) in slis.iter().enumerate() {
+        assert_eq!(world.total(slo), (7, 2), "{sli}");
     }
 }
 
@@ -226,7 +226,7 @@ fn bucket_names_of_prometheus_are_shares_of_the_histogram() {
     ];
     let mut world = World::new(&slis);
     let points = vec![buckets(vec![], (T, T + 10), [1, 2, 10, 4])];
-    assert_eq!(BOUNDS[1], 0.25);
+    assert!(BOUNDS[1].total_cmp(&0.25).is_eq(), "250 ms is a bound");
     world.send(
         &request(vec![], vec![histogram("http.request.duration", DELTA, points)]),
         T + 11,
@@ -308,7 +308,7 @@ fn a_gauge_is_judged_by_slices_of_its_cohort() {
     }
     let mut rows = Vec::new();
     world.tap.tick(UnixNanos((begin + 400) * SECOND), |series| {
-        rows.extend_from_slice(series)
+        rows.extend_from_slice(series);
     });
     let sums = by_cohort(&world.tap, &rows);
     // Three slices with data, one for which the last value stands, two without.

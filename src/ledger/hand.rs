@@ -148,7 +148,8 @@ impl<'e> Plan<'e> {
             .candidates_by_hand(service.as_bytes(), environment.map(str::as_bytes));
         let slo = |index: &_| compiled.objectives.objective_name(*index, &service).slo;
         if !candidates.iter().any(|index| *slo(index) == *event.slo) {
-            return Err(unknown(event, candidates.iter().map(slo).collect()));
+            let known: Vec<_> = candidates.iter().map(slo).collect();
+            return Err(unknown(event, &known));
         }
         if event.flags.len() > HAND_FLAGS_MAX {
             let told = format!(
@@ -262,7 +263,7 @@ fn name(field: &'static str, value: &str) -> Result<(), HandError> {
     Err(HandError::Name { field, problem })
 }
 
-fn unknown(event: &HandCount, known: Vec<Arc<str>>) -> HandError {
+fn unknown(event: &HandCount, known: &[Arc<str>]) -> HandError {
     let (service, environment, slo) = (
         event.service.clone(),
         event.environment.clone(),

@@ -268,6 +268,7 @@ impl HeldBack {
 }
 
 /// RFC 3339, as in the API.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
 fn instant<S: Serializer>(at: &UnixNanos, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(at)
 }

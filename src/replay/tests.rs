@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message as _;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -289,7 +290,7 @@ fn a_minute_is_in_exactly_the_windows_that_it_ended_in() {
     let folder = Folder::new();
     let mut rows = String::from("timestamp,total,errors\n");
     for minute in 0..30 {
-        rows.push_str(&format!("{},{},0\n", 1_700_000_040 + minute * 60, 1u64 << minute));
+        writeln!(rows, "{},{},0", 1_700_000_040 + minute * 60, 1u64 << minute).unwrap();
     }
     let minutes = folder.put("minutes.csv", rows);
     let outcome = folder.replay(&[&minutes]);

@@ -17,7 +17,7 @@ struct Lines {
     resource: String,
     scope: String,
     metric: String,
-    lines: Vec<String>,
+    written: Vec<String>,
 }
 
 fn repeated(numbers: &Repeated<'_>) -> Vec<u64> {
@@ -104,7 +104,7 @@ impl<'a> MetricSink<'a> for Lines {
         point.for_each_attribute(|key, _| keys.push(key.to_vec()));
         let line = (times, value(&point.value), wanted(attributes), keys);
         let place = (&self.resource, &self.scope, &self.metric);
-        self.lines.push(format!("{place:?} {line:?}"));
+        self.written.push(format!("{place:?} {line:?}"));
     }
 }
 
@@ -112,7 +112,7 @@ impl<'a> MetricSink<'a> for Lines {
 pub fn walked_points(request: &[u8]) -> Result<(WalkSummary, Vec<String>), WalkError> {
     let mut lines = Lines::default();
     let summary = walk_metrics(request, &table(), &NO_CAPS, &mut lines)?;
-    Ok((summary, lines.lines))
+    Ok((summary, lines.written))
 }
 
 type ProstPoint<'p> = ((u64, u64, u32), String, &'p [KeyValue]);

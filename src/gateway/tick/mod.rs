@@ -120,11 +120,11 @@ impl Tick {
     /// Everything that was counted is durable when this returns.
     fn persist(&mut self, now: UnixNanos) {
         match self.scribe.write(&mut self.keeper, now, &self.ledger) {
-            Ok(_) if self.state.store_failing => {
+            Ok(()) if self.state.store_failing => {
                 self.state.store_failing = false;
                 tracing::info!("the store can be written again; nothing that was counted is missing");
             }
-            Ok(_) => {}
+            Ok(()) => {}
             Err(error) => {
                 metrics::counter!("burngate_store_errors_total").increment(1);
                 if !self.state.store_failing {

@@ -64,11 +64,13 @@ fn skip_line(reader: &mut dyn BufRead) -> io::Result<()> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Shape {
-    resource_spans: Option<IgnoredAny>,
-    resource_metrics: Option<IgnoredAny>,
-    resource_logs: Option<IgnoredAny>,
+    #[serde(rename = "resourceSpans")]
+    spans: Option<IgnoredAny>,
+    #[serde(rename = "resourceMetrics")]
+    metrics: Option<IgnoredAny>,
+    #[serde(rename = "resourceLogs")]
+    logs: Option<IgnoredAny>,
 }
 
 fn signal_of(text: &[u8]) -> Result<Signal, String> {
@@ -86,11 +88,11 @@ fn signal_of(text: &[u8]) -> Result<Signal, String> {
         }
     }
     let shape: Shape = serde_json::from_slice(text).map_err(|e| format!("not JSON: {e}"))?;
-    if shape.resource_spans.is_some() {
+    if shape.spans.is_some() {
         Ok(Signal::Traces)
-    } else if shape.resource_metrics.is_some() {
+    } else if shape.metrics.is_some() {
         Ok(Signal::Metrics)
-    } else if shape.resource_logs.is_some() {
+    } else if shape.logs.is_some() {
         Ok(Signal::Logs)
     } else {
         Err("no OTLP request: neither resourceSpans nor resourceMetrics nor resourceLogs".to_owned())

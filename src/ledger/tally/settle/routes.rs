@@ -66,8 +66,8 @@ impl Settling<'_, '_, '_> {
                 return Counts::ZERO;
             }
             Counts {
-                good: counts.good.into(),
-                bad: counts.bad.into(),
+                good: counts.good,
+                bad: counts.bad,
             }
         });
         series.add((home.lanes, route, key.bucket), lanes);
