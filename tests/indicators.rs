@@ -23,7 +23,7 @@ use support::{Gateway, Setup, block_on, eventually, get, sample};
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| tokio::runtime::Runtime::new().unwrap());
 
 /// Slots close every ten seconds, on a machine that may be busy.
-const SOON: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_mins(2);
 
 const POLICY: &str = r#"
 service: shop
@@ -232,7 +232,7 @@ fn metrics_and_spans_of_a_real_sdk_become_states() {
             assert_eq!(
                 (&now["state"], &now["reason"]),
                 (&"active".into(), &"lingers".into())
-            )
+            );
         })
     });
     shop.pool(2.0);

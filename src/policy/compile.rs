@@ -5,8 +5,8 @@
 
 use super::compile_alerts;
 use super::compile_callees;
-use super::compile_journey;
 use super::compile_indicators;
+use super::compile_journey;
 use super::compile_kill;
 use super::compile_latency;
 use super::compile_plans;

@@ -11,6 +11,10 @@ static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
 const COUNTERS: &[(&str, &str)] = &[
     (
+        "burngate_account_errors_total",
+        "Updates of budgets by calendar or by slices that the store refused; they are tried again.",
+    ),
+    (
         "burngate_cohort_overflow_events_total",
         "Events of which a cohort lay beyond a cap, by cap; the totals have them.",
     ),
@@ -39,8 +43,16 @@ const COUNTERS: &[(&str, &str)] = &[
         "Deliveries that ended in a defect of ours; they were tried again.",
     ),
     (
+        "burngate_indicator_refused_samples_total",
+        "Samples for leading indicators that were not taken, by the limit that refused them.",
+    ),
+    (
         "burngate_journal_failures_total",
         "Writes of the decision journal that failed; nothing leaves before one holds.",
+    ),
+    (
+        "burngate_journal_forgotten_total",
+        "Decisions that left the store because it holds as many as it may.",
     ),
     (
         "burngate_journal_unreadable_total",
@@ -63,16 +75,20 @@ const COUNTERS: &[(&str, &str)] = &[
         "Events beyond the cap of series.",
     ),
     (
+        "burngate_metric_points_total",
+        "Points of metrics that a policy names, by what became of them.",
+    ),
+    (
+        "burngate_metric_points_unusable_total",
+        "Points of metrics that a policy names and of which nothing can be made, by reason.",
+    ),
+    (
         "burngate_own_metrics_pushes_total",
         "Pushes of the own metrics, by outcome.",
     ),
     (
         "burngate_own_spans_total",
         "Own spans, by outcome: sent, failed, or dropped because the queue was full.",
-    ),
-    (
-        "burngate_journal_forgotten_total",
-        "Decisions that left the store because it holds as many as it may.",
     ),
     (
         "burngate_publish_otlp_pushes_total",
@@ -97,14 +113,6 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         "burngate_spans_invalid_duration_total",
         "Judged spans that end before they start; never fast.",
-    ),
-    (
-        "burngate_metric_points_total",
-        "Points of metrics that a policy names, by what became of them.",
-    ),
-    (
-        "burngate_metric_points_unusable_total",
-        "Points of metrics that a policy names and of which nothing can be made, by reason.",
     ),
     (
         "burngate_spans_judged_total",
@@ -145,7 +153,19 @@ const COUNTERS: &[(&str, &str)] = &[
 ];
 
 const GAUGES: &[(&str, &str)] = &[
+    (
+        "burngate_accounts_open",
+        "Budgets by calendar, by slices or with something left out.",
+    ),
+    (
+        "burngate_accounts_refused",
+        "Budgets that show nothing because max_accounts is reached.",
+    ),
     ("burngate_build_info", "Always 1; the version is a label."),
+    (
+        "burngate_cohorts_live",
+        "Deployment and flag cohorts that have series.",
+    ),
     (
         "burngate_config_last_reload_successful",
         "1 when the last reload took effect.",
@@ -153,10 +173,6 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "burngate_config_last_reload_timestamp_seconds",
         "When a configuration last took effect, as Unix time.",
-    ),
-    (
-        "burngate_cohorts_live",
-        "Deployment and flag cohorts that have series.",
     ),
     ("burngate_decisions_known", "Decisions in memory, live and past."),
     (
@@ -190,6 +206,26 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "burngate_flag_warning",
         "1 while the flag of a kill switch has this trouble.",
+    ),
+    (
+        "burngate_indicator_series",
+        "Rings of samples of leading indicators.",
+    ),
+    (
+        "burngate_indicator_state",
+        "-1 no data, 0 calm, 1 entering, 2 leaving, 3 active; from 2 on it is active.",
+    ),
+    (
+        "burngate_indicator_streams",
+        "Streams of metrics that leading indicators remember.",
+    ),
+    (
+        "burngate_indicator_value",
+        "The value of a leading indicator; of several groups the worst.",
+    ),
+    (
+        "burngate_indicators",
+        "Leading indicators that are shown, over all services.",
     ),
     (
         "burngate_journal_rows",
