@@ -235,11 +235,12 @@ fn a_wrong_clock_is_named_and_can_be_left_out() {
 fn what_cannot_be_read_is_named_and_the_rest_counts() {
     let folder = Folder::new();
     let good = serde_json::to_string(&request("new-cart", &[START], false)).unwrap();
+    let next = serde_json::to_string(&request("new-cart", &[START + 2], false)).unwrap();
     let timeless = good
         .replace(&format!("{START}000000000"), "0")
         .replace("1700000099950000000", "0");
     let lines = format!(
-        "{good}\n\n{{\"resourceSpans\": 7}}\nnot json\n{{\"other\": []}}\n{timeless}\n{{\"resourceSpans\":[]}}\n{good}"
+        "{good}\n\n{{\"resourceSpans\": 7}}\nnot json\n{{\"other\": []}}\n{timeless}\n{{\"resourceSpans\":[]}}\n{next}"
     );
     let lines = folder.put("bad.jsonl", lines);
     let mut short = stream(&[request("new-cart", &[START + 1], false)]);

@@ -57,8 +57,10 @@ impl KeyBook {
             .filter(|(id, _)| Self::owns(id))
             .filter_map(|(_, row)| decode(row))
             .collect();
+        // A ring of another size left an older state of a segment in another row: the fuller one is newer.
+        read.sort_by_key(|segment| std::cmp::Reverse((segment.number, segment.entries.len())));
+        read.dedup_by_key(|segment| segment.number);
         // A smaller book keeps the newest.
-        read.sort_by_key(|segment| std::cmp::Reverse(segment.number));
         read.truncate(count);
         read.reverse();
         let mut book = Self {
@@ -74,6 +76,7 @@ impl KeyBook {
             book.current = slot;
         }
         if book.segments[book.current].number == 0 {
+            book.current = book.slot(1);
             book.segments[book.current].number = 1;
         }
         book
@@ -234,6 +237,28 @@ mod tests {
         let smaller = KeyBook::restore(10, rows);
         assert_eq!(smaller.find("2999", &[7]), Known::No, "never written");
         assert_eq!(smaller.find("2997", &[7]), Known::Same);
+    }
+
+    #[test]
+    fn a_ring_of_another_size_takes_over_what_the_former_wrote() {
+        let mut disk: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut n = 0;
+        for max in [600, 5_000, 600, 300, 2_000] {
+            let mut book = KeyBook::restore(max, disk.iter().map(|(id, row)| (id.as_str(), row.as_slice())));
+            for _ in 0..1_500 {
+                book.insert(&n.to_string(), &[7]);
+                n += 1;
+            }
+            disk.extend(book.rows());
+            let again = KeyBook::restore(max, disk.iter().map(|(id, row)| (id.as_str(), row.as_slice())));
+            for back in 1..=max.min(1_500) {
+                assert_eq!(
+                    again.find(&(n - back).to_string(), &[7]),
+                    Known::Same,
+                    "{back} of {max}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -150,6 +150,70 @@ const COUNTERS: &[(&str, &str)] = &[
         "burngate_walk_excess_total",
         "Attributes, events and flags beyond an item's cap: not read, the item counts.",
     ),
+    (
+        "burngate_dedup_bodies_forgotten_early_total",
+        "Request bodies that were forgotten before their time, for want of room.",
+    ),
+    (
+        "burngate_dedup_repeated_requests_total",
+        "Requests whose body came before from the same peer: answered and forwarded, not counted.",
+    ),
+    (
+        "burngate_dedup_repeated_spans_total",
+        "Spans that came before, where dedup.spans is on: not counted.",
+    ),
+    (
+        "burngate_dedup_spans_forgotten_early_total",
+        "Spans that were forgotten before their time, for want of room.",
+    ),
+    (
+        "burngate_join_evicted_requests_total",
+        "Requests that left the join before their time, for want of room.",
+    ),
+    (
+        "burngate_join_evidence_total",
+        "Flag evaluations that came apart from their request, by what became of them.",
+    ),
+    (
+        "burngate_latency_refused_events_total",
+        "Requests whose duration was not kept, for want of room; they count in everything else.",
+    ),
+    (
+        "burngate_ledger_unretracted_events_total",
+        "Events that should have left an assumed flag variant, and could not.",
+    ),
+    (
+        "burngate_log_records_flag_evaluation_total",
+        "Log records that are flag evaluations, not events of an SLO.",
+    ),
+    (
+        "burngate_log_records_future_total",
+        "Judged log records of more than a minute from now; counted at arrival.",
+    ),
+    (
+        "burngate_log_records_judged_total",
+        "Log records judged, once for each objective.",
+    ),
+    (
+        "burngate_log_records_late_total",
+        "Judged log records of more than five minutes ago; counted at arrival.",
+    ),
+    (
+        "burngate_record_requests_total",
+        "Requests that record events, by outcome.",
+    ),
+    (
+        "burngate_recorded_events_total",
+        "Events recorded by hand, good and bad.",
+    ),
+    (
+        "burngate_shapes_refused_rows_total",
+        "Shapes of flag evidence beyond their limit: not in the API.",
+    ),
+    (
+        "burngate_signatures_refused_total",
+        "Bad events of series beyond signatures.max_series: not told apart.",
+    ),
 ];
 
 const GAUGES: &[(&str, &str)] = &[
@@ -256,6 +320,21 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "slo_sli_quality",
         "How an SLI from metrics is known: 0 exact, 1 interpolated, 2 estimated, 3 degraded; worst of ten minutes.",
+    ),
+    ("burngate_dedup_bodies", "Request bodies that are remembered."),
+    ("burngate_join_spans", "Spans that the join remembers."),
+    ("burngate_join_waiting_flags", "Flags that wait for their span."),
+    (
+        "burngate_latency_series",
+        "Series that keep quantiles of durations.",
+    ),
+    (
+        "burngate_record_keys",
+        "Idempotency keys of recorded events that are remembered.",
+    ),
+    (
+        "burngate_signatures_series",
+        "Series whose bad events are told apart.",
     ),
 ];
 
