@@ -334,6 +334,9 @@ fn as_json(budget: &Budget) -> Value {
         "period": budget.period.as_ref().map(window),
         "tier": budget.tier, "owner": budget.owner,
         "accounting": serde_json::to_value(&budget.accounting).unwrap(),
+        "route": budget.route, "latency": serde_json::to_value(&budget.latency).unwrap(),
+        "watched_routes": budget.watched_routes,
+        "comparisons": serde_json::to_value(&budget.comparisons).unwrap(), "sli_quality": budget.sli_quality,
     })
 }
 

@@ -264,10 +264,10 @@ fn mistakes_are_answered_with_their_line() {
         .err()
         .expect("it does not start");
     for line in [
-        "shop.yaml:4:24: value: rate needs a window, such as [5m] at column 6",
-        "shop.yaml:5:43: enter \"more than 1\": it begins with > or <",
+        "shop.yaml:4:23: value: rate needs a window, such as [5m] at column 6",
+        "shop.yaml:5:40: enter \"more than 1\": it begins with > or <",
         "shop.yaml:6:17: there is no built-in indicator \"retry_strom\"; did you mean \"retry_storm\"?",
-        "shop.yaml:7:57: \"< 2\" would hold where \"> 1\" does",
+        "shop.yaml:7:54: \"< 2\" would hold where \"> 1\" does",
         "shop.yaml:8:13: \"pool_use\" is a built-in indicator; write built_in: pool_use",
     ] {
         assert!(said.contains(line), "{line}\nnot in\n{said}");

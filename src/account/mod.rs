@@ -8,8 +8,8 @@
 //! An [`Account`] knows what the slices amount to that can change no more (later than any late event), of the
 //! period and of every window. At a tick it judges the few slices that are still open; when a slice ends it
 //! adds one and takes one off at each far edge, read from the store. All of it is integers, so that adding
-//! and taking off end where a walk over everything would, which a property test holds. A restart, another policy,
-//! a correction: the account is made anew from the store, once.
+//! and taking off end where a walk over everything would, which a property test holds. A restart, another
+//! policy, a correction: the account is made anew from the store, once.
 //!
 //! Rejected: keeping every slice in memory (half a megabyte for a year of one objective), and sums of floats
 //! (which drift).

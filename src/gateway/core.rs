@@ -83,10 +83,7 @@ impl Core {
         store.limit(JournalLimits::from(&config.error_budget.journal));
         let ledger = Arc::new(Mutex::new(ledger));
         let corrections = Corrections::load(store.clone())?;
-        let most = config.error_budget.cohorts.max_latency_series;
-        let latencies = Latencies::new(usize::try_from(most).unwrap_or(usize::MAX));
-        let latencies = Arc::new(Mutex::new(latencies));
-        let keys = config.api.clone().unwrap_or_default().idempotency_keys;
+        let latencies = latencies(config);
         let log = Arc::new(act::StoreLog(store.clone()));
         let pacing = Pacing::from(&config.error_budget.delivery);
         let delivery = Delivery::new(exporters, log, clock.clone(), pacing)?;
@@ -94,11 +91,8 @@ impl Core {
         let board = Arc::new(Board::new());
         let withheld = Arc::new(RwLock::new(Vec::new()));
         let health = Arc::new(Health::default());
-        let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
-        decider.restore(decisions.snapshot(usize::MAX));
         let indicators = Arc::new(Indicators::new(indicators, indicator_limits(config)));
-        let tap = Tap::started_at(now, compiled, registry.clone()).telling(indicators.clone());
-        let tap = Arc::new(tap);
+        let tap = Arc::new(Tap::started_at(now, compiled, registry.clone()).telling(indicators.clone()));
         open_streams(config, &tap, &mut keeper, now)?;
         let plain = Arc::new(PlainCounter::new(walk_limits(config)));
         let inbox = Inbox::default();
@@ -110,12 +104,24 @@ impl Core {
             plain.clone(),
             &config.error_budget.dedup,
         ));
-        let keys = usize::try_from(keys).unwrap_or(usize::MAX);
-        let scribe = Arc::new(Scribe::open(ingest.clone(), keys, &*store)?);
+        let scribe = Arc::new(Scribe::open(ingest.clone(), idempotency_keys(config), &*store)?);
+        let api = ApiState {
+            qualities: tap.qualities().clone(),
+            policies: Arc::new(ArcSwap::new(policies.clone())),
+            board: board.clone(),
+            decisions: decisions.clone(),
+            withheld: withheld.clone(),
+            indicators: indicators.board().clone(),
+            latencies: Some(latencies.clone()),
+            signatures: tap.signatures().clone(),
+            shapes: tap.shapes().clone(),
+            corrections: corrections.clone(),
+            clock: clock.clone(),
+        };
         let core = Self {
             ingest,
             scribe: scribe.clone(),
-            clock: clock.clone(),
+            clock,
             registry: registry.clone(),
             tap: tap.clone(),
             plain,
@@ -126,19 +132,7 @@ impl Core {
             decisions: decisions.clone(),
             outlets: delivery.outlets(),
             health: health.clone(),
-            api: ApiState {
-                qualities: tap.qualities().clone(),
-                policies: Arc::new(ArcSwap::new(policies.clone())),
-                board: board.clone(),
-                decisions: decisions.clone(),
-                withheld: withheld.clone(),
-                indicators: indicators.board().clone(),
-                latencies: Some(latencies.clone()),
-                signatures: tap.signatures().clone(),
-                shapes: tap.shapes().clone(),
-                corrections: corrections.clone(),
-                clock,
-            },
+            api,
             indicators: indicators.clone(),
             pages: Arc::default(),
             inbox: inbox.clone(),
@@ -154,7 +148,7 @@ impl Core {
             evaluator: Evaluator::new(board).with_latencies(latencies),
             accounts: Accounts::new(config.error_budget.max_accounts),
             corrections,
-            decider,
+            decider: decider(config, &decisions),
             decisions,
             page: page.map(|page| page.with_indicators(indicators.board().clone())),
             indicators,
@@ -174,6 +168,26 @@ impl Core {
     pub(super) fn page(&self, config: &PrometheusExporter) -> BudgetPage {
         BudgetPage::new(config).with_indicators(self.indicators.board().clone())
     }
+}
+
+/// Room for quantiles of durations.
+fn latencies(config: &Config) -> Arc<Mutex<Latencies>> {
+    let most = config.error_budget.cohorts.max_latency_series;
+    let latencies = Latencies::new(usize::try_from(most).unwrap_or(usize::MAX));
+    Arc::new(Mutex::new(latencies))
+}
+
+/// Idempotency keys that are remembered at least.
+fn idempotency_keys(config: &Config) -> usize {
+    let keys = config.api.clone().unwrap_or_default().idempotency_keys;
+    usize::try_from(keys).unwrap_or(usize::MAX)
+}
+
+/// Who decides, knowing what was decided before.
+fn decider(config: &Config, decisions: &Decisions) -> KillDecider {
+    let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
+    decider.restore(decisions.snapshot(usize::MAX));
+    decider
 }
 
 fn open_store(

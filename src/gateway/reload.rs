@@ -176,12 +176,7 @@ impl Gateway {
         self.core.tap.swap(prepared.compiled);
         self.core.ingest.set_dedup(&prepared.config.error_budget.dedup);
         self.core.tap.watch(self.core.clock.now());
-        self.core
-            .tap
-            .streams()
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .set_limits((&config.error_budget.metrics).into());
+        self.core.tap.limit_streams((&config.error_budget.metrics).into());
         self.core.files.ring();
         crate::telemetry::reload_log_level(&config.telemetry.logs);
         // Exits run before anything leads to them; what led to the old ones is turned before those end.

@@ -7,7 +7,8 @@
 //! A body is known by 128 bits of HighwayHash under a random key, with its signal and the address of its
 //! peer: nobody who does not know the key can make two bodies that look the same, or have another's body
 //! taken for a repeat. A request that is refused is forgotten, so that it can be sent again and count. At
-//! most `max_bodies` are remembered, for at most `keep`; the oldest leave first. After a restart nothing is known.
+//! most `max_bodies` are remembered, for at most `keep`; the oldest leave first. After a restart nothing is
+//! known.
 
 use crate::config::Dedup;
 use crate::pipeline::Signal;

@@ -14,6 +14,7 @@ mod apart;
 mod aside;
 mod cohorts;
 mod groups;
+mod judging;
 mod memo;
 mod points;
 mod records;
@@ -420,85 +421,5 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
         {
             self.sight(span, attributes, events, is_evaluation, counted);
         }
-    }
-}
-
-impl<'a, 'c> Tally<'a, 'c> {
-    /// Judges and counts a span, or a log record seen as one.
-    #[inline]
-    fn count(
-        &mut self,
-        span: &Span<'a>,
-        attributes: &Attributes<'a>,
-        events: &[Event<'a>],
-        candidates: &'c [ObjectiveIndex],
-    ) -> Counted {
-        let Self {
-            compiled,
-            signal,
-            place,
-            groups,
-            apart,
-            sources,
-            weigher,
-            stats,
-            watched,
-            now,
-            ..
-        } = self;
-        let scope = place.scope();
-        let context = SpanContext {
-            span,
-            attributes,
-            scope: &scope,
-            resource: &place.resource,
-        };
-        if *signal == Signal::Traces && watched.is_watching() {
-            watched.span(&context);
-        }
-        let (good, bad) = stats.judge(&compiled.objectives, &context, candidates);
-        if good | bad == 0 {
-            return Counted::NOT;
-        }
-        if apart.is_repeated(span) {
-            stats.repeated_spans += 1;
-            return Counted::NOT;
-        }
-        let said = weigher.read(span.trace_state, stats);
-        if said == weigh::Said::None {
-            return Counted::NOT;
-        }
-        stats.judged += 1;
-        let bucket = stats.bucket(span.end_time_unix_nano, *now);
-        let Some(group) = groups.number(compiled, place, &context, events, bucket) else {
-            return Counted::NOT;
-        };
-        groups.count(group, candidates.len(), good, bad);
-        if let Some(source) = sources.get_mut(place.origin as usize) {
-            if said == weigh::Said::Nothing && source.declared.is_empty() {
-                // Records are not sampled by what became of their trace.
-                if *signal == Signal::Traces {
-                    source.signs.see(span.end_time_unix_nano, *now);
-                }
-            } else {
-                groups.weigh(group, said, &source.declared, (good, bad));
-            }
-            if source.details.quantiles & (good | bad) != 0 {
-                timed::note(&mut groups.timed, group, span, source, said, (good, bad));
-            }
-        }
-        let mut counted = Counted {
-            group,
-            good,
-            bad,
-            weight: said.weight(),
-            ..Counted::NOT
-        };
-        if bad != 0 {
-            let route = compiled.endpoint.endpoint(&context);
-            let raw = compiled.signatures.read(&context, events, route, place.origin);
-            counted.signature = apart.bad(raw, group, bad, span.trace_id);
-        }
-        counted
     }
 }

@@ -184,6 +184,11 @@ impl Tap {
         self.lock_streams().watch(&watches, now);
     }
 
+    /// From now on at most so many streams of metrics, for so long.
+    pub fn limit_streams(&self, limits: StreamLimits) {
+        self.lock_streams().set_limits(limits);
+    }
+
     fn lock_streams(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -183,8 +183,8 @@ impl PolicySet {
         self.policies.iter().flat_map(of_policy).collect()
     }
 
-    /// What the policies say of leading indicators, the closest service text first; also those that say nothing,
-    /// since a policy for a service hides what a glob says of it.
+    /// What the policies say of leading indicators, the closest service text first; also those that say
+    /// nothing, since a policy for a service hides what a glob says of it.
     pub fn indicator_layers(&self) -> Vec<Layer> {
         let layer = |policy: &Arc<Policy>| Layer {
             service: policy.service.as_str().into(),

@@ -1,7 +1,7 @@
 //! Leading indicators on `/metrics`.
 //!
-//! The part is made when somebody scrapes: it changes every ten seconds as a whole, and what has left must not
-//! stay. It is bounded by the board, which is bounded by the settings of the indicators, and by
+//! The part is made when somebody scrapes: it changes every ten seconds as a whole, and what has left must
+//! not stay. It is bounded by the board, which is bounded by the settings of the indicators, and by
 //! [`INDICATORS_MAX`].
 
 use crate::indicate::{IndicatorBoard, IndicatorStatus};

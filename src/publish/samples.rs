@@ -310,12 +310,7 @@ pub(super) fn samples(status: &BudgetStatus, dashboard: Option<DashboardNames>) 
     put(&BUDGET_MINUTES, None, or_nan(status.budget_minutes));
     put(&REMAINING, None, or_nan(status.remaining));
     put(&CONSUMED, None, or_nan(status.consumed));
-    let exhaustion = match (status.time_to_exhaustion_secs, status.remaining) {
-        (Some(secs), _) => secs,
-        (None, Some(_)) => f64::INFINITY,
-        (None, None) => f64::NAN,
-    };
-    put(&EXHAUSTION, None, Value::Gauge(exhaustion));
+    put(&EXHAUSTION, None, Value::Gauge(exhaustion(status)));
     let seen = status.window(status.exhaustion_window_secs);
     let seen = seen.and_then(|window| mean_weight(window.estimate()));
     put(&SEEN, None, or_nan(seen.map(f64::recip)));
@@ -332,6 +327,15 @@ pub(super) fn samples(status: &BudgetStatus, dashboard: Option<DashboardNames>) 
         put(&DASH_CRITICAL, None, burn(names.critical_secs));
     }
     out
+}
+
+/// Seconds until the budget is gone: infinite when it is not going, NaN when nothing is known.
+fn exhaustion(status: &BudgetStatus) -> f64 {
+    match (status.time_to_exhaustion_secs, status.remaining) {
+        (Some(secs), _) => secs,
+        (None, Some(_)) => f64::INFINITY,
+        (None, None) => f64::NAN,
+    }
 }
 
 /// Quantiles of durations, by window.

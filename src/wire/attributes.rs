@@ -59,7 +59,8 @@ impl<'a> Attributes<'a> {
         self.excess
     }
 
-    /// Reads the wanted attributes of a message whose pairs stand in field `number`, into the room that is there.
+    /// Reads the wanted attributes of a message whose pairs stand in field `number`, into the room that is
+    /// there.
     pub fn read(
         &mut self,
         message: &'a [u8],
