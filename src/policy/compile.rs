@@ -198,6 +198,9 @@ pub(super) fn policy(raw: &Spanned<RawPolicy>, findings: &mut Findings) -> Optio
             );
             findings.problem(raw_slo.value.name.referenced, message);
         }
+        if let Some(raw) = &raw.sampling {
+            compile_sampling::refuse_metrics(raw, &slo, findings);
+        }
         slo.sli.sampling = sampling;
         slos.push(Arc::new(slo));
     }
