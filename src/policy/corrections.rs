@@ -9,8 +9,10 @@ use crate::time::UnixNanos;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Corrections kept at most.
+/// Corrections in force at most.
 pub const CORRECTIONS_MAX: usize = 1_000;
+/// Corrections kept at most, those that were taken back among them.
+const KEPT_MAX: usize = 10_000;
 /// What their rows of the journal are called.
 const ROW: &str = "correction/";
 
@@ -20,7 +22,10 @@ const ROW: &str = "correction/";
 pub enum CorrectionError {
     #[error("{what} is {problem}")]
     Field { what: &'static str, problem: String },
-    #[error("{CORRECTIONS_MAX} corrections are kept at most; take one back that is over")]
+    #[error(
+        "{CORRECTIONS_MAX} corrections can be in force, and {KEPT_MAX} are kept with those that were taken back; take \
+         one back that is over"
+    )]
     TooMany,
     #[error("there is no correction {0:?}")]
     Unknown(String),
@@ -92,7 +97,8 @@ impl Corrections {
     pub fn add(&self, now: UnixNanos, new: NewCorrection) -> Result<Arc<Correction>, CorrectionError> {
         check(now, &new)?;
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        if list.1.iter().filter(|c| c.withdrawn.is_none()).count() >= CORRECTIONS_MAX {
+        let in_force = list.1.iter().filter(|c| c.withdrawn.is_none()).count();
+        if in_force >= CORRECTIONS_MAX || list.1.len() >= KEPT_MAX {
             return Err(CorrectionError::TooMany);
         }
         let mut correction = Correction {

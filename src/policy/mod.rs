@@ -25,6 +25,7 @@ mod error;
 mod evaluate;
 mod figures;
 mod files;
+mod gate;
 mod load;
 mod model;
 mod place;
@@ -50,6 +51,7 @@ pub use corrections::{CORRECTIONS_MAX, CorrectionError, Corrections, NewCorrecti
 pub use error::{PolicyError, PolicyProblem};
 pub use evaluate::{Evaluator, Names};
 pub use files::files_of;
+pub use gate::{GateDecision, GateReason, gate};
 pub use load::{from_text, load};
 pub use model::{
     Alert, AlertWindow, Budgeting, Composite, Dependency, Journey, KillMode, KillRule, KillSwitch,

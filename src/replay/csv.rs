@@ -1,7 +1,7 @@
 //! The outcome as one table, a line a fact, for spreadsheets and scripts.
 //!
 //! `kind` says what a line is: `window` (one window of a budget at one time; the longest is the period, with
-//! what remains of its budget), `alert`, `decision` or `held_back`.
+//! what remains of its budget), `alert`, `gate`, `decision` or `held_back`.
 
 use super::outcome::{EdgeState, Outcome, Subject, WindowSample};
 use csv::Writer;
@@ -55,6 +55,16 @@ pub fn write(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
             },
             window: None,
             remaining: None,
+        };
+        line.write(&mut csv, &edge.at.to_string(), &edge.subject)?;
+    }
+    for edge in &outcome.gates {
+        let line = Line {
+            kind: "gate",
+            what: &edge.reasons.join(" "),
+            state: edge.decision.as_str(),
+            window: None,
+            remaining: edge.remaining,
         };
         line.write(&mut csv, &edge.at.to_string(), &edge.subject)?;
     }

@@ -16,6 +16,7 @@
 
 pub mod csv;
 mod error;
+mod gates;
 mod input;
 pub mod json;
 mod outcome;
@@ -24,6 +25,7 @@ mod spool;
 pub mod table;
 
 pub use error::{Problem, ReplayError};
+pub use gates::GateEdge;
 pub use input::{Columns, Intake, Loaded, load};
 pub use outcome::{
     AlertEdge, BudgetSample, EdgeState, HeldBack, Input, Killed, Outcome, Subject, WindowSample,

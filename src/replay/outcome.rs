@@ -1,6 +1,7 @@
 //! What happened in a replay.
 
 use super::error::Problem;
+use super::gates::{GateEdge, Gates};
 use super::play::Wishes;
 use crate::budget::burn_rate;
 use crate::cohort::{CohortId, Level, ObjectiveId};
@@ -30,6 +31,8 @@ pub struct Outcome {
     pub budgets: Vec<BudgetSample>,
     /// Alerts that began or ended to fire, and budgets that were spent.
     pub alerts: Vec<AlertEdge>,
+    /// What a release gate would have said, each time that its answer changed.
+    pub gates: Vec<GateEdge>,
     /// Decisions of kill switches; none was sent.
     pub decisions: Vec<Killed>,
     /// Verdicts that led to no decision, each when its reason was new.
@@ -269,12 +272,12 @@ impl HeldBack {
 
 /// RFC 3339, as in the API.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
-fn instant<S: Serializer>(at: &UnixNanos, serializer: S) -> Result<S::Ok, S::Error> {
+pub(in crate::replay) fn instant<S: Serializer>(at: &UnixNanos, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(at)
 }
 
 impl Subject {
-    fn of(status: &BudgetStatus) -> Self {
+    pub(super) fn of(status: &BudgetStatus) -> Self {
         let text = |it: &std::sync::Arc<str>| it.to_string();
         let level = &status.cohort.level;
         let (sha, flag, variant) = match level {
@@ -326,6 +329,8 @@ pub(super) struct Watcher {
     firing: HashMap<(ObjectiveId, CohortId), Firing>,
     budgets: Vec<BudgetSample>,
     alerts: Vec<AlertEdge>,
+    gates: Gates,
+    gate_edges: Vec<GateEdge>,
     held: Vec<(String, &'static str)>,
     held_back: Vec<HeldBack>,
     held_back_more: u64,
@@ -340,6 +345,8 @@ impl Watcher {
             firing: HashMap::new(),
             budgets: Vec::new(),
             alerts: Vec::new(),
+            gates: Gates::default(),
+            gate_edges: Vec::new(),
             held: Vec::new(),
             held_back: Vec::new(),
             held_back_more: 0,
@@ -356,14 +363,16 @@ impl Watcher {
 
     /// What a tick worked out anew.
     pub(super) fn saw(&mut self, now: UnixNanos, changed: &[std::sync::Arc<BudgetStatus>]) {
-        let before = self.alerts.len();
+        let (before, gates_before) = (self.alerts.len(), self.gate_edges.len());
         for status in changed {
+            self.gate_edges.extend(self.gates.saw(now, status));
             if self.wishes.cohorts || status.is_total() {
                 self.edges(now, status);
             }
         }
         // The ledger's order of series is that of their first events; names read better.
         self.alerts[before..].sort_by(|a, b| (&a.subject, &a.alert).cmp(&(&b.subject, &b.alert)));
+        self.gate_edges[gates_before..].sort_by(|a, b| a.subject.cmp(&b.subject));
     }
 
     fn edges(&mut self, now: UnixNanos, status: &BudgetStatus) {
@@ -455,6 +464,7 @@ impl Watcher {
             to: now,
             budgets: self.budgets,
             alerts: self.alerts,
+            gates: self.gate_edges,
             decisions: rehearsal.decisions().into_iter().map(Killed::of).collect(),
             held_back: self.held_back,
             held_back_more: self.held_back_more,

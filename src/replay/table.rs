@@ -1,5 +1,6 @@
 //! The outcome for people.
 
+use super::gates::GateEdge;
 use super::outcome::{AlertEdge, BudgetSample, EdgeState, HeldBack, Killed, Outcome, Subject, WindowSample};
 use crate::config::format_duration;
 use crate::time::UnixNanos;
@@ -29,6 +30,7 @@ pub fn write(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
         "nothing was counted: no policy covers what was read",
     )?;
     section(out, "Alerts", &alerts(outcome), "none would have fired")?;
+    section(out, "Release gates", &gates(outcome), "there is no budget")?;
     let none = "no kill switch would have spoken";
     section(out, "Kill switches (nothing was sent)", &decisions(outcome), none)?;
     if !outcome.held_back.is_empty() {
@@ -115,6 +117,25 @@ fn alerts(outcome: &Outcome) -> Rows {
     };
     std::iter::once(header(&names))
         .chain(outcome.alerts.iter().map(row))
+        .collect()
+}
+
+fn gates(outcome: &Outcome) -> Rows {
+    let row = |it: &GateEdge| {
+        let left = it
+            .remaining
+            .map_or("-".to_owned(), |r| format!("{:.2}%", r * 100.0));
+        let decision = it.decision.as_str().to_owned();
+        vec![
+            second(it.at),
+            whose(&it.subject),
+            decision,
+            left,
+            it.told.join("; "),
+        ]
+    };
+    std::iter::once(header(&["at", "whose", "says", "left", "because"]))
+        .chain(outcome.gates.iter().map(row))
         .collect()
 }
 

@@ -40,6 +40,27 @@ pub struct JournalLimits {
     pub secs: u64,
 }
 
+/// How long rows that are no decisions stay, in seconds: longer than any budget looks back.
+const GUESTS_SECS: u64 = 400 * 86_400;
+
+impl JournalLimits {
+    /// Whether a row is no decision but another room's (corrections, idempotency keys), which a slash in its
+    /// id says. Who writes such rows bounds them; none leaves for the sake of decisions.
+    pub(super) fn is_guest(id: &str) -> bool {
+        id.contains('/')
+    }
+
+    /// Whether a row of `at` is still kept at `now`.
+    pub(super) fn keeps(self, id: &str, at: UnixNanos, now: UnixNanos) -> bool {
+        let secs = if Self::is_guest(id) {
+            self.secs.max(GUESTS_SECS)
+        } else {
+            self.secs
+        };
+        at >= now.minus_secs(secs)
+    }
+}
+
 impl Default for JournalLimits {
     fn default() -> Self {
         Self::from(&crate::config::Journal::default())
