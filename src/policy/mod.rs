@@ -51,7 +51,7 @@ pub use corrections::{CORRECTIONS_MAX, CorrectionError, Corrections, NewCorrecti
 pub use error::{PolicyError, PolicyProblem};
 pub use evaluate::{Evaluator, Names};
 pub use files::files_of;
-pub use gate::{GateDecision, GateReason, gate};
+pub use gate::{FAIL_BELOW, GateDecision, GateReason, HOLD_BELOW, gate};
 pub use load::{from_text, load};
 pub use model::{
     Alert, AlertWindow, Budgeting, Composite, Dependency, Journey, KillMode, KillRule, KillSwitch,
