@@ -319,6 +319,15 @@ fn as_json(budget: &Budget) -> Value {
         proto::AlertState::CriticalBurn => "critical_burn",
         proto::AlertState::BudgetExhausted => "budget_exhausted",
     };
+    let latency = |l: &proto::Latency| {
+        json!({ "window_secs": l.window_secs, "from": at(&l.from), "to": at(&l.to), "events": l.events,
+            "p50_secs": l.p50_secs, "p95_secs": l.p95_secs, "p99_secs": l.p99_secs })
+    };
+    let comparison = |c: &proto::Comparison| {
+        json!({ "window_secs": c.window_secs, "from": at(&c.from), "to": at(&c.to), "others_good": c.others_good,
+            "others_bad": c.others_bad, "bad_ratio": c.bad_ratio, "p99_ratio": c.p99_ratio,
+            "sampled_differently": c.sampled_differently })
+    };
     let alert = |a: &proto::Alert| json!({ "name": a.name, "severity": a.severity, "state": state(a.state()), "since": at(&a.since) });
     json!({
         "service": budget.service, "slo": budget.slo, "environment": budget.environment, "sha": budget.sha,
@@ -331,6 +340,10 @@ fn as_json(budget: &Budget) -> Value {
         "state": state(budget.state()), "alerts": budget.alerts.iter().map(alert).collect::<Vec<_>>(),
         "period": budget.period.as_ref().map(window),
         "tier": budget.tier, "owner": budget.owner,
+        "route": budget.route, "latency": budget.latency.iter().map(latency).collect::<Vec<_>>(),
+        "watched_routes": budget.watched_routes,
+        "comparisons": budget.comparisons.iter().map(comparison).collect::<Vec<_>>(),
+        "sli_quality": budget.sli_quality,
     })
 }
 

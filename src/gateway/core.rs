@@ -78,10 +78,7 @@ impl Core {
         let (store, mut keeper, ledger) = open_store(config, &plans, &registry, now)?;
         store.limit(JournalLimits::from(&config.error_budget.journal));
         let ledger = Arc::new(Mutex::new(ledger));
-        let most = config.error_budget.cohorts.max_latency_series;
-        let latencies = Latencies::new(usize::try_from(most).unwrap_or(usize::MAX));
-        let latencies = Arc::new(Mutex::new(latencies));
-        let keys = config.api.clone().unwrap_or_default().idempotency_keys;
+        let latencies = open_latencies(config);
         let log = Arc::new(act::StoreLog(store.clone()));
         let pacing = Pacing::from(&config.error_budget.delivery);
         let delivery = Delivery::new(exporters, log, clock.clone(), pacing)?;
@@ -103,8 +100,7 @@ impl Core {
             plain.clone(),
             &config.error_budget.dedup,
         ));
-        let keys = usize::try_from(keys).unwrap_or(usize::MAX);
-        let scribe = Arc::new(Scribe::open(ingest.clone(), keys, &*store)?);
+        let scribe = Arc::new(Scribe::open(ingest.clone(), config, &*store)?);
         let core = Self {
             ingest,
             scribe: scribe.clone(),
@@ -153,6 +149,12 @@ impl Core {
         };
         Ok((core, Engines { tick, delivery }))
     }
+}
+
+fn open_latencies(config: &Config) -> Arc<Mutex<Latencies>> {
+    let most = config.error_budget.cohorts.max_latency_series;
+    let latencies = Latencies::new(usize::try_from(most).unwrap_or(usize::MAX));
+    Arc::new(Mutex::new(latencies))
 }
 
 fn open_store(

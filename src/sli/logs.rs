@@ -15,7 +15,8 @@
 //! Each record that the selectors let through is one event; `bad`, `good`, or (without either) a severity of
 //! at least ERROR say whether it is bad. A record is judged as a span is: its event name is the name, the
 //! text of its severity the status message, and its severity and body stand among its attributes under keys
-//! that no SDK sends. So one engine judges both, and conditions read alike. Rejected: a second engine for records.
+//! that no SDK sends. So one engine judges both, and conditions read alike. Rejected: a second engine for
+//! records.
 
 use super::expr::{Check, Expr, Field, Literal, Order, Place, Test};
 use super::matcher::Matcher;

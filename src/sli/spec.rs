@@ -228,30 +228,8 @@ impl TryFrom<RawSli> for SliSpec {
         if raw.events.is_some() {
             return by_hand(&raw);
         }
-        if let Some(selector) = raw.logs {
-            if raw.spans.is_some() || raw.metrics.is_some() {
-                return Err("an SLI has one source: keep spans, metrics or logs".to_owned());
-            }
-            if raw.success_codes.is_some() || raw.faster_than.is_some() || raw.failed.is_some() {
-                return Err(
-                    "success_codes, faster_than and failed are of spans; logs have bad or good".to_owned(),
-                );
-            }
-            let outcome = match (raw.bad, raw.good) {
-                (None, None) => Outcome::Bad(logs::is_error()),
-                (Some(bad), None) => Outcome::Bad(logs::of_records(bad)?),
-                (None, Some(good)) => Outcome::Good(logs::of_records(good)?),
-                (Some(_), Some(_)) => {
-                    return Err("bad and good say the same thing in two ways; keep one".to_owned());
-                }
-            };
-            return Ok(Self {
-                source: Source::Logs(selector),
-                outcome,
-                latency: None,
-                sampling: None,
-                detail: Detail::default(),
-            });
+        if raw.logs.is_some() {
+            return of_logs(raw);
         }
         let outcome = match (raw.bad, raw.good, raw.success_codes) {
             (None, None, None) => Outcome::Conventions,
@@ -301,6 +279,29 @@ impl TryFrom<RawSli> for SliSpec {
             detail: Detail::default(),
         })
     }
+}
+
+/// An SLI of log records.
+fn of_logs(raw: RawSli) -> Result<SliSpec, String> {
+    if raw.spans.is_some() || raw.metrics.is_some() {
+        return Err("an SLI has one source: keep spans, metrics or logs".to_owned());
+    }
+    if raw.success_codes.is_some() || raw.faster_than.is_some() || raw.failed.is_some() {
+        return Err("success_codes, faster_than and failed are of spans; logs have bad or good".to_owned());
+    }
+    let outcome = match (raw.bad, raw.good) {
+        (None, None) => Outcome::Bad(logs::is_error()),
+        (Some(bad), None) => Outcome::Bad(logs::of_records(bad)?),
+        (None, Some(good)) => Outcome::Good(logs::of_records(good)?),
+        (Some(_), Some(_)) => {
+            return Err("bad and good say the same thing in two ways; keep one".to_owned());
+        }
+    };
+    Ok(SliSpec {
+        source: Source::Logs(raw.logs.unwrap_or_default()),
+        outcome,
+        ..SliSpec::default()
+    })
 }
 
 /// An SLI that nothing but counts by hand feeds: there is nothing to judge.
