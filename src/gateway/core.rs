@@ -104,7 +104,7 @@ impl Core {
             plain.clone(),
             &config.error_budget.dedup,
         ));
-        let scribe = Arc::new(Scribe::open(ingest.clone(), idempotency_keys(config), &*store)?);
+        let scribe = Arc::new(Scribe::open(ingest.clone(), config, &*store)?);
         let api = ApiState {
             qualities: tap.qualities().clone(),
             policies: Arc::new(ArcSwap::new(policies.clone())),
@@ -175,12 +175,6 @@ fn latencies(config: &Config) -> Arc<Mutex<Latencies>> {
     let most = config.error_budget.cohorts.max_latency_series;
     let latencies = Latencies::new(usize::try_from(most).unwrap_or(usize::MAX));
     Arc::new(Mutex::new(latencies))
-}
-
-/// Idempotency keys that are remembered at least.
-fn idempotency_keys(config: &Config) -> usize {
-    let keys = config.api.clone().unwrap_or_default().idempotency_keys;
-    usize::try_from(keys).unwrap_or(usize::MAX)
 }
 
 /// Who decides, knowing what was decided before.

@@ -6,6 +6,7 @@
 
 use super::ingest::Ingest;
 use crate::api::{RecordError, Recorded, Recorder};
+use crate::config::Config;
 use crate::ledger::{HandCount, Ledger};
 use crate::store::{Keeper, KeyBook, Known, Store, StoreError};
 use crate::time::UnixNanos;
@@ -27,8 +28,10 @@ impl fmt::Debug for Scribe {
 }
 
 impl Scribe {
-    /// A scribe who knows at least `max` keys, those in `store` among them.
-    pub(super) fn open(ingest: Arc<Ingest>, max: usize, store: &dyn Store) -> Result<Self, StoreError> {
+    /// A scribe who knows at least as many keys as the configuration says, those in `store` among them.
+    pub(super) fn open(ingest: Arc<Ingest>, config: &Config, store: &dyn Store) -> Result<Self, StoreError> {
+        let keys = config.api.clone().unwrap_or_default().idempotency_keys;
+        let max = usize::try_from(keys).unwrap_or(usize::MAX);
         let rows = store.all()?;
         let rows = rows.iter().map(|(id, row)| (id.as_str(), row.as_slice()));
         Ok(Self {

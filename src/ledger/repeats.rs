@@ -62,6 +62,7 @@ impl Repeats {
         if !config.bodies {
             table.seen.clear();
             table.order.clear();
+            table.tell();
         }
     }
 
@@ -73,7 +74,7 @@ impl Repeats {
         let hash = self.hash(signal, peer, body);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = table.insert(hash, now.secs());
-        metrics::gauge!("burngate_dedup_bodies").set(table.seen.len() as f64);
+        table.tell();
         is_new.then_some(Mark(Some(hash)))
     }
 
@@ -82,6 +83,7 @@ impl Repeats {
         if let Some(hash) = mark.0 {
             let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
             table.seen.remove(&hash);
+            table.tell();
         }
     }
 
@@ -117,6 +119,10 @@ fn padded(kind: u8, octets: &[u8]) -> [u8; 17] {
 }
 
 impl Table {
+    fn tell(&self) {
+        metrics::gauge!("burngate_dedup_bodies").set(self.seen.len() as f64);
+    }
+
     fn insert(&mut self, hash: u128, now_secs: u64) -> bool {
         let oldest = now_secs.saturating_sub(self.config.keep_secs);
         while let Some((hash, since)) = self.order.front().copied() {

@@ -35,7 +35,7 @@ pub(super) fn sampling(raw: &Spanned<RawSampling>, findings: &mut Findings) -> O
     }
 }
 
-/// A metric counts every event, also those whose spans a sampler dropped: weighed once more it would be wrong.
+/// A metric counts every event, also those whose spans a sampler dropped: weighed again it would be wrong.
 pub(super) fn refuse_metrics(raw: &Spanned<RawSampling>, slo: &Slo, findings: &mut Findings) {
     if slo.sli.source.signal() == Some(Signal::Metrics) {
         let message = format!(

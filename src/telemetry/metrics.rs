@@ -115,9 +115,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "Judged spans that end before they start; never fast.",
     ),
     (
-        "burngate_spans_judged_total",
-        "Spans judged, once for each objective.",
+        "burngate_metric_points_total",
+        "Points of metrics that a policy names, by what became of them.",
     ),
+    (
+        "burngate_metric_points_unusable_total",
+        "Points of metrics that a policy names and of which nothing can be made, by reason.",
+    ),
+    ("burngate_spans_judged_total", "Spans that some SLO counted."),
     (
         "burngate_spans_late_total",
         "Judged spans that ended more than five minutes ago; counted at arrival.",
@@ -192,7 +197,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     (
         "burngate_log_records_judged_total",
-        "Log records judged, once for each objective.",
+        "Log records that some SLO counted.",
     ),
     (
         "burngate_log_records_late_total",

@@ -14,10 +14,12 @@ use burngate::time::UnixNanos;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric,
+    NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
@@ -219,5 +221,47 @@ pub fn buckets(attributes: Vec<KeyValue>, (start, time): (u64, u64), counts: [u6
         bucket_counts: counts.to_vec(),
         explicit_bounds: BOUNDS.to_vec(),
         ..HistogramDataPoint::default()
+    }
+}
+
+/// A histogram with exponential buckets, by their index.
+pub fn exponential(
+    attributes: Vec<KeyValue>,
+    (start, time): (u64, u64),
+    scale: i32,
+    counts: &BTreeMap<i32, u64>,
+) -> ExponentialHistogramDataPoint {
+    let offset = counts.keys().next().copied().unwrap_or(0);
+    let last = counts.keys().next_back().copied().unwrap_or(offset - 1);
+    let dense: Vec<u64> = (offset..=last)
+        .map(|index| counts.get(&index).copied().unwrap_or(0))
+        .collect();
+    ExponentialHistogramDataPoint {
+        attributes,
+        start_time_unix_nano: start * SECOND,
+        time_unix_nano: time * SECOND,
+        count: dense.iter().sum(),
+        scale,
+        positive: Some(Buckets {
+            offset,
+            bucket_counts: dense,
+        }),
+        ..ExponentialHistogramDataPoint::default()
+    }
+}
+
+pub fn exponential_histogram(
+    name: &str,
+    temporality: i32,
+    points: Vec<ExponentialHistogramDataPoint>,
+) -> Metric {
+    Metric {
+        name: name.to_owned(),
+        unit: "s".to_owned(),
+        data: Some(Data::ExponentialHistogram(ExponentialHistogram {
+            data_points: points,
+            aggregation_temporality: temporality,
+        })),
+        ..Metric::default()
     }
 }

@@ -11,6 +11,7 @@
 //! points; and differences of what an SLI made of each point, since a share of a bucket must be rounded and
 //! the roundings would add up.
 
+mod by_hash;
 mod emit;
 mod lineage;
 mod pairs;

@@ -6,7 +6,8 @@
 //! come of the part). A part that is larger than what it is a part of waits as well. Sums are exact; an event
 //! counts one export later at most.
 
-use super::streams::{ByHash, Row, Streams};
+use super::by_hash::ByHash;
+use super::streams::{Row, Streams};
 use crate::ledger::Counts;
 use crate::time::UnixNanos;
 

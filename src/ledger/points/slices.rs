@@ -6,7 +6,8 @@
 //! is missing, and the policy says what that is. A time that a gauge tells grows old by itself, so it never
 //! goes missing. While one cohort of a service has data, another without has ended and is not missing.
 
-use super::streams::{ByHash, Row, Streams};
+use super::by_hash::ByHash;
+use super::streams::{Row, Streams};
 use crate::sli::{GaugeLimit, GaugeSource, Missing, ObjectiveName};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
 use std::collections::HashMap;

@@ -9,6 +9,7 @@
 //! **What was forgotten** (after the idle time, or for want of room) must not come back as new: its metric is
 //! marked, and no run that began earlier than the forgotten one is taken for younger than the watching.
 
+use super::by_hash::ByHash;
 use super::lineage::{Lineage, Placed, Stream};
 use super::pairs::Pairs;
 use super::reading::{Held, Reading, add_buckets};
@@ -16,8 +17,6 @@ use super::slices::AllSlices;
 use crate::config::MetricStreams;
 use crate::time::UnixNanos;
 use crate::wire::TEMPORALITY_DELTA;
-use hashbrown::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use twox_hash::XxHash3_64;
 
 /// Bounds of [`Streams`].
@@ -43,33 +42,6 @@ impl Default for StreamLimits {
         Self::from(&MetricStreams::default())
     }
 }
-
-/// Keys are hashes already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
-
-    #[allow(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
-    fn write_u128(&mut self, number: u128) {
-        self.0 = number as u64;
-    }
-}
-
-pub(super) type ByHash<K, V> = HashMap<K, V, BuildHasherDefault<AsIs>>;
 
 /// The identity of a point's stream.
 #[derive(Clone, Copy, Debug)]

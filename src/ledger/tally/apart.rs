@@ -68,6 +68,17 @@ impl Counted {
         signature: NONE,
         weight: None,
     };
+
+    /// Events of a group.
+    pub(super) fn of(group: u32, good: u64, bad: u64, weight: Option<EventWeight>) -> Self {
+        Self {
+            group,
+            good,
+            bad,
+            weight,
+            ..Self::NOT
+        }
+    }
 }
 
 impl<'a> Apart<'a, '_> {

@@ -1,5 +1,4 @@
-//! What one (origin, deployment, flags) of a batch comes to: its cohorts, and what the join and the shapes
-//! need.
+//! What one (origin, deployment, flags) of a batch comes to: its cohorts, and what join and shapes need.
 
 use crate::cohort::flags::{FlagSet, Problems, Rank, Shape, ToldBy};
 use crate::cohort::{Cap, CohortId, Interned};

@@ -63,13 +63,7 @@ impl<'a, 'c> Tally<'a, 'c> {
                 timed::note(&mut groups.timed, group, span, source, said, (good, bad));
             }
         }
-        let mut counted = Counted {
-            group,
-            good,
-            bad,
-            weight: said.weight(),
-            ..Counted::NOT
-        };
+        let mut counted = Counted::of(group, good, bad, said.weight());
         if bad != 0 {
             let route = compiled.endpoint.endpoint(&context);
             let raw = compiled.signatures.read(&context, events, route, place.origin);

@@ -1,5 +1,5 @@
-//! `.pbs`: (u32 big-endian length, Export{Trace,Metrics,Logs}ServiceRequest)*, as the Collector's `file` exporter
-//! writes them.
+//! `.pbs`: (u32 big-endian length, Export{Trace,Metrics,Logs}ServiceRequest)*, as the Collector's `file`
+//! exporter writes them.
 
 use super::super::error::ReplayError;
 use super::{Loading, RECORD_MAX};
