@@ -323,6 +323,44 @@ fn a_gauge_is_judged_by_slices_of_its_cohort() {
 }
 
 #[test]
+fn several_objectives_may_ask_how_old_one_gauge_is() {
+    let sli = |limit| format!("{{ metrics: {{ gauge: done.at, age_at_most: {limit}, slice: 1m }} }}");
+    let slis = [sli("30s"), sli("45s"), sli("10m")];
+    let mut world = World::new(&slis.each_ref().map(String::as_str));
+    let begin = T / 60 * 60;
+    // At the end of the slice it is forty seconds old.
+    let done_at = i64::try_from(begin + 20).unwrap();
+    let point = number(vec![], (0, begin + 30), done_at);
+    world.send(
+        &request(vec![], vec![gauge("done.at", "s", vec![point])]),
+        begin + 30,
+    );
+    let mut found = BTreeMap::new();
+    world.tap.tick(UnixNanos((begin + 70) * SECOND), |series| {
+        for row in series {
+            let slo = world.tap.registry().objective(row.objective).unwrap().slo.clone();
+            found.insert(slo.to_string(), (row.counts.good, row.counts.bad));
+        }
+    });
+    let expected = [("slo0", (0, 1)), ("slo1", (1, 0)), ("slo2", (1, 0))];
+    assert_eq!(found, expected.map(|(slo, n)| (slo.to_owned(), n)).into());
+}
+
+#[test]
+fn a_delta_after_a_gap_counts_and_is_told() {
+    let mut world = World::new(&["{ metrics: hits }"]);
+    let mut send = |times: (u64, u64), n| {
+        let points = vec![number(vec![], times, n)];
+        let outcome = world.send(&request(vec![], vec![counter("hits", DELTA, points)]), times.1);
+        (outcome.points.counted, outcome.points.gaps)
+    };
+    assert_eq!(send((T, T + 10), 3), (1, 0));
+    assert_eq!(send((T + 10, T + 20), 4), (1, 0));
+    assert_eq!(send((T + 30, T + 40), 5), (1, 1));
+    assert_eq!(world.total(0), (12, 0));
+}
+
+#[test]
 fn spans_and_defaults_are_untouched_by_metrics() {
     let default = DefaultObjective {
         slo: Arc::from("availability"),

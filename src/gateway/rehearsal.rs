@@ -31,6 +31,10 @@ impl Clock for StandingClock {
     }
 }
 
+/// A cumulative stream that began this long before the first record is taken to have begun under our eyes:
+/// recordings begin with the first export of what was started for them, and an export covers minutes.
+const WATCHED_BEFORE_SECS: u64 = 300;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Rehearsal {
@@ -51,6 +55,7 @@ impl Rehearsal {
         let (config, policies) = (prepared.config.clone(), prepared.policies.clone());
         // The delivery is dropped: nobody carries decisions out.
         let (core, Engines { tick, .. }) = Core::open(&config, prepared, None, clock.clone())?;
+        core.tap.watch_since(start.minus_secs(WATCHED_BEFORE_SECS));
         Ok(Self {
             core,
             tick,

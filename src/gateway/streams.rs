@@ -22,6 +22,8 @@ pub(super) fn open_streams(
         streams.resume_slices(now);
         keeper.keep_streams(tap.streams().clone());
         tracing::info!(streams = streams.len(), unread, "streams of metrics read");
+    } else {
+        streams.keep_no_rows();
     }
     drop(streams);
     tap.watch(now);

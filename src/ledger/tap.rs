@@ -178,7 +178,7 @@ impl Tap {
     }
 
     /// Watches the objectives of the state in use from `now` on; those that were watched before stay so.
-    /// Until this is called every stream counts from its own beginning, as a replay wants it.
+    /// Until this is called every stream counts from its own beginning.
     pub fn watch(&self, now: UnixNanos) {
         let watches = self.compiled().objectives.metric_watches();
         self.lock_streams().watch(&watches, now);
@@ -187,6 +187,14 @@ impl Tap {
     /// From now on at most so many streams of metrics, for so long.
     pub fn limit_streams(&self, limits: StreamLimits) {
         self.lock_streams().set_limits(limits);
+    }
+
+    /// Watches the same objectives, but since `then`.
+    pub fn watch_since(&self, then: UnixNanos) {
+        let watches = self.compiled().objectives.metric_watches();
+        let mut streams = self.lock_streams();
+        streams.watch(&[], then);
+        streams.watch(&watches, then);
     }
 
     fn lock_streams(&self) -> MutexGuard<'_, Streams> {

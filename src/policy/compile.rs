@@ -229,6 +229,9 @@ fn policy(at: Location, name: &Text, raw: &RawPolicy, findings: &mut Findings) -
             );
             findings.problem(raw_slo.value.name.referenced, message);
         }
+        if let Some(raw) = &raw.sampling {
+            compile_sampling::refuse_metrics(raw, &slo, findings);
+        }
         slo.sli.sampling = sampling;
         slos.push(Arc::new(slo));
     }

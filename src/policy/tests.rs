@@ -557,3 +557,26 @@ fn findings_in_shared_alerts_are_told_once() {
     .unwrap_err();
     assert_eq!(error.problems.len(), 1);
 }
+
+#[test]
+fn sampling_is_refused_over_metrics_and_a_policy_beside_it_is_the_way() {
+    let told = refusal(
+        "service: a\nsampling: 10%\nslos:\n  - { name: spans, target: 99% }\n  - name: points\n    target: 99%\n    \
+         sli: { metrics: http.server.request.duration }\n",
+    );
+    assert!(
+        told.contains("p.yaml:2:11")
+            && told.contains("\"points\" counts metrics")
+            && told.contains("another policy"),
+        "{told}"
+    );
+    let beside = "service: a\nsampling: 10%\nslos: [ { name: spans, target: 99% } ]\n---\nservice: a\nslos:\n  \
+                  - { name: points, target: 99%, sli: { metrics: http.server.request.duration } }\n";
+    let set = set(beside);
+    let sampled: Vec<_> = set
+        .policies()
+        .iter()
+        .map(|policy| policy.slos[0].sli.sampling.is_some())
+        .collect();
+    assert_eq!(sampled, [true, false]);
+}

@@ -14,6 +14,8 @@ pub struct PointStats {
     pub overflow: u64,
     /// Values of gauges that came for a slice of time that was closed.
     pub late: u64,
+    /// Deltas that begin after the last one of their stream ended: of the time between nothing is known.
+    pub gaps: u64,
     /// They add nothing, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
     /// A policy names their metric, but nothing can be made of them, by reason.
@@ -40,6 +42,7 @@ impl PointStats {
         count("no_value", self.no_value);
         count("overflow", self.overflow);
         count("late", self.late);
+        count("gap", self.gaps);
         self.skipped.iter().for_each(|(reason, n)| count(reason, *n));
         for (reason, n) in &self.unusable {
             metrics::counter!("burngate_metric_points_unusable_total", "reason" => *reason).increment(*n);

@@ -149,8 +149,11 @@ pub struct Streams {
     pub(super) pairs: Pairs,
     pub(super) slices: AllSlices,
     pub(super) dirty: Vec<Row>,
+    /// Nobody asks for the rows.
+    unkept: bool,
     before: Scratch,
     after: Scratch,
+    gap: bool,
     counts: Vec<u64>,
     swept_secs: u64,
 }
@@ -200,6 +203,11 @@ impl Streams {
     /// Takes on other bounds; a smaller room lets what is there leave by its idle time.
     pub fn set_limits(&mut self, limits: StreamLimits) {
         self.limits = limits;
+    }
+
+    /// Nobody will ask which rows changed: without this, what changed is remembered until somebody does.
+    pub fn keep_no_rows(&mut self) {
+        self.unkept = true;
     }
 
     /// How many streams are known.
@@ -257,6 +265,11 @@ impl Streams {
         self.after.get()
     }
 
+    /// Whether the point that was observed last is a delta that begins after the one before it ended.
+    pub(in crate::ledger) fn has_gap(&self) -> bool {
+        self.gap
+    }
+
     /// Takes a reading of a sum or a histogram.
     pub(in crate::ledger) fn observe(
         &mut self,
@@ -265,6 +278,7 @@ impl Streams {
         reading: Reading<'_>,
         now: UnixNanos,
     ) -> Step {
+        self.gap = false;
         if times.temporality == TEMPORALITY_DELTA {
             self.delta(id, times, reading, now)
         } else {
@@ -295,6 +309,7 @@ impl Streams {
         }
         mark(&mut self.dirty, Row::Stream(id.stream), &mut stream.dirty);
         let first = stream.first_mut();
+        self.gap = times.start > first.time;
         first.time = first.time.max(times.time);
         self.before.set(first.reading.get());
         let sum = match (first.reading.get(), reading) {
@@ -463,6 +478,9 @@ impl Streams {
             stays
         });
         self.sweep_slices(now);
+        if self.unkept {
+            self.dirty.clear();
+        }
     }
 }
 

@@ -195,3 +195,42 @@ fn a_store_brings_everything_back() {
     // A stream that began while nobody was there counts from zero.
     assert_eq!(add(&mut restored, 7, 800, 950, 40), Ok(40));
 }
+
+#[test]
+fn without_a_store_churn_leaves_nothing_behind() {
+    let mut streams = watched_since(100);
+    streams.keep_no_rows();
+    let idle = streams.limits.idle_timeout_secs;
+    for round in 0..10u64 {
+        let at = 1_000 + round * (idle + 120);
+        for stream in 0..100 {
+            let _ = add(&mut streams, u128::from(round * 100 + stream), at, at + 1, 1);
+        }
+        streams.sweep(UnixNanos((at + 61) * SECOND));
+        assert_eq!((streams.len(), streams.dirty.len()), (100, 0), "round {round}");
+    }
+}
+
+#[test]
+fn a_delta_that_begins_later_than_the_last_ended_leaves_a_gap_and_counts() {
+    let mut streams = watched_since(100);
+    let mut gap = |start, time, number| {
+        let times = times(start, time, TEMPORALITY_DELTA);
+        let step = streams.observe(id(1), times, Reading::Int(number), UnixNanos(time * SECOND));
+        (step, streams.has_gap())
+    };
+    assert_eq!(
+        gap(110, 120, 5),
+        (Step::Whole, false),
+        "nothing is known before the first"
+    );
+    assert_eq!(gap(120, 130, 6), (Step::Grew, false));
+    assert_eq!(gap(150, 160, 7), (Step::Grew, true));
+    assert_eq!(gap(150, 160, 7), (Step::Skip(Skip::Duplicate), false));
+    assert_eq!(
+        gap(130, 140, 8),
+        (Step::Grew, false),
+        "late, and fills a part of it"
+    );
+    assert_eq!(gap(0, 170, 9), (Step::Grew, false), "its start is not known");
+}

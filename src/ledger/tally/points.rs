@@ -265,7 +265,7 @@ impl<'a> PointTally<'a, '_> {
 
     /// Moves what is a value of a gauge from the uses to the levels.
     fn take_levels(&mut self, begin: usize, value: NumberValue, (time, group, origin): (u64, u32, u32)) {
-        let mut value = match value {
+        let value = match value {
             NumberValue::Int(number) => number as f64,
             NumberValue::Double(number) => number,
             NumberValue::Missing => return,
@@ -289,9 +289,11 @@ impl<'a> PointTally<'a, '_> {
                 .iter()
                 .find(|wanted| wanted.lane == lane)
                 .map(|wanted| wanted.judge);
-            if judge.is_some_and(MetricJudge::is_age) {
-                value *= MetricJudge::age_unit_nanos(metric);
-            }
+            let value = if judge.is_some_and(MetricJudge::is_age) {
+                value * MetricJudge::age_unit_nanos(metric)
+            } else {
+                value
+            };
             levels.push(Level {
                 lane,
                 origin,

@@ -6,6 +6,7 @@ use crate::ledger::points::{
 };
 use crate::sli::Measure;
 use crate::wire::{HistogramValue, NumberValue, PointValue};
+use hashbrown::HashMap;
 
 /// Shares that are remembered: a batch has a few sets of bounds and thresholds.
 const SHARES_MAX: usize = 64;
@@ -50,6 +51,8 @@ pub(super) struct Work<'a> {
     bytes: Vec<u8>,
     shares: Vec<((u64, u64), Option<Share>)>,
     pub(super) pairs: Vec<BatchPair>,
+    /// Where the pair of a key is.
+    places: HashMap<u64, usize>,
 }
 
 impl<'a> Work<'a> {
@@ -163,20 +166,16 @@ impl<'a> Work<'a> {
 
     /// The pair of a key, new or known.
     pub(super) fn bring(&mut self, key: u64, group: u32, lane: u32, part_is_bad: bool) -> &mut BatchPair {
-        let at = self
-            .pairs
-            .iter()
-            .position(|pair| pair.key == key)
-            .unwrap_or_else(|| {
-                self.pairs.push(BatchPair {
-                    key,
-                    brought: Brought::default(),
-                    part_is_bad,
-                    group,
-                    lane,
-                });
-                self.pairs.len() - 1
+        let at = *self.places.entry(key).or_insert(self.pairs.len());
+        if at == self.pairs.len() {
+            self.pairs.push(BatchPair {
+                key,
+                brought: Brought::default(),
+                part_is_bad,
+                group,
+                lane,
             });
+        }
         &mut self.pairs[at]
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::error::ReplayError;
 use super::super::play::Progress;
+use crate::pipeline::Signal;
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -13,8 +14,8 @@ const BUFFER: usize = 256 << 10;
 /// What is in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// `.pbs`: trace requests, each behind its length.
-    Stream,
+    /// `.pbs`: requests in protobuf, each behind its length; the bytes do not tell of which signal.
+    Stream(Signal),
     /// `.jsonl`: OTLP/JSON of any signal, a request a line.
     Lines,
     /// `.csv`: counts by the minute.
@@ -70,12 +71,23 @@ fn by_name(path: &Path) -> Option<(Format, Packing)> {
         _ => (name.as_str(), Packing::Plain),
     };
     let format = match name.rsplit_once('.')?.1 {
-        "pbs" => Format::Stream,
+        "pbs" => Format::Stream(signal_of(name)),
         "jsonl" | "ndjson" => Format::Lines,
         "csv" => Format::Minutes,
         _ => return None,
     };
     Some((format, packing))
+}
+
+/// `shop.metrics.pbs`, `metrics.pbs` and `shop-metrics.pbs` hold metrics; what names no signal holds traces.
+fn signal_of(name: &str) -> Signal {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let word = stem.rsplit(|c: char| !c.is_alphanumeric()).next();
+    match word {
+        Some("metrics") => Signal::Metrics,
+        Some("logs") => Signal::Logs,
+        _ => Signal::Traces,
+    }
 }
 
 impl Opened {
@@ -131,8 +143,31 @@ mod tests {
     #[test]
     fn the_name_says_what_is_in_a_file() {
         for (name, want) in [
-            ("a.pbs", Some((Format::Stream, Packing::Plain))),
-            ("dir.csv/a.PBS.zst", Some((Format::Stream, Packing::Zstd))),
+            ("a.pbs", Some((Format::Stream(Signal::Traces), Packing::Plain))),
+            (
+                "dir.csv/a.PBS.zst",
+                Some((Format::Stream(Signal::Traces), Packing::Zstd)),
+            ),
+            (
+                "a.metrics.pbs.gz",
+                Some((Format::Stream(Signal::Metrics), Packing::Gzip)),
+            ),
+            (
+                "metrics.pbs",
+                Some((Format::Stream(Signal::Metrics), Packing::Plain)),
+            ),
+            (
+                "shop-logs.pbs",
+                Some((Format::Stream(Signal::Logs), Packing::Plain)),
+            ),
+            (
+                "catalogs.pbs",
+                Some((Format::Stream(Signal::Traces), Packing::Plain)),
+            ),
+            (
+                "metrics.2.pbs",
+                Some((Format::Stream(Signal::Traces), Packing::Plain)),
+            ),
             ("a.otlp.jsonl.gz", Some((Format::Lines, Packing::Gzip))),
             ("a.csv", Some((Format::Minutes, Packing::Plain))),
             ("a.csv.gz", Some((Format::Minutes, Packing::Gzip))),

@@ -113,7 +113,7 @@ pub fn load(intake: &Intake, progress: &dyn Progress) -> Result<Loaded, ReplayEr
         let format = file.format;
         let mut reader = file.reader(progress);
         match format {
-            Format::Stream => streams::read(&mut reader, &mut loading)?,
+            Format::Stream(signal) => streams::read(signal, &mut reader, &mut loading)?,
             Format::Lines => lines::read(&mut reader, &mut loading)?,
             Format::Minutes => minutes::read(&mut reader, &intake.columns, &mut loading)?,
         }

@@ -1,4 +1,5 @@
-//! `.pbs`: (u32 big-endian length, ExportTraceServiceRequest)*.
+//! `.pbs`: (u32 big-endian length, Export{Trace,Metrics,Logs}ServiceRequest)*, as the Collector's `file` exporter
+//! writes them.
 
 use super::super::error::ReplayError;
 use super::{Loading, RECORD_MAX};
@@ -6,11 +7,15 @@ use crate::pipeline::Signal;
 use std::io::{self, BufRead, Read as _};
 
 /// Reads a stream to its end, or to where its framing is lost.
-pub(super) fn read(reader: &mut dyn BufRead, loading: &mut Loading) -> Result<(), ReplayError> {
+pub(super) fn read(
+    signal: Signal,
+    reader: &mut dyn BufRead,
+    loading: &mut Loading,
+) -> Result<(), ReplayError> {
     for number in 1.. {
         match next(reader) {
             Ok(None) => break,
-            Ok(Some(request)) => loading.request(number, Signal::Traces, request)?,
+            Ok(Some(request)) => loading.request(number, signal, request)?,
             Err(error) => {
                 loading.problem(number, format!("{error}; the rest of the file is not read"));
                 break;

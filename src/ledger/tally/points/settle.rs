@@ -68,6 +68,7 @@ impl<'a> PointTally<'a, '_> {
             temporality: note.temporality,
         };
         let step = streams.observe(note.id, times, work.reading(&note.point.value), now);
+        self.stats.gaps += u64::from(streams.has_gap());
         let mut is_lost = false;
         if let Step::Skip(skip) = step {
             self.stats.skip(skip);
