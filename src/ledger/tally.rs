@@ -163,6 +163,22 @@ impl<'a> Place<'a> {
             attributes: &self.scope,
         }
     }
+
+    /// A span here; `scope` is [`Self::scope`].
+    #[inline]
+    fn context<'p>(
+        &'p self,
+        span: &'p Span<'a>,
+        attributes: &'p Attributes<'a>,
+        scope: &'p Scope<'a, 'p>,
+    ) -> SpanContext<'p, 'a> {
+        SpanContext {
+            span,
+            attributes,
+            scope,
+            resource: &self.resource,
+        }
+    }
 }
 
 /// See the module's words.

@@ -3,7 +3,7 @@
 use super::apart::Counted;
 use super::{Tally, timed, weigh};
 use crate::pipeline::Signal;
-use crate::sli::{ObjectiveIndex, SpanContext};
+use crate::sli::ObjectiveIndex;
 use crate::wire::{Attributes, Event, Span};
 
 impl<'a, 'c> Tally<'a, 'c> {
@@ -30,13 +30,7 @@ impl<'a, 'c> Tally<'a, 'c> {
             ..
         } = self;
         let scope = place.scope();
-        let (scope, resource) = (&scope, &place.resource);
-        let context = SpanContext {
-            span,
-            attributes,
-            scope,
-            resource,
-        };
+        let context = place.context(span, attributes, &scope);
         if *signal == Signal::Traces && watched.is_watching() {
             watched.span(&context);
         }
