@@ -307,6 +307,41 @@ fn a_minute_is_in_exactly_the_windows_that_it_ended_in() {
 }
 
 #[test]
+fn a_point_of_a_metric_is_in_exactly_the_windows_that_its_time_is_in() {
+    let folder = Folder::new();
+    folder.put(
+        "policy.yaml",
+        "service: shop\nslos: [ { name: it, target: 99.9%, sli: { metrics: requests } } ]\n",
+    );
+    let mut lines = String::new();
+    let ended = |minute: u64| START + minute * 60;
+    for minute in 0..30 {
+        let point = serde_json::json!({
+            "startTimeUnixNano": format!("{}000000000", ended(minute) - 60),
+            "timeUnixNano": format!("{}000000000", ended(minute)),
+            "asInt": 1u64 << minute,
+        });
+        let sum =
+            serde_json::json!({ "aggregationTemporality": 1, "isMonotonic": true, "dataPoints": [point] });
+        let line = serde_json::json!({ "resourceMetrics": [{
+            "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "shop" } }] },
+            "scopeMetrics": [{ "metrics": [{ "name": "requests", "sum": sum }] }],
+        }] });
+        writeln!(lines, "{line}").unwrap();
+    }
+    let outcome = folder.replay(&[&folder.put("points.jsonl", lines)]);
+    assert!(outcome.budgets.len() > 30);
+    for sample in outcome.budgets.iter().filter(|b| b.subject.sha.is_none()) {
+        for window in sample.windows.iter().filter(|w| w.window_secs <= 7_200) {
+            let now = sample.at.secs();
+            let inside = |at: u64| at <= now && at + window.window_secs > now;
+            let want: u64 = (0..30).filter(|&m| inside(ended(m))).map(|m| 1 << m).sum();
+            assert_eq!(window.good, want, "{} s at {}", window.window_secs, sample.at);
+        }
+    }
+}
+
+#[test]
 fn the_csv_has_a_line_a_fact() {
     let folder = Folder::new();
     let path = folder.put("a.pbs", stream(&incident()));

@@ -82,3 +82,24 @@ fn whole(cell: &str) -> u64 {
         .parse()
         .unwrap_or_else(|_| panic!("{cell} is no whole number"))
 }
+
+/// Time of the day, in UTC.
+pub fn clock(at: u64) -> String {
+    let stamp = jiff::Timestamp::from_second(i64::try_from(at).unwrap()).unwrap();
+    stamp.strftime("%H:%M:%S").to_string()
+}
+
+/// docs/incidents.md.
+pub fn page() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/incidents.md")).unwrap()
+}
+
+/// Lines of the tables in docs/incidents.md; the page must have them.
+pub fn documented(rows: &[String]) {
+    let page = page();
+    for row in rows {
+        eprintln!("{row}");
+    }
+    let missing: Vec<_> = rows.iter().filter(|row| !page.contains(row.as_str())).collect();
+    assert!(missing.is_empty(), "docs/incidents.md lacks: {missing:#?}");
+}

@@ -217,7 +217,8 @@ impl<'a> PointTally<'a, '_> {
         } else {
             point.time_unix_nano
         };
-        let bucket = tally.stats.bucket(time, tally.now);
+        // A point speaks of what came up to its time: at the end of a bucket it belongs to that one, not to the next.
+        let bucket = tally.stats.bucket(time.saturating_sub(1), tally.now);
         let group = tally
             .groups
             .number(tally.compiled, &tally.place, &context, &[], bucket);
