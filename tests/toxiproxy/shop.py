@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--otlp", required=True)
 parser.add_argument("--supplier", required=True)
+parser.add_argument("--port", type=int, default=0, help="to serve on; any free one unless given")
 args = parser.parse_args()
 
 provider = TracerProvider(resource=Resource.create({"service.name": "shop", "deployment.environment.name": "test"}))
@@ -52,7 +53,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 256
 
 
-server = Server(("127.0.0.1", 0), Shop)
+server = Server(("127.0.0.1", args.port), Shop)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 print(server.server_address[1], flush=True)
 sys.stdin.read()

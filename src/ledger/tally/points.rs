@@ -217,7 +217,7 @@ impl<'a> PointTally<'a, '_> {
         } else {
             point.time_unix_nano
         };
-        // A point speaks of what came up to its time: at the end of a bucket it belongs to that one, not to the next.
+        // A point speaks of what came up to its time: at the end of a bucket it belongs to that one.
         let bucket = tally.stats.bucket(time.saturating_sub(1), tally.now);
         let group = tally
             .groups
