@@ -313,7 +313,7 @@ fn log_records_are_events_of_slis_and_count_for_their_flags() {
         metric(
             &gateway,
             "burngate_receiver_accepted_items_total",
-            &[("signal", "logs")]
+            &[("transport", "http"), ("signal", "logs")]
         ),
         12
     );
@@ -343,7 +343,7 @@ fn a_request_that_comes_again_is_answered_and_counts_once() {
     let accepted = metric(
         &gateway,
         "burngate_receiver_accepted_items_total",
-        &[("signal", "traces")],
+        &[("transport", "http"), ("signal", "traces")],
     );
     assert_eq!(accepted, 7, "each was answered as any other");
     // A body that is refused is not remembered.

@@ -70,8 +70,13 @@ pub(super) fn promise(raw: &RawSlo, findings: &mut Findings) -> Option<Promise> 
         Some(text) => Some(top_routes(text, findings)?),
     };
     let is_latency = sli.latency.is_some();
+    let has_durations = matches!(sli.source, Source::Spans(_));
+    if raw.quantiles == Some(true) && !has_durations {
+        let message = "quantiles are of durations, which only spans have; remove the key";
+        findings.problem(raw.name.referenced, message);
+    }
     sli.detail = Detail {
-        quantiles: raw.quantiles.unwrap_or(is_latency),
+        quantiles: raw.quantiles.unwrap_or(is_latency) && has_durations,
         routes: raw.routes.unwrap_or(is_latency) || top_routes.is_some(),
     };
     Some(Promise {

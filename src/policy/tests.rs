@@ -580,3 +580,23 @@ fn sampling_is_refused_over_metrics_and_a_policy_beside_it_is_the_way() {
         .collect();
     assert_eq!(sampled, [true, false]);
 }
+
+#[test]
+fn quantiles_are_kept_of_spans_only() {
+    let keeps = |slo: &str| {
+        let text = format!("service: a\nslos: [ {{ name: it, target: 99%, {slo} }} ]\n");
+        set(&text).policies()[0].slos[0].sli.detail.quantiles
+    };
+    assert!(keeps("sli: { faster_than: 250ms }"));
+    assert!(!keeps(
+        "sli: { metrics: http.server.request.duration, faster_than: 250ms }"
+    ));
+    let told = refusal(
+        "service: a\nslos:\n  - name: it\n    target: 99%\n    quantiles: true\n    \
+         sli: { metrics: http.server.request.duration }\n",
+    );
+    assert!(
+        told.contains("p.yaml:3:11") && told.contains("only spans have"),
+        "{told}"
+    );
+}

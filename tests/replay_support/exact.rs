@@ -41,6 +41,7 @@ fn series_of<'v>(answer: &'v Value, stream: &Stream) -> Vec<&'v Value> {
             && line["flag"].as_str() == cohort.map(|c| c.0)
             && line["variant"].as_str() == cohort.map(|c| c.1)
             && (cohort.is_some() || line["sha"].is_null())
+            && line["route"].is_null()
             && seconds(&line["at"]).is_multiple_of(300)
     };
     answer["budgets"]

@@ -66,7 +66,8 @@ pub(super) async fn decompress(
         Coding::Identity => {}
         Coding::Gzip => {
             let from = MultiGzDecoder::new(&body[..]);
-            out.drain(from, guess, STEP_BYTES, "gzip", ticket).await?;
+            out.drain(from, told_by_gzip(&body), STEP_BYTES, "gzip", ticket)
+                .await?;
         }
         Coding::Zlib => {
             let mut from = ZlibDecoder::new(&body[..]);
@@ -82,6 +83,15 @@ pub(super) async fn decompress(
         Coding::Lz4 => lz4::unfold(&body, &mut out, ticket).await?,
     }
     Ok(out.finish())
+}
+
+/// Room for what gzip's trailer says (RFC 1952: ISIZE, the last four bytes), so that no buffer need grow.
+/// Only a hint: it is the size of the last member of perhaps several, and whoever wrote it may lie; the room
+/// is cut to the ceiling and charged like any other, and the decoder compares in the end.
+fn told_by_gzip(body: &[u8]) -> usize {
+    let told = body.last_chunk().map_or(0, |last| u32::from_le_bytes(*last));
+    let told = usize::try_from(told).unwrap_or(usize::MAX);
+    told.max(body.len()).saturating_add(1)
 }
 
 fn malformed(name: &str) -> Failure {
