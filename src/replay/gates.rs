@@ -2,7 +2,7 @@
 
 use super::outcome::{Subject, instant};
 use crate::cohort::{CohortId, ObjectiveId};
-use crate::policy::{BudgetStatus, GateDecision, gate};
+use crate::policy::{BudgetStatus, GateDecision, GateReason, gate};
 use crate::time::UnixNanos;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -45,7 +45,7 @@ impl Gates {
             at: now,
             subject: Subject::of(status),
             decision,
-            reasons: reasons.iter().map(|reason| reason.as_str()).collect(),
+            reasons: reasons.iter().map(GateReason::as_str).collect(),
             told: reasons.iter().map(ToString::to_string).collect(),
             remaining: status.remaining,
         })
