@@ -1,9 +1,9 @@
 //! What a release gate says of a service's budget: go on, wait for a person, or stop.
 //!
-//! A change is the usual cause of trouble, so who has little budget left takes fewer risks. Three answers, and
-//! not two: without data nobody knows, and a gate that then said pass (or fail) would be wrong half of the
-//! time. The thresholds are those of the published budget policies: below a fifth of the budget nothing but
-//! repairs goes out, below a half somebody signs. Reasons are all told, not only the first.
+//! A change is the usual cause of trouble, so who has little budget left takes fewer risks. Three answers,
+//! and not two: without data nobody knows, and a gate that then said pass (or fail) would be wrong half of
+//! the time. The thresholds are those of the published budget policies: below a fifth of the budget
+//! nothing but repairs goes out, below a half somebody signs. Reasons are all told, not only the first.
 
 use super::model::Severity;
 use super::status::BudgetStatus;
