@@ -153,6 +153,14 @@ impl Counts {
         }
     }
 
+    /// `self`, and no less than `other` of either.
+    pub(crate) fn at_least(self, other: Self) -> Self {
+        Self {
+            good: self.good.max(other.good),
+            bad: self.bad.max(other.bad),
+        }
+    }
+
     /// As much of `self` as `there` has.
     pub(crate) fn within(self, there: Self) -> Self {
         Self {

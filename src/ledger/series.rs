@@ -217,6 +217,8 @@ impl Series {
     /// Takes what the store holds of it as a restart finds it; the ring has been filled already.
     pub(super) fn restored(&mut self, extent: Extent, lifetime: Counts, last: Bucket) {
         let end = self.phase.end();
+        // Less than the ring holds is said by a damaged row.
+        let lifetime = lifetime.at_least(self.blocks.sum(Bucket::MIN, Bucket::MAX));
         (self.extent, self.lifetime, self.last) = (extent, lifetime, last);
         self.entered = lifetime.without(self.blocks.sum(end, Bucket::MAX));
         let secs: Vec<u64> = self.windows.iter().map(|r| r.window.secs).collect();
