@@ -30,6 +30,9 @@ const RATIO_FREE_BYTES: usize = 1 << 20;
 /// Output of one step; between two steps other tasks run.
 const STEP_BYTES: usize = 256 << 10;
 
+/// What gzip begins with.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
 /// What one body may become.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caps {
@@ -66,7 +69,8 @@ pub(super) async fn decompress(
         Coding::Identity => {}
         Coding::Gzip => {
             let from = MultiGzDecoder::new(&body[..]);
-            out.drain(from, told_by_gzip(&body), STEP_BYTES, "gzip", ticket)
+            let told = told_by_gzip(&body, caps.ceiling(body.len()));
+            out.drain(from, told.unwrap_or(guess), STEP_BYTES, "gzip", ticket)
                 .await?;
         }
         Coding::Zlib => {
@@ -86,12 +90,16 @@ pub(super) async fn decompress(
 }
 
 /// Room for what gzip's trailer says (RFC 1952: ISIZE, the last four bytes), so that no buffer need grow.
-/// Only a hint: it is the size of the last member of perhaps several, and whoever wrote it may lie; the room
-/// is cut to the ceiling and charged like any other, and the decoder compares in the end.
-fn told_by_gzip(body: &[u8]) -> usize {
-    let told = body.last_chunk().map_or(0, |last| u32::from_le_bytes(*last));
-    let told = usize::try_from(told).unwrap_or(usize::MAX);
-    told.max(body.len()).saturating_add(1)
+/// Only a hint: it is the size of the last member of perhaps several, and whoever wrote it may lie. So the
+/// room is charged like any other, and the decoder compares in the end; `None` where the body is no gzip or
+/// would be refused if it were true, since a wrong body must hear that it is wrong and not that memory is
+/// short.
+fn told_by_gzip(body: &[u8], ceiling: usize) -> Option<usize> {
+    if !body.starts_with(&GZIP_MAGIC) {
+        return None;
+    }
+    let told = usize::try_from(u32::from_le_bytes(*body.last_chunk()?)).ok()?;
+    (told <= ceiling).then(|| told.max(body.len()).saturating_add(1))
 }
 
 fn malformed(name: &str) -> Failure {

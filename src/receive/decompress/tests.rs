@@ -161,6 +161,18 @@ fn a_gzip_trailer_that_lies_is_malformed_and_charged_no_more_than_a_bomb() {
 }
 
 #[test]
+fn what_is_no_gzip_or_would_be_too_large_is_not_believed_about_its_size() {
+    let mut beyond = gzip(b"hello");
+    let at = beyond.len() - 4;
+    beyond[at..].copy_from_slice(&u32::MAX.to_le_bytes());
+    for body in [b"no gzip".to_vec(), beyond] {
+        let (result, charged) = run(Coding::Gzip, body, CAPS);
+        assert!(matches!(result, Err(Failure::Malformed(_))), "{result:?}");
+        assert!(charged <= 1024, "{charged}: a wrong body must not hear that memory is short");
+    }
+}
+
+#[test]
 fn the_limit_is_exact() {
     let caps = Caps {
         limit: 1000,
