@@ -194,7 +194,7 @@ impl MetricJudge {
         (verdict.first.is_some() || verdict.second.is_some()).then_some(verdict)
     }
 
-    /// Judges one point of the metric that `verdict` was made for. `context` is [`context_span`]'s.
+    /// Judges one point of the metric that `verdict` was made for. `context` is [`Self::context_span`]'s.
     pub fn judge(
         &self,
         verdict: &Verdict,
