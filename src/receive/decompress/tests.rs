@@ -168,7 +168,10 @@ fn what_is_no_gzip_or_would_be_too_large_is_not_believed_about_its_size() {
     for body in [b"no gzip".to_vec(), beyond] {
         let (result, charged) = run(Coding::Gzip, body, CAPS);
         assert!(matches!(result, Err(Failure::Malformed(_))), "{result:?}");
-        assert!(charged <= 1024, "{charged}: a wrong body must not hear that memory is short");
+        assert!(
+            charged <= 1024,
+            "{charged}: a wrong body must not hear that memory is short"
+        );
     }
 }
 
