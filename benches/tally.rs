@@ -10,6 +10,7 @@ mod common;
 
 use burngate::cohort::{NamedFlags, Registry};
 use burngate::config::{Cohorts, ReceiverLimits};
+use burngate::indicate::{IndicatorLimits, Indicators, Plan, builtin};
 use burngate::ledger::{Compiled, Tap};
 use burngate::sli::{DefaultObjective, ObjectiveName, ObjectiveSpec, SliSpec};
 use burngate::time::UnixNanos;
@@ -27,7 +28,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const NOW: UnixNanos = UnixNanos::from_secs(1_790_000_000);
 
 /// Availability and two latencies for every service; one flag that a policy names.
-fn tap() -> Option<Tap> {
+fn objectives() -> Option<(Vec<ObjectiveSpec>, NamedFlags)> {
     let slis = ["{}", r#"{"faster_than": "250ms"}"#, r#"{"faster_than": "1s"}"#];
     let specs: Vec<ObjectiveSpec> = (0u8..)
         .zip(slis)
@@ -46,9 +47,37 @@ fn tap() -> Option<Tap> {
         .collect();
     let mut named = NamedFlags::new();
     named.name("*", ["new-checkout"]).ok()?;
+    Some((specs, named))
+}
+
+/// A service is watched for flags that come apart from their requests when it is new; after ten minutes without
+/// any it is not.
+fn tap(watched: bool) -> Option<Tap> {
+    let (specs, named) = objectives()?;
     let cohorts = Cohorts::default();
     let compiled = Compiled::compile(&specs, None, named, &cohorts, &ReceiverLimits::default()).ok()?;
-    Some(Tap::new(compiled, Arc::new(Registry::new(&cohorts))))
+    let tap = Tap::new(compiled, Arc::new(Registry::new(&cohorts)));
+    if !watched {
+        let all: Vec<_> = requests(Shape::Usual, 1000)
+            .into_iter()
+            .chain(requests(Shape::Scattered, 1000))
+            .collect();
+        for request in all {
+            tap.process(&request, None, NOW.minus_secs(700)).ok()?;
+        }
+    }
+    Some(tap)
+}
+
+/// The same, with every built-in indicator over spans; what they collect stays in the inbox, as between two ticks.
+fn watching_tap() -> Option<Tap> {
+    let built_in: Vec<_> = builtin::all().iter().map(|it| it.spec.clone()).collect();
+    let plan = Arc::new(Plan::compile(&built_in, &[]).ok()?);
+    let (specs, named) = objectives()?;
+    let (cohorts, limits) = (Cohorts::default(), ReceiverLimits::default());
+    let compiled = Compiled::with_indicators(&specs, None, named, &cohorts, &limits, &plan).ok()?;
+    let indicators = Arc::new(Indicators::new(plan, IndicatorLimits::default()));
+    Some(Tap::new(compiled, Arc::new(Registry::new(&cohorts))).telling(indicators))
 }
 
 /// The embedded default: availability by convention for every service, no policy.
@@ -65,7 +94,9 @@ fn default_tap() -> Option<Tap> {
 fn count(c: &mut Criterion) {
     for (name, tap) in [
         ("default objective", default_tap()),
-        ("three objectives, a named flag", tap()),
+        ("three objectives, a named flag", tap(false)),
+        ("the same, watched for flags apart", tap(true)),
+        ("the same, and every indicator over spans", watching_tap()),
     ] {
         let Some(tap) = tap else { return };
         count_by(c, name, &tap);

@@ -28,14 +28,18 @@ mod plain;
 mod plans;
 mod prepared;
 mod receivers;
+mod rehearsal;
 mod reload;
+mod scribe;
 mod servers;
 mod services;
+mod streams;
 mod switch;
 mod tick;
 
 pub use authorize::AuthorizeError;
 pub use clock::SystemClock;
+pub use rehearsal::Rehearsal;
 pub use reload::Reload;
 
 use self::core::Core;
@@ -95,6 +99,9 @@ pub enum GatewayError {
     /// Objectives and cohorts cannot be compiled.
     #[error(transparent)]
     Sli(#[from] SliError),
+    /// Leading indicators cannot be compiled.
+    #[error(transparent)]
+    Indicators(#[from] crate::indicate::PlanError),
     /// A policy's service is no pattern; the policy room refuses it first, with its line.
     #[error("a policy's service is not a valid pattern: {0}")]
     ServicePattern(globset::Error),
@@ -189,6 +196,7 @@ impl GatewayError {
                 | Self::Act(_)
                 | Self::Plan { .. }
                 | Self::Sli(_)
+                | Self::Indicators(_)
                 | Self::Process(_)
                 | Self::Forward(_)
                 | Self::RemoteWrite(_)

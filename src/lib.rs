@@ -29,9 +29,11 @@
 //! * [`connect`]: connectors that make metrics of other signals: `count`, `span_metrics`.
 //! * [`sli`]: objectives compiled from policy; judges a span good, bad or not ours.
 //! * [`cohort`]: which deployment and which flag variants an event belongs to.
+//! * [`indicate`]: leading indicators: samples of metrics and spans, formulas, hysteresis.
 //! * [`ledger`]: counts: one batch's tally, the 10 s ring and the running window sums.
 //! * [`store`]: what survives a restart.
 //! * [`budget`]: pure arithmetic: burn rates, budget left, time to exhaustion.
+//! * [`account`]: calendar periods, time slices and exclusions, kept up to date tick by tick.
 //! * [`policy`]: the team's sentence as code: objectives, alerts, kill switches.
 //! * [`decide`]: state machines that turn verdicts over time into decisions.
 //! * [`act`]: exporters of decisions: journal, delivery, Unleash, webhook.
@@ -40,8 +42,10 @@
 //! * [`telemetry`]: the gateway's own logs, metrics and traces.
 //! * [`extend`]: extensions about the process itself: CPU profiles, zpages.
 //! * [`gateway`]: wires everything; owns the clock, the tick and the order of shutdown.
+//! * [`replay`]: recorded telemetry through the same core, in event time.
 //! * [`cli`]: one file a subcommand.
 
+pub mod account;
 pub mod act;
 pub mod api;
 pub mod budget;
@@ -53,12 +57,14 @@ pub mod decide;
 pub mod extend;
 pub mod forward;
 pub mod gateway;
+pub mod indicate;
 pub mod ledger;
 pub mod pipeline;
 pub mod policy;
 pub mod process;
 pub mod publish;
 pub mod receive;
+pub mod replay;
 pub mod sli;
 pub mod store;
 pub mod telemetry;

@@ -69,6 +69,7 @@ install_clients() {
 
 # The clients of tests/interop.rs: what the shared ones lack. Each is remade only when what it comes from changes.
 TELEMETRYGEN=v0.161.0
+TOXIPROXY=v2.5.0
 install_interop() {
   mkdir -p "$TOOLS/bin"
   local logs=exporter-logs-otlp from=tests/interop
@@ -82,6 +83,12 @@ install_interop() {
     GOBIN=$TOOLS/bin go install \
       github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@$TELEMETRYGEN
     echo $TELEMETRYGEN >"$TOOLS/bin/telemetrygen.version"
+  fi
+  if [ "$(cat "$TOOLS/bin/toxiproxy.version" 2>/dev/null)" != $TOXIPROXY ]; then
+    step "toxiproxy $TOXIPROXY"
+    GOBIN=$TOOLS/bin go install github.com/Shopify/toxiproxy/v2/cmd/server@$TOXIPROXY
+    mv "$TOOLS/bin/server" "$TOOLS/bin/toxiproxy-server"
+    echo $TOXIPROXY >"$TOOLS/bin/toxiproxy.version"
   fi
   # Go knows by itself whether there is something to do.
   step "Go SDK client"

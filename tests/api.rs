@@ -308,7 +308,9 @@ fn as_json(budget: &Budget) -> Value {
     };
     let window = |w: &proto::Window| {
         json!({ "window_secs": w.window_secs, "from": at(&w.from), "to": at(&w.to), "good": w.good, "bad": w.bad,
-            "burn_rate": w.burn_rate, "sampling": w.sampling.as_ref().map(sampling) })
+            "burn_rate": w.burn_rate, "excluded_good": w.excluded_good, "excluded_bad": w.excluded_bad,
+            "burn_low": w.burn_low, "burn_high": w.burn_high, "confidence": w.confidence, "slices": w.slices,
+            "sampling": w.sampling.as_ref().map(sampling) })
     };
     let state = |state: proto::AlertState| match state {
         proto::AlertState::Unspecified => "unspecified",
@@ -319,7 +321,7 @@ fn as_json(budget: &Budget) -> Value {
         proto::AlertState::CriticalBurn => "critical_burn",
         proto::AlertState::BudgetExhausted => "budget_exhausted",
     };
-    let alert = |a: &proto::Alert| json!({ "name": a.name, "severity": a.severity, "state": state(a.state()), "since": at(&a.since) });
+    let alert = |a: &proto::Alert| json!({ "name": a.name, "severity": a.severity, "state": state(a.state()), "since": at(&a.since), "held_back": a.held_back });
     json!({
         "service": budget.service, "slo": budget.slo, "environment": budget.environment, "sha": budget.sha,
         "flag": budget.flag, "variant": budget.variant, "overflow": budget.overflow, "objective": budget.objective,
@@ -331,6 +333,10 @@ fn as_json(budget: &Budget) -> Value {
         "state": state(budget.state()), "alerts": budget.alerts.iter().map(alert).collect::<Vec<_>>(),
         "period": budget.period.as_ref().map(window),
         "tier": budget.tier, "owner": budget.owner,
+        "accounting": serde_json::to_value(&budget.accounting).unwrap(),
+        "route": budget.route, "latency": serde_json::to_value(&budget.latency).unwrap(),
+        "watched_routes": budget.watched_routes,
+        "comparisons": serde_json::to_value(&budget.comparisons).unwrap(), "sli_quality": budget.sli_quality,
     })
 }
 

@@ -6,9 +6,13 @@ mod cohort_support;
 mod common;
 
 use alloc_tracker::{Allocator, Session};
-use burngate::config::Cohorts;
-use burngate::ledger::Tap;
+use burngate::cohort::{NamedFlags, Registry};
+use burngate::config::{Cohorts, ReceiverLimits};
+use burngate::indicate::{IndicatorLimits, Indicators, Plan, builtin};
+use burngate::ledger::{Compiled, Tap};
+use burngate::sli::{DefaultObjective, SliSpec};
 use cohort_support::{NOW, tap};
+use std::sync::Arc;
 
 #[global_allocator]
 static ALLOCATOR: Allocator<std::alloc::System> = Allocator::system();
@@ -38,5 +42,35 @@ fn eight_thousand_spans_allocate_little_more_than_two_thousand() {
     assert!(
         many < some + 600,
         "{some} and {many}: that is a tenth of an allocation a span or more"
+    );
+}
+
+#[test]
+fn indicators_over_spans_allocate_nothing_a_span_either() {
+    let built_in: Vec<_> = builtin::all().iter().map(|it| it.spec.clone()).collect();
+    let plan = Arc::new(Plan::compile(&built_in, &[]).unwrap());
+    let indicators = Arc::new(Indicators::new(plan.clone(), IndicatorLimits::default()));
+    let default = DefaultObjective {
+        slo: "availability".into(),
+        sli: SliSpec::default(),
+    };
+    let (cohorts, limits) = (Cohorts::default(), ReceiverLimits::default());
+    let mut flags = NamedFlags::new();
+    flags.name("checkout", ["new-checkout"]).unwrap();
+    let compiled = Compiled::with_indicators(&[], Some(&default), flags, &cohorts, &limits, &plan).unwrap();
+    let tap = Tap::new(compiled, Arc::new(Registry::new(&cohorts))).telling(indicators.clone());
+    allocations(&tap, 8_000);
+    let (some, many) = (allocations(&tap, 2_000), allocations(&tap, 8_000));
+    assert!(many < some + 600, "{some} and {many}");
+    indicators.evaluate(NOW.plus_secs(20));
+    let names: Vec<_> = indicators
+        .board()
+        .snapshot()
+        .iter()
+        .map(|it| it.name.clone())
+        .collect();
+    assert!(
+        names.iter().any(|name| **name == *"tail_latency_slope_spans"),
+        "{names:?}"
     );
 }

@@ -156,7 +156,7 @@ fn evidence_cells_are_kept_for_shas_and_for_named_flags() {
             let cohort = match &registry.key(cell.cohort).unwrap().level {
                 Level::Deployment { sha } => sha.to_string(),
                 Level::Flag { flag, variant, .. } => format!("{flag}={variant}"),
-                Level::Total | Level::Overflow => panic!("no cells for totals"),
+                Level::Total | Level::Route { .. } | Level::Overflow => panic!("no cells for totals"),
             };
             format!("{cohort} {}", stratum.endpoint)
         })

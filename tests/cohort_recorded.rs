@@ -23,6 +23,7 @@ fn counts(file: &str, named: &[&str]) -> Option<Vec<(String, u64, u64)>> {
         assert_eq!(&*key.service, "checkout");
         let level = match key.level {
             Level::Total => "total".to_owned(),
+            Level::Route { route } => format!("route {route}"),
             Level::Overflow => "overflow".to_owned(),
             Level::Deployment { sha } => sha.to_string(),
             Level::Flag { sha, flag, variant } => format!("{} {flag}={variant}", sha.unwrap()),

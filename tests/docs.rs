@@ -78,7 +78,7 @@ fn metrics_in_source() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (_, text) in files("src", ".rs") {
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        names.extend(all_matches(r#""(burngate_[a-z0-9_]*[a-z0-9])""#, code));
+        names.extend(all_matches(r#""((?:burngate|slo)_[a-z0-9_]*[a-z0-9])""#, code));
     }
     let samples = read("src/publish/samples.rs");
     names.extend(all_matches(
@@ -166,7 +166,8 @@ fn every_policy_on_a_page_loads_and_can_act() {
         for block in blocks(&text, "yaml policy") {
             let set =
                 burngate::policy::from_text(&name, &block).unwrap_or_else(|e| panic!("{e}\nin\n{block}"));
-            assert!(!set.policies().is_empty(), "{name}:\n{block}");
+            let says_something = !set.policies().is_empty() || !set.journeys().is_empty();
+            assert!(says_something, "{name}:\n{block}");
             set.check_exporters(&["unleash", "webhook"])
                 .unwrap_or_else(|e| panic!("{e}\nin\n{block}"));
             counted += 1;
@@ -235,18 +236,22 @@ fn every_placeholder_of_a_webhook_is_documented() {
 #[test]
 fn the_routes_on_the_page_are_the_routes_of_the_api() {
     let page = read("docs/api.md");
-    let routes = all_matches(r#"\.route\("([^"]+)""#, &read("src/api/http.rs"));
+    let source = read("src/api/http.rs") + &read("src/api/corrections.rs");
+    let routes = all_matches(r#"\.route\("([^"]+)""#, &source);
     assert!(routes.len() >= 4, "{routes:?}");
-    assert_eq!(all_matches(r"(?m)^\| `GET ([^`]+)` \|", &page), routes);
-    let proto = read("proto/burngate/v1/budget.proto");
+    assert_eq!(all_matches(r"(?m)^\| `(?:GET|POST) ([^`]+)` \|", &page), routes);
+    let proto = read("proto/burngate/v1/budget.proto") + &read("proto/burngate/v1/events.proto");
     let calls = all_matches(r"(?m)^  rpc (\w+)\(", &proto);
-    assert_eq!(all_matches(r"(?m)^\| `GET [^`]+` \| `(\w+)` \|", &page), calls);
+    assert_eq!(
+        all_matches(r"(?m)^\| `(?:GET|POST) [^`]+` \| `(\w+)` \|", &page),
+        calls
+    );
 }
 
 #[test]
 fn every_field_of_an_answer_is_on_a_page() {
     let pages = read("docs/api.md") + &read("docs/kill-switch.md");
-    let proto = read("proto/burngate/v1/budget.proto");
+    let proto = read("proto/burngate/v1/budget.proto") + &read("proto/burngate/v1/events.proto");
     let fields = all_matches(r"(?m)^  (?:optional |repeated )?[\w.]+ (\w+) = \d+;", &proto);
     assert!(fields.len() > 40, "{fields:?}");
     let lacking: Vec<_> = fields
@@ -330,16 +335,17 @@ fn keys_of_block(name: &str) -> BTreeSet<String> {
 fn every_key_of_the_connector_is_explained() {
     let keys = keys_of_block("error_budget");
     assert!(keys.len() > 15, "{keys:?}");
-    let pages = read("docs/configuration.md") + &read("docs/cohorts.md");
+    let pages = read("docs/configuration.md") + &read("docs/cohorts.md") + &read("docs/indicators.md");
     for key in &keys {
         let said = pages.contains(&format!("`{key}")) || pages.contains(&format!(".{key}`"));
         assert!(
             said,
-            "docs/configuration.md and docs/cohorts.md lack the key {key}"
+            "docs/configuration.md, docs/cohorts.md and docs/indicators.md lack the key {key}"
         );
     }
     // What the code reads is what the file shows.
-    let code = read("src/config/error_budget.rs") + &read("src/config/cohorts.rs");
+    let code = ["error_budget", "cohorts", "indicators"].map(|it| read(&format!("src/config/{it}.rs")));
+    let code = code.concat();
     let read_keys = all_matches(
         r#"section\.(?:field|ranged|node|section|section_or_empty)\(\s*"([a-z_]+)""#,
         &code,

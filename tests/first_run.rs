@@ -24,6 +24,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use support::{Gateway, block_on, client, eventually, get, need, post, sample};
 
+/// Where its own metrics are; taken, they are left out with a warning.
+const TELEMETRY: u16 = 8888;
+
 const PORTS: [u16; 5] = [4317, 4318, 9464, 13133, 8055];
 
 /// What `curl` with a body from the documentation would send.
@@ -58,13 +61,17 @@ fn without_arguments_it_serves_every_default_and_says_so() {
     let free = || {
         PORTS
             .iter()
+            .chain([&TELEMETRY])
             .all(|&port| TcpListener::bind(("0.0.0.0", port)).is_ok())
     };
     let deadline = Instant::now() + Duration::from_secs(20);
     while !free() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(500));
     }
-    if !need(free(), "one of the ports 4317, 4318, 9464, 13133, 8055 is taken") {
+    if !need(
+        free(),
+        "one of the ports 4317, 4318, 9464, 13133, 8055, 8888 is taken",
+    ) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -83,6 +83,31 @@ async fn compressed_batch_unpacks_to_the_same_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn packed_request_of_a_queue_is_the_same_at_every_attempt() {
+    for protocol in BOTH {
+        let sink = Sink::start().await;
+        sink.keep_bodies();
+        let unwell = || match protocol {
+            OtlpProtocol::Grpc => Answer::Grpc(Code::Unavailable, None),
+            OtlpProtocol::Http => Answer::Http(503, Vec::new(), Vec::new()),
+        };
+        sink.answer([unwell(), unwell()]);
+        let mut config = quick(protocol, &sink.url());
+        config.compression = Compression::Gzip(6);
+        let built = run(&config, context(None));
+        // Its bytes are not kept beside their packed form.
+        let sent = sized_batch(1, 1000, 500);
+        built.sink().consume(sent.clone()).await.unwrap();
+        sink.until("three attempts", |sink| sink.count() == 3).await;
+        for received in sink.requests() {
+            assert_eq!(received.message, sent.bytes, "{protocol:?}");
+        }
+        built.shutdown(Duration::from_secs(5)).await;
+        assert_eq!(sink.count(), 3, "{protocol:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn json_is_written_on_request() {
     let sink = Sink::start().await;
     sink.keep_bodies();

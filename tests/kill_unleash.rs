@@ -127,7 +127,10 @@ fn assert_the_record(decision: &Value, off: &Value, unleash: &Unleash) {
     assert_eq!(unleash.off_events(GUILTY).len(), 1, "one off in the audit log");
     assert!(unleash.off_events(NEIGHBOUR).is_empty());
     let burn = evidence["window"]["burn_rate"].as_f64().unwrap();
-    let reasons = unleash.reasons(GUILTY);
+    // Written behind the switch itself, which does not wait for it.
+    let reasons = eventually("the reason", SOON, || {
+        Some(unleash.reasons(GUILTY)).filter(|reasons| !reasons.is_empty())
+    });
     assert!(
         reasons.len() == 1 && reasons[0].starts_with(&format!("off: burn {burn:.1}x 20")),
         "{reasons:?}"
@@ -276,10 +279,11 @@ const TOKEN: (&str, &str) = ("UNLEASH_TOKEN", "*:*.canary-5f2e9-token");
 
 #[test]
 fn a_dead_server_is_tried_again_and_then_reported() {
-    let house = House::new(
-        &setup(&format!("http://127.0.0.1:{}", free_port())),
-        &policy("1s", &[GUILTY]),
-    );
+    // Bound and never listening: who connects is refused, and nobody else gets the port in the meantime.
+    let dead = tokio::net::TcpSocket::new_v4().unwrap();
+    dead.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let url = format!("http://{}", dead.local_addr().unwrap());
+    let house = House::new(&setup(&url), &policy("1s", &[GUILTY]));
     let gateway = house.start(&[TOKEN]);
     not_ready(&gateway, "the service does not answer, trying again every minute");
     let decision = fails_with(&gateway, GUILTY, "unreachable");

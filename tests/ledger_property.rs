@@ -36,6 +36,13 @@ enum Step {
         good: u64,
         bad: u64,
     },
+    /// Takes a part of an event out again, which is known by its place from the end.
+    Retract {
+        cohort: u8,
+        back: usize,
+        good: u64,
+        bad: u64,
+    },
     Advance {
         nanos: u64,
     },
@@ -71,6 +78,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             good,
             bad,
         });
+    let retract =
+        (2u8..4, 0usize..4, 0u64..70_000, 0u64..9).prop_map(|(cohort, back, good, bad)| Step::Retract {
+            cohort,
+            back,
+            good,
+            bad,
+        });
     let advance = prop_oneof![
         8 => 0..30 * NANOS_PER_SEC,
         3 => (0u64..40).prop_map(|n| n * 10 * NANOS_PER_SEC),
@@ -83,6 +97,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let back = prop_oneof![3 => Just(0u64), 1 => 0u64..7_000, 1 => 0u64..400_000];
     let step = prop_oneof![
         12 => absorb,
+        4 => retract,
         8 => advance.prop_map(|nanos| Step::Advance { nanos }),
         2 => Just(Step::Align),
         1 => (0u64..10_000).prop_map(|secs| Step::StepBack { secs }),
@@ -100,7 +115,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Default)]
 struct Model {
     events: HashMap<u32, Vec<(u64, Counts)>>,
-    durable: HashMap<u32, usize>,
+    durable: HashMap<u32, Vec<(u64, Counts)>>,
 }
 
 impl Model {
@@ -117,12 +132,12 @@ impl Model {
     }
 
     fn commit(&mut self) {
-        self.durable = self.events.iter().map(|(&c, events)| (c, events.len())).collect();
+        self.durable.clone_from(&self.events);
     }
 
     fn crash(&mut self) {
         for (cohort, events) in &mut self.events {
-            events.truncate(self.durable.get(cohort).copied().unwrap_or(0));
+            *events = self.durable.get(cohort).cloned().unwrap_or_default();
         }
     }
 }
@@ -144,6 +159,12 @@ impl Run {
                 good,
                 bad,
             } => self.absorb(cohort, offset_secs, good, bad),
+            Step::Retract {
+                cohort,
+                back,
+                good,
+                bad,
+            } => self.retract(cohort, back, Counts { good, bad }),
             Step::Advance { nanos } => {
                 self.now = UnixNanos(self.now.0 + nanos);
                 self.check_views(false);
@@ -216,6 +237,29 @@ impl Run {
             .entry(cohort)
             .or_default()
             .push((placed, Counts { good, bad }));
+    }
+
+    fn retract(&mut self, cohort: u8, back: usize, part: Counts) {
+        let cohort = TOTALS + u32::from(cohort);
+        let live = self.house.view(cohort).is_some();
+        let Some(event) = self.model.events.get_mut(&cohort).and_then(|all| {
+            let at = all.len().checked_sub(back + 1)?;
+            all.get_mut(at)
+        }) else {
+            return;
+        };
+        let open = (self.now.secs() - LATE_SECS) / 10..=(self.now.secs() + 60) / 10;
+        if !live || !open.contains(&event.0) {
+            return;
+        }
+        let part = Counts {
+            good: part.good.min(event.1.good),
+            bad: part.bad.min(event.1.bad),
+        };
+        event.1.good -= part.good;
+        event.1.bad -= part.bad;
+        let bucket = event.0;
+        self.house.retract(self.now, cohort, bucket, part);
     }
 
     fn tick(&mut self) {

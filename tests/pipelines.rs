@@ -26,7 +26,7 @@ use support::{Gateway, block_on, client, eventually, sample};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// A gateway whose traces pass these processors to these exporters.
+/// A gateway whose traces pass these processors to these exporters; one body may come many times, and counts each time.
 fn yaml(http: &str, sections: &str, processors: &str, exporters: &str) -> String {
     format!(
         "receivers:
@@ -35,7 +35,7 @@ fn yaml(http: &str, sections: &str, processors: &str, exporters: &str) -> String
       grpc: {{ endpoint: 127.0.0.1:0 }}
       http: {{ endpoint: 127.0.0.1:0{http} }}
 connectors:
-  error_budget: {{ evaluation_interval: 200ms }}
+  error_budget: {{ evaluation_interval: 200ms, dedup: {{ bodies: false }} }}
 {sections}
 service:
   extensions: [ api, basicauth ]

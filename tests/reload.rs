@@ -17,7 +17,9 @@ const WITHIN: Duration = Duration::from_secs(20);
 
 fn setup(rest: &str) -> Setup {
     Setup {
-        error_budget: format!("{{ policies: [ \"policies/*.yaml\" ], evaluation_interval: 200ms{rest} }}"),
+        error_budget: format!(
+            "{{ policies: [ \"policies/*.yaml\" ], evaluation_interval: 200ms, dedup: {{ bodies: false }}{rest} }}"
+        ),
         ..Setup::default()
     }
 }

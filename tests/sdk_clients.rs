@@ -249,3 +249,94 @@ fn all_three_signals_are_accepted_and_counted() {
     assert!(accepted("metrics") >= 1.0);
     assert_eq!(accepted("logs"), 50.0);
 }
+
+/// The SDK sends the same requests as spans and as `http.server.request.duration`, cumulative and delta, with explicit and
+/// exponential buckets; and both give the same SLIs, to the last request. Half of them take about as long as the
+/// threshold, which is a bucket's bound.
+#[test]
+fn spans_and_metrics_of_the_same_sdk_traffic_give_the_same_slis() {
+    let (Some(python), Some(shared)) = (python(), shared()) else {
+        return;
+    };
+    let setup = Setup {
+        error_budget: "{ policies: [ policies/*.yaml ] }".into(),
+        ..Setup::default()
+    };
+    let policy = "service: py-*\nslos:\n\
+        - { name: availability-spans, target: 99% }\n\
+        - { name: availability-metrics, target: 99%, sli: { metrics: http.server.request.duration } }\n\
+        - { name: latency-spans, target: 99%, sli: { faster_than: 250ms } }\n\
+        - { name: latency-metrics, target: 99%, sli: { metrics: http.server.request.duration, faster_than: 250ms } }\n";
+    let gateway = Gateway::start_with(&setup, &[("policies/py.yaml", policy)]);
+    for (index, more) in [
+        &["--temporality", "cumulative"][..],
+        &["--temporality", "delta"],
+        &["--temporality", "cumulative", "--exponential"],
+        &["--temporality", "delta", "--exponential", "--protocol", "http"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let service = format!("py-{index}");
+        let run = Run {
+            service: &service,
+            sha: "9fceb02",
+            flags: "new-checkout",
+            n: 300,
+            errors: 0.1,
+        };
+        let endpoint = if more.contains(&"http") {
+            gateway.http()
+        } else {
+            gateway.grpc()
+        };
+        let mut command = Command::new(&python);
+        command
+            .arg(shared.join("tools/clients/emit_py.py"))
+            .args(["--endpoint", &endpoint, "--latency-ms", "250"])
+            .args(run.args())
+            .args(more);
+        let receipt = emit(command);
+        assert_eq!(receipt["flushed"], true);
+        let (n, bad) = (run.n, run.bad());
+        let of = |slo: &str, list: &Value, cohort: Option<(&str, Option<&str>)>| {
+            counts(list, |b| {
+                let ours = cohort.is_none_or(|(sha, flag)| b["sha"] == sha && b["flag"].as_str() == flag);
+                b["service"] == service && b["slo"] == slo && ours
+            })
+        };
+        let look = || {
+            let budgets = gateway.api("/api/v1/budgets");
+            let cohorts = gateway.api(&format!("/api/v1/cohorts?service={service}"));
+            ["spans", "metrics"].map(|signal| {
+                ["availability", "latency"].map(|slo| {
+                    let slo = format!("{slo}-{signal}");
+                    [
+                        of(&slo, &budgets["budgets"], None),
+                        of(&slo, &cohorts["cohorts"], Some((run.sha, None))),
+                        of(&slo, &cohorts["cohorts"], Some((run.sha, Some("new-checkout")))),
+                    ]
+                })
+            })
+        };
+        let [spans, metrics] = eventually("all requests in every SLO", Duration::from_secs(30), || {
+            let seen = look();
+            let complete = seen.iter().flatten().flatten().all(|(good, bad)| good + bad == n);
+            complete.then_some(seen)
+        });
+        assert_eq!(spans[0], [(n - bad, bad); 3], "{more:?}");
+        let slow = spans[1][0].1;
+        assert!(
+            bad + 50 < slow && slow < n - 50,
+            "{slow} of {n} on the wrong side of the threshold"
+        );
+        assert_eq!(metrics, spans, "{more:?}");
+        let budgets = gateway.api("/api/v1/budgets");
+        let quality = |slo: &str| {
+            let all = budgets["budgets"].as_array().unwrap();
+            let ours = all.iter().find(|b| b["service"] == service && b["slo"] == slo);
+            ours.unwrap()["sli_quality"].clone()
+        };
+        assert_eq!(quality("latency-metrics"), "exact", "{more:?}");
+    }
+}

@@ -263,6 +263,28 @@ fn the_journal_keeps_its_newest_rows_and_the_one_being_written() {
 }
 
 #[test]
+fn corrections_and_keys_stay_whatever_the_journal_keeps_of_decisions() {
+    for (_folder, store) in engines() {
+        let limits = JournalLimits { rows: 2, secs: 7_200 };
+        store.limit(limits);
+        store.commit(&at(NOW)).unwrap();
+        for id in ["correction/1", "events/00001", "a"] {
+            store.put(id, b"row").unwrap();
+        }
+        store.commit(&at(NOW.plus_secs(1))).unwrap();
+        for id in ["b", "c"] {
+            store.put(id, b"row").unwrap();
+        }
+        let guests = ["correction/1", "events/00001"];
+        assert_eq!(ids(&*store), ["b", "c", guests[0], guests[1]], "{store:?}");
+        store.commit(&at(NOW.plus_secs(90 * 86_400))).unwrap();
+        assert_eq!(ids(&*store), guests, "{store:?}: a budget looks back that far");
+        store.commit(&at(NOW.plus_secs(401 * 86_400))).unwrap();
+        assert_eq!(ids(&*store), Vec::<String>::new(), "{store:?}");
+    }
+}
+
+#[test]
 fn the_journal_forgets_what_is_older_than_it_keeps() {
     for (_folder, store) in engines() {
         store.limit(JournalLimits {

@@ -16,6 +16,8 @@ use prost::Message;
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::{Path, PathBuf};
+use wire_support::logs::{same_logs_as_prost, walked_logs, wanted_in};
+use wire_support::points::{same_points_as_prost, walked_points};
 use wire_support::{NO_CAPS, same_as_prost, shared, walked};
 
 /// Every file below `directory` whose content is of one signal.
@@ -72,6 +74,22 @@ fn every_traces_file_reads_as_prost_reads_it() {
         spans += walked(bytes).unwrap().0.spans;
     }
     assert!(requests.is_empty() || spans > 100, "{spans} spans compared");
+}
+
+#[test]
+fn every_metrics_file_reads_as_prost_reads_it() {
+    let requests = requests::<ExportMetricsServiceRequest>("resourceMetrics", "metrics");
+    let mut points = 0;
+    for (path, bytes) in &requests {
+        let accepted =
+            same_points_as_prost(bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(accepted, "{}", path.display());
+        let walked = walked_points(bytes).unwrap().0.spans;
+        let decoded = ExportMetricsServiceRequest::decode(&bytes[..]).unwrap();
+        assert_eq!(walked, self::points(&decoded) as u64, "{}", path.display());
+        points += walked;
+    }
+    assert!(requests.is_empty() || points > 30, "{points} points compared");
 }
 
 #[test]
@@ -153,6 +171,31 @@ fn every_logs_file_has_as_many_records_as_prost_finds() {
         all += records.len();
     }
     assert!(requests.is_empty() || all > 5, "{all} records compared");
+}
+
+#[test]
+fn every_logs_file_reads_as_prost_reads_it() {
+    let requests = requests::<ExportLogsServiceRequest>("resourceLogs", "logs");
+    let (mut records, mut wanted) = (0, 0);
+    for (path, bytes) in &requests {
+        let accepted =
+            same_logs_as_prost(bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(accepted, "{}", path.display());
+        let (summary, views) = walked_logs(bytes).unwrap();
+        records += summary.spans;
+        wanted += wanted_in(&views);
+        let step = bytes.len() / 500 + 1;
+        for length in (0..bytes.len()).step_by(step) {
+            if let Err(error) = same_logs_as_prost(&bytes[..length]) {
+                panic!("{} cut to {length} bytes: {error}", path.display());
+            }
+        }
+    }
+    assert!(requests.is_empty() || records > 5, "{records} records compared");
+    assert!(
+        requests.is_empty() || wanted > 0,
+        "no record carries a wanted attribute"
+    );
 }
 
 #[test]

@@ -19,7 +19,9 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use prost::{DecodeError, Message};
 use std::cell::Cell;
 use wire_support::generate::{self, Entropy};
+use wire_support::logs::same_logs_as_prost;
 use wire_support::mutate::{Kind, Signal, Tree, change_bytes, change_tree};
+use wire_support::points::same_points_as_prost;
 use wire_support::{NO_CAPS, same_as_prost};
 
 /// The ingredients of a case: a request, changes to its tree, padding of varints, changes to its bytes.
@@ -84,6 +86,11 @@ fn mutated_traces_read_as_prost_reads_them() {
     compare(Signal::Traces, 1_000_000, same_as_prost);
 }
 
+#[test]
+fn mutated_metrics_read_as_prost_reads_them() {
+    compare(Signal::Metrics, 500_000, same_points_as_prost);
+}
+
 /// The oracle's count of items against the walker's.
 fn same_count(
     expected: Result<ItemSummary, DecodeError>,
@@ -146,6 +153,11 @@ fn mutated_logs_count_as_prost_counts_them() {
     });
 }
 
+#[test]
+fn mutated_logs_read_as_prost_reads_them() {
+    compare(Signal::Logs, 1_000_000, same_logs_as_prost);
+}
+
 /// Whatever the bytes are, there is an answer, and it is prost's.
 #[test]
 fn noise_reads_as_prost_reads_it() {
@@ -156,7 +168,8 @@ fn noise_reads_as_prost_reads_it() {
     };
     let noise = vec(prop_oneof![any::<u8>(), 0..=18u8, Just(0x0a), Just(0x12)], 0..60);
     let outcome = TestRunner::new(config).run(&noise, |bytes| {
-        same_as_prost(&bytes).map(drop).map_err(TestCaseError::fail)
+        same_as_prost(&bytes).map(drop).map_err(TestCaseError::fail)?;
+        same_logs_as_prost(&bytes).map(drop).map_err(TestCaseError::fail)
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
 }

@@ -7,6 +7,8 @@
 //! sends, but which the tally must survive.
 #![allow(dead_code, unreachable_pub, reason = "each bench uses its part")]
 
+pub mod points;
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue};

@@ -65,6 +65,10 @@ impl<J: Journal + ?Sized + 'static> DecisionLog for StoreLog<J> {
     fn load(&self) -> Result<Loaded, JournalError> {
         let mut loaded = Loaded::default();
         for (id, row) in self.0.all().map_err(|e| JournalError(e.to_string()))? {
+            // No decision has a slash in its id: the row is another room's (idempotency keys, corrections).
+            if id.contains('/') {
+                continue;
+            }
             match decode(&id, &row) {
                 Ok(decision) => loaded.decisions.push(decision),
                 Err(error) => loaded.unreadable.push(error.to_string()),

@@ -18,6 +18,7 @@ pub mod exporter;
 pub mod http;
 pub mod journal;
 pub mod preflight;
+mod rehearse;
 mod scrub;
 mod template;
 mod trouble;
@@ -30,6 +31,7 @@ pub use delivery::{Delivery, OutletSwitch, SHUTDOWN_GRACE};
 pub use exporter::{Actuator, Exporter, Exporters, FlagState, Outcome};
 pub use journal::{DecisionLog, JournalError, StoreLog};
 pub use preflight::Preflight;
+pub use rehearse::rehearse;
 pub use scrub::Scrubber;
 pub use template::{PLACEHOLDERS, Template, TemplateError};
 pub use trouble::Trouble;
@@ -202,6 +204,7 @@ pub(crate) mod tests {
                 },
                 control: Counts { good: 10_000, bad: 0 },
                 contrast: None,
+                signatures: crate::ledger::TopSignatures::default(),
             },
             state: DecisionState::Decided,
             history: vec![(now, "decided".to_owned())],

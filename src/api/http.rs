@@ -1,29 +1,48 @@
 //! The JSON side of the API. Errors are JSON as well: `{"error": {"code": 404, "message": "..."}}`.
 
-use super::answers::{ApiState, CohortFilter, DecisionFilter};
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, Uri};
+use super::answers::{ApiState, CohortFilter, DecisionFilter, IndicatorParameters, RouteFilter};
+use super::events::{self, Events, Peer, Refused};
+use super::explain::{ShapeFilter, SignatureFilter};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
 
-/// `GET /api/v1/...`, documented in docs/api.md.
-pub(super) fn router(state: ApiState) -> Router {
+/// `GET /api/v1/...`, and `POST` of counts by hand; documented in docs/api.md.
+pub(super) fn router(state: ApiState, events: Events) -> Router {
+    let events = Router::new()
+        .route("/api/v1/events", post(record))
+        .layer(DefaultBodyLimit::max(events::BODY_MAX))
+        .method_not_allowed_fallback(|| async {
+            refusal(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered here")
+        })
+        .with_state(events);
     Router::new()
         .route("/api/v1/budgets", get(budgets))
         .route("/api/v1/budgets/{service}", get(budgets_of))
         .route("/api/v1/cohorts", get(cohorts))
+        .route("/api/v1/routes", get(routes))
         .route("/api/v1/decisions", get(decisions))
-        .method_not_allowed_fallback(|| async {
-            refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
-        })
+        .route("/api/v1/signatures", get(signatures))
+        .route("/api/v1/shapes", get(shapes))
+        .route("/api/v1/indicators", get(indicators))
+        .method_not_allowed_fallback(only_get)
         .with_state(state)
+        .merge(events)
+}
+
+/// The answer to other methods.
+pub(super) async fn only_get() -> Response {
+    refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
 }
 
 /// The answer to every path that is neither ours nor gRPC's.
 pub(super) async fn not_found(uri: Uri) -> Response {
-    let known = "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/decisions";
+    let known = "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/routes, /api/v1/decisions, \
+                 /api/v1/signatures, /api/v1/shapes, /api/v1/corrections, /api/v1/indicators, /api/v1/events";
     refusal(
         StatusCode::NOT_FOUND,
         &format!("no such path: {}; there are {known}", uri.path()),
@@ -76,6 +95,17 @@ async fn cohorts(
     }
 }
 
+async fn routes(State(api): State<ApiState>, filter: Result<Query<RouteFilter>, QueryRejection>) -> Response {
+    let filter = match filter {
+        Ok(Query(filter)) => filter,
+        Err(wrong) => return refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    };
+    match api.routes(&filter) {
+        Ok(answer) => Json(answer).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong),
+    }
+}
+
 async fn decisions(
     State(api): State<ApiState>,
     filter: Result<Query<DecisionFilter>, QueryRejection>,
@@ -86,7 +116,82 @@ async fn decisions(
     }
 }
 
-fn refusal(status: StatusCode, message: &str) -> Response {
+async fn signatures(
+    State(api): State<ApiState>,
+    filter: Result<Query<SignatureFilter>, QueryRejection>,
+) -> Response {
+    match filter {
+        Ok(Query(filter)) => Json(api.signatures(&filter)).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
+}
+
+async fn indicators(
+    State(api): State<ApiState>,
+    filter: Result<Query<IndicatorParameters>, QueryRejection>,
+) -> Response {
+    match filter {
+        Ok(Query(filter)) => Json(api.indicators(&filter)).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
+}
+
+async fn shapes(State(api): State<ApiState>, filter: Result<Query<ShapeFilter>, QueryRejection>) -> Response {
+    match filter {
+        Ok(Query(filter)) => Json(api.shapes(&filter)).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
+}
+
+async fn record(
+    State(events): State<Events>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let peer = peer.map(|Extension(Peer(peer))| peer);
+    if let Err(refused) = events.admit(peer, text(header::AUTHORIZATION.as_str())) {
+        return told(refused);
+    }
+    let kind = text(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        let message = "expected the header `Content-Type: application/json`";
+        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
+    }
+    let body = match body {
+        Ok(body) => body,
+        Err(wrong) => return refusal(wrong.status(), &wrong.body_text()),
+    };
+    let key = text("idempotency-key").map(ToOwned::to_owned);
+    let request = match events::read_json(&body, key) {
+        Ok(request) => request,
+        Err(refused) => return told(refused),
+    };
+    match events.record(request).await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(refused) => told(refused),
+    }
+}
+
+fn told(refused: Refused) -> Response {
+    match refused {
+        Refused::Unauthenticated(message) => {
+            let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+            (challenge, refusal(StatusCode::UNAUTHORIZED, message)).into_response()
+        }
+        Refused::Forbidden(message) => refusal(StatusCode::FORBIDDEN, message),
+        Refused::Invalid(message) => refusal(StatusCode::BAD_REQUEST, &message),
+        Refused::Conflict(message) => refusal(StatusCode::CONFLICT, &message),
+        Refused::Stopping => refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the gateway is ending; send it again",
+        ),
+    }
+}
+
+pub(super) fn refusal(status: StatusCode, message: &str) -> Response {
     let body = serde_json::json!({ "error": { "code": status.as_u16(), "message": message } });
     (status, Json(body)).into_response()
 }

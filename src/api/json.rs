@@ -1,6 +1,6 @@
 //! How our own messages are written as JSON: instants as RFC 3339, alert states as lower-case names.
 
-use super::proto::AlertState;
+use super::proto::{AlertState, IndicatorState};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
 use serde::Serializer;
 
@@ -29,6 +29,17 @@ pub(super) fn state<S: Serializer>(state: &i32, out: S) -> Result<S::Ok, S::Erro
     let name = state
         .as_str_name()
         .strip_prefix("ALERT_STATE_")
+        .unwrap_or_default();
+    out.collect_str(&name.to_ascii_lowercase())
+}
+
+/// The name of an indicator's state.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+pub(super) fn indicator_state<S: Serializer>(state: &i32, out: S) -> Result<S::Ok, S::Error> {
+    let state = IndicatorState::try_from(*state).unwrap_or(IndicatorState::Unspecified);
+    let name = state
+        .as_str_name()
+        .strip_prefix("INDICATOR_STATE_")
         .unwrap_or_default();
     out.collect_str(&name.to_ascii_lowercase())
 }

@@ -1,10 +1,15 @@
-//! Budgets, cohorts and decisions over HTTP and gRPC; health.
+//! Budgets, cohorts, decisions and counts by hand over HTTP and gRPC; health.
 //!
 //! One port serves both: gRPC is recognised by its content type, everything else is JSON. The messages of
 //! `proto/burngate/v1` are the only model; JSON is the same structs through serde, so that the two cannot
 //! drift apart.
 
+mod accounting;
 mod answers;
+mod compare;
+mod corrections;
+mod events;
+mod explain;
 mod grpc;
 mod health;
 mod http;
@@ -15,9 +20,12 @@ mod tests;
 mod view;
 
 pub use answers::ApiState;
+pub use events::{Events, Peer, RecordError, Recorded, Recorder};
 pub use health::{Health, health_router};
 
+use crate::config::Secret;
 use axum::Router;
+use corrections::Door;
 
 /// Reflection's descriptors cannot be built: a defect of the build, not of the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +33,14 @@ use axum::Router;
 pub struct ApiError(#[from] tonic_reflection::server::Error);
 
 /// The routes of the API listener.
-pub fn api_router(state: ApiState) -> Result<Router, ApiError> {
-    let grpc = grpc::routes(state.clone())?.into_axum_router();
-    Ok(http::router(state)
+///
+/// `token` is what whoever makes a correction must show; without one nothing can be corrected.
+pub fn api_router(state: ApiState, events: Events, token: Option<Secret>) -> Result<Router, ApiError> {
+    let door = Door::new(token);
+    let api = grpc::Api::new(state.clone(), door.clone());
+    let grpc = grpc::routes(api, events.clone())?.into_axum_router();
+    Ok(http::router(state.clone(), events)
+        .merge(corrections::router(state, door))
         .merge(grpc.reset_fallback())
         .fallback(http::not_found))
 }

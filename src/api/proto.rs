@@ -1,4 +1,4 @@
-//! The generated messages and service of `proto/burngate/v1/budget.proto`.
+//! The generated messages and services of `proto/burngate/v1`.
 
 #![allow(
     missing_docs,

@@ -7,8 +7,11 @@ use super::{ApiState, Health, health_router};
 use crate::act::Decisions;
 use crate::cohort::Level;
 use crate::decide::{Decision, DecisionState, Evidence, FailureReason, Withheld, WithheldReason};
-use crate::ledger::Counts;
+use crate::ledger::{Counts, ErrorSignature, TopSignatures};
+use crate::policy::Corrections;
 use crate::publish::testing::{T0, World, deployment, flag};
+use crate::store::MemStore;
+use crate::time::{Clock, UnixNanos};
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use std::sync::{Arc, RwLock};
@@ -17,10 +20,27 @@ use tower::ServiceExt as _;
 
 fn state(world: &World) -> ApiState {
     ApiState {
+        qualities: Arc::default(),
         board: world.board().clone(),
         decisions: Decisions::new(10, Duration::from_mins(1)),
         withheld: Arc::new(RwLock::new(Vec::new())),
         policies: Arc::new(arc_swap::ArcSwap::new(world.policies.clone())),
+        latencies: None,
+        signatures: Arc::default(),
+        shapes: Arc::default(),
+        corrections: Corrections::load(Arc::new(MemStore::default())).unwrap(),
+        indicators: Arc::default(),
+        clock: Arc::new(Stopped),
+    }
+}
+
+/// A clock that stands at the start of the tests' time.
+#[derive(Debug)]
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> UnixNanos {
+        T0
     }
 }
 
@@ -52,6 +72,17 @@ fn decision(id: &str, service: &str, state: DecisionState) -> Decision {
             },
             control: Counts { good: 9_990, bad: 10 },
             contrast: Some(14.5),
+            signatures: TopSignatures {
+                from: T0.minus_secs(900),
+                signatures: vec![ErrorSignature {
+                    what: "TimeoutError".to_owned(),
+                    route: "/pay".to_owned(),
+                    service: service.to_owned(),
+                    count: 140,
+                    error: 0,
+                    traces: vec!["0af7651916cd43dd8448eb211c80319c".to_owned()],
+                }],
+            },
         },
         state,
         history: vec![(T0, "decided".to_owned())],

@@ -1,10 +1,11 @@
 //! From what the gateway knows to what the API says; the only place that does so, for HTTP and gRPC alike.
 
-use super::proto;
-use crate::budget::{burn_rate, effective_events, standard_errors};
+use super::{accounting, proto};
+use crate::budget::{effective_events, standard_errors};
 use crate::cohort::Level;
 use crate::decide::{Decision, DecisionState, FailureReason, Withheld};
-use crate::ledger::{Sampled, WindowSum};
+use crate::indicate::{GroupStatus, IndicatorState, IndicatorStatus};
+use crate::ledger::{LatencyWindow, Sampled, WindowSum};
 use crate::policy::{AlertState, AlertStatus, BudgetStatus, WindowBurn};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
 
@@ -12,9 +13,13 @@ use crate::time::{NANOS_PER_SEC, UnixNanos};
 pub(super) fn budget(status: &BudgetStatus) -> proto::Budget {
     let key = &status.cohort;
     let (sha, flag, variant) = match &key.level {
-        Level::Total | Level::Overflow => (None, None, None),
+        Level::Total | Level::Route { .. } | Level::Overflow => (None, None, None),
         Level::Deployment { sha } => (Some(sha), None, None),
         Level::Flag { sha, flag, variant } => (sha.as_ref(), Some(flag), Some(variant)),
+    };
+    let route = match &key.level {
+        Level::Route { route } => Some(route),
+        _ => None,
     };
     let text = |s: &std::sync::Arc<str>| s.as_ref().to_owned();
     proto::Budget {
@@ -40,18 +45,29 @@ pub(super) fn budget(status: &BudgetStatus) -> proto::Budget {
         alerts: status.alerts.iter().map(alert).collect(),
         tier: None,
         owner: std::collections::BTreeMap::new(),
-        period: status
-            .period
-            .as_ref()
-            .map(|sum| sum_only(sum, burn_rate(sum.counts, status.target))),
+        route: route.map(text),
+        latency: status.latency.iter().map(latency).collect(),
+        watched_routes: status.watched_routes.iter().map(text).collect(),
+        comparisons: Vec::new(),
+        sli_quality: None,
+        period: status.period.as_ref().map(|sum| accounting::period(status, sum)),
+        accounting: Some(accounting::accounting(status)),
     }
 }
 
 fn window(burn: &WindowBurn) -> proto::Window {
-    sum_only(&burn.sum, burn.burn)
+    proto::Window {
+        excluded_good: burn.excluded.good,
+        excluded_bad: burn.excluded.bad,
+        burn_low: burn.interval.map(|(low, _)| low),
+        burn_high: burn.interval.map(|(_, high)| high),
+        confidence: Some(burn.confidence.as_str().to_owned()),
+        slices: burn.slices.map(|slices| accounting::slices(&slices, 0)),
+        ..sum_only(&burn.sum, burn.burn)
+    }
 }
 
-fn sum_only(sum: &WindowSum, burn_rate: Option<f64>) -> proto::Window {
+pub(super) fn sum_only(sum: &WindowSum, burn_rate: Option<f64>) -> proto::Window {
     proto::Window {
         window_secs: sum.window_secs,
         from: Some(timestamp(sum.from)),
@@ -60,6 +76,19 @@ fn sum_only(sum: &WindowSum, burn_rate: Option<f64>) -> proto::Window {
         bad: sum.counts.bad,
         burn_rate,
         sampling: sum.sampled.map(sampling),
+        ..proto::Window::default()
+    }
+}
+
+fn latency(window: &LatencyWindow) -> proto::Latency {
+    proto::Latency {
+        window_secs: window.window_secs,
+        from: Some(timestamp(window.from)),
+        to: Some(timestamp(window.to)),
+        events: window.events,
+        p50_secs: window.told.map(|told| told.p50_secs),
+        p95_secs: window.told.map(|told| told.p95_secs),
+        p99_secs: window.told.map(|told| told.p99_secs),
     }
 }
 
@@ -80,6 +109,10 @@ fn alert(alert: &AlertStatus) -> proto::Alert {
         severity: alert.severity.as_str().to_owned(),
         state: state(alert.state).into(),
         since: Some(timestamp(alert.since)),
+        held_back: alert.held_back.map(|h| proto::HeldBack {
+            bad: h.bad,
+            needed: h.needed,
+        }),
     }
 }
 
@@ -132,13 +165,22 @@ pub(super) fn decision(decision: &Decision) -> proto::Decision {
                 good: evidence.cohort.good,
                 bad: evidence.cohort.bad,
                 burn_rate: Some(evidence.burn),
-                sampling: None,
+                ..proto::Window::default()
             }),
             burn_above: evidence.burn_above,
             held_secs: evidence.held_secs,
             control_good: evidence.control.good,
             control_bad: evidence.control.bad,
             contrast: evidence.contrast,
+            signatures: evidence
+                .signatures
+                .signatures
+                .iter()
+                .map(super::explain::signature)
+                .collect(),
+            signatures_from: Some(evidence.signatures.from)
+                .filter(|from| from.0 > 0)
+                .map(timestamp),
         }),
         history: decision
             .history
@@ -150,6 +192,50 @@ pub(super) fn decision(decision: &Decision) -> proto::Decision {
             .collect(),
         verified,
         already_off,
+    }
+}
+
+/// Where an indicator stands.
+pub(super) fn indicator(status: &IndicatorStatus) -> proto::Indicator {
+    let text = |s: &std::sync::Arc<str>| s.as_ref().to_owned();
+    proto::Indicator {
+        name: text(&status.name),
+        service: text(&status.service),
+        environment: status.environment.as_ref().map(text),
+        value: status.value,
+        unit: text(&status.unit),
+        state: indicator_state(status.state).into(),
+        since: Some(timestamp(status.since)),
+        reason: status.reason.as_str().to_owned(),
+        detail: status.reason.to_string(),
+        enter: text(&status.enter),
+        leave: text(&status.leave),
+        description: text(&status.description),
+        built_in: status.built_in,
+        evaluated_at: Some(timestamp(status.evaluated_at)),
+        groups: status.groups.iter().map(indicator_group).collect(),
+    }
+}
+
+fn indicator_group(group: &GroupStatus) -> proto::IndicatorGroup {
+    let labels = group.labels.iter();
+    proto::IndicatorGroup {
+        labels: labels
+            .map(|(name, value)| (name.as_ref().to_owned(), value.clone()))
+            .collect(),
+        value: group.value,
+        state: indicator_state(group.state).into(),
+        since: Some(timestamp(group.since)),
+    }
+}
+
+fn indicator_state(state: IndicatorState) -> proto::IndicatorState {
+    match state {
+        IndicatorState::NoData => proto::IndicatorState::NoData,
+        IndicatorState::Calm => proto::IndicatorState::Calm,
+        IndicatorState::Entering => proto::IndicatorState::Entering,
+        IndicatorState::Leaving => proto::IndicatorState::Leaving,
+        IndicatorState::Active => proto::IndicatorState::Active,
     }
 }
 
@@ -180,7 +266,7 @@ fn failure_name(reason: FailureReason) -> &'static str {
     }
 }
 
-fn timestamp(at: UnixNanos) -> prost_types::Timestamp {
+pub(super) fn timestamp(at: UnixNanos) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: i64::try_from(at.secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(at.0 % NANOS_PER_SEC).unwrap_or(0),

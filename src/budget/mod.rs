@@ -13,21 +13,31 @@
 //! elapsed share of the period (a burn rate is already normalised), and comparing averages of ratios (a quiet
 //! minute would weigh as much as a busy one).
 
+mod calendar;
 mod contrast;
 mod decimal;
+mod interval;
 mod plan;
 mod rates;
 mod sample;
+mod schedule;
+mod share;
+mod slices;
 mod target;
 mod threshold;
 
+pub use calendar::{Calendar, CalendarUnit, Period, zone, zone_name};
 pub use contrast::contrasts;
 pub use decimal::DecimalError;
+pub use interval::{Confidence, burn_interval, jeffreys_lower, wilson};
 pub use plan::{consumption, detection_secs, reset_secs, threshold_for_share};
 pub use rates::{
     budget_events, budget_minutes, burn_rate, consumed, error_ratio, exceeds, exhausted, remaining,
     time_to_exhaustion,
 };
 pub use sample::{effective_counts, effective_events, mean_weight, sampled_differently, standard_errors};
+pub use schedule::{Days, Schedule, Span, covers, union};
+pub use share::{RATIO_ONE, Share, is_budget_event, with_peak};
+pub use slices::{EmptySlice, Method, Part, SliceRule, Slices, budget_slices};
 pub use target::{Target, TargetError};
 pub use threshold::{Threshold, ThresholdError};

@@ -4,71 +4,41 @@
 //! burn rate `BR = e / b`, budget left of the period `R = (b - e_W) / b`, and at this burn exhausted in `R *
 //! W / BR`.
 
-use super::{Target, Threshold};
-use crate::ledger::Counts;
+use super::{Share, Target, Threshold};
 
 const BILLION: u128 = 1_000_000_000;
-const BURN_ONE: u128 = BILLION * 1_000_000;
 
-fn total(counts: Counts) -> u128 {
-    u128::from(counts.good) + u128::from(counts.bad)
-}
-
-/// Whether the burn rate of `counts` is above `threshold`: strict, exact, false without events.
-///
-/// `bad / total / b > t` in integers is `bad * 10^15 > t_millionths * b_ppb * total`. A threshold at or above
-/// the highest burn that the target allows (`1 / b`) can never be exceeded; deciding that first keeps every
-/// product within 128 bits.
-pub fn exceeds(counts: Counts, target: Target, threshold: Threshold) -> bool {
-    let allowed = u128::from(threshold.millionths()) * u128::from(target.budget_ppb());
-    if allowed >= BURN_ONE {
-        return false;
-    }
-    u128::from(counts.bad) * BURN_ONE > allowed * total(counts)
+/// Whether the burn rate of `counts` is above `threshold`: strict, exact, false without events; see
+/// [`Share::exceeds`].
+pub fn exceeds(counts: impl Into<Share>, target: Target, threshold: Threshold) -> bool {
+    counts.into().exceeds(target, threshold)
 }
 
 /// Share of bad events; `None` without events.
-pub fn error_ratio(counts: Counts) -> Option<f64> {
-    let total = total(counts);
-    (total > 0).then(|| counts.bad as f64 / total as f64)
+pub fn error_ratio(counts: impl Into<Share>) -> Option<f64> {
+    counts.into().ratio()
 }
 
 /// Burn rate: error ratio over budget; 1 spends exactly the budget in a period. `None` without events.
-pub fn burn_rate(counts: Counts, target: Target) -> Option<f64> {
-    consumed(counts, target)
+pub fn burn_rate(counts: impl Into<Share>, target: Target) -> Option<f64> {
+    counts.into().consumed(target)
 }
 
 /// Share of the period's budget that is spent, given the counts of the whole period; above 1 when overspent.
 /// `None` without events.
-pub fn consumed(counts: Counts, target: Target) -> Option<f64> {
-    let (spent, budget) = spent_and_budget(counts, target);
-    (budget > 0).then(|| spent as f64 / budget as f64)
+pub fn consumed(counts: impl Into<Share>, target: Target) -> Option<f64> {
+    counts.into().consumed(target)
 }
 
 /// Share of the period's budget that is left, given the counts of the whole period; negative when overspent,
 /// never clamped. `None` without events.
-pub fn remaining(counts: Counts, target: Target) -> Option<f64> {
-    let (spent, budget) = spent_and_budget(counts, target);
-    let left = if spent <= budget {
-        (budget - spent) as f64
-    } else {
-        -((spent - budget) as f64)
-    };
-    (budget > 0).then(|| left / budget as f64)
+pub fn remaining(counts: impl Into<Share>, target: Target) -> Option<f64> {
+    counts.into().remaining(target)
 }
 
 /// Whether the period's budget is spent to the last event; exact, false without events.
-pub fn exhausted(counts: Counts, target: Target) -> bool {
-    let (spent, budget) = spent_and_budget(counts, target);
-    budget > 0 && spent >= budget
-}
-
-/// Bad events and allowed bad events, both times a billion.
-fn spent_and_budget(counts: Counts, target: Target) -> (u128, u128) {
-    (
-        u128::from(counts.bad) * BILLION,
-        u128::from(target.budget_ppb()) * total(counts),
-    )
+pub fn exhausted(counts: impl Into<Share>, target: Target) -> bool {
+    counts.into().exhausted(target)
 }
 
 /// Seconds until the budget is gone at burn rate `burn`, of a period of `period_secs` with `remaining` left.
@@ -98,9 +68,14 @@ pub fn budget_events(target: Target, events: u64) -> f64 {
 mod tests {
     use super::super::contrast::compare;
     use super::*;
+    use crate::ledger::Counts;
     use proptest::prelude::*;
 
     const DAY: u64 = 86_400;
+
+    fn total(counts: Counts) -> u128 {
+        u128::from(counts.good) + u128::from(counts.bad)
+    }
 
     fn target(text: &str) -> Target {
         text.parse().unwrap()

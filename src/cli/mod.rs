@@ -8,12 +8,16 @@ mod arguments;
 mod components;
 pub mod demo;
 mod print_config;
+mod record;
+mod replay;
 mod run;
 mod validate;
 
 use crate::config::ConfigError;
 pub use arguments::ConfigArgs;
 use clap::{Args, Parser, Subcommand};
+pub use record::RecordArgs;
+pub use replay::ReplayArgs;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
@@ -36,6 +40,8 @@ First steps:
 
 Then write down what you promise, in policies/checkout.yaml, and look again:
   burngate validate                 check configuration and policies before anything is bound
+  burngate replay spans.jsonl.gz --policy policies/checkout.yaml
+                                    what it would have said of recorded telemetry: budgets, alerts, kills
 
 In the place of an OpenTelemetry Collector, with its own configuration file:
   burngate validate --config relay.yaml --unsupported=warn
@@ -78,6 +84,10 @@ enum Command {
     PrintConfig(ConfigArgs),
     /// Show the whole job in one process: a shop, a failing flag, the kill, the recovery
     Demo(DemoArgs),
+    /// Play recorded telemetry through policies, and say what would have happened
+    Replay(Box<ReplayArgs>),
+    /// Give a running gateway the counts of a batch job or a script
+    Record(Box<RecordArgs>),
 }
 
 /// Arguments of `run`.
@@ -134,6 +144,8 @@ impl Cli {
             Some(Command::Components(args)) => components::list(&args),
             Some(Command::PrintConfig(args)) => print_config::print(&args),
             Some(Command::Demo(args)) => demo::run(args),
+            Some(Command::Replay(args)) => replay::replay(&args),
+            Some(Command::Record(args)) => record::record(&args),
         }
     }
 }

@@ -159,7 +159,11 @@ fn signals(signals: Signals) -> String {
 fn counted(policies: &PolicySet) -> String {
     let (files, slos) = (policies.policies().len(), policies.objectives().len());
     let switches = policies.kill_switches().count();
-    format!("{files} (objectives: {slos}, kill switches: {switches})")
+    let journeys = match policies.journeys().len() {
+        0 => String::new(),
+        some => format!(", journeys: {some}"),
+    };
+    format!("{files} (objectives: {slos}, kill switches: {switches}{journeys})")
 }
 
 fn default_objective(config: &Config) -> String {

@@ -22,6 +22,7 @@ const TAG_TOTAL: u8 = 0;
 const TAG_DEPLOYMENT: u8 = 1;
 const TAG_FLAG: u8 = 2;
 const TAG_OVERFLOW: u8 = 3;
+const TAG_ROUTE: u8 = 4;
 const TAG_OBJECTIVE: u8 = 16;
 const TAG_STRATUM: u8 = 17;
 
@@ -69,6 +70,8 @@ pub enum LevelRef<'a> {
         /// The normalised variant.
         variant: &'a str,
     },
+    /// See [`Level::Route`].
+    Route(&'a str),
     /// See [`Level::Overflow`].
     Overflow,
 }
@@ -84,6 +87,7 @@ impl CohortKey {
                 flag,
                 variant,
             },
+            Level::Route { route } => LevelRef::Route(route),
             Level::Overflow => LevelRef::Overflow,
         };
         CohortRef {
@@ -113,6 +117,9 @@ impl CohortKey {
                 flag: parts.required()?,
                 variant: parts.required()?,
             },
+            TAG_ROUTE => Level::Route {
+                route: parts.required()?,
+            },
             TAG_OVERFLOW => Level::Overflow,
             other => return Err(DecodeError::Tag(other)),
         };
@@ -132,6 +139,7 @@ impl CohortRef<'_> {
             LevelRef::Total => TAG_TOTAL,
             LevelRef::Deployment(_) => TAG_DEPLOYMENT,
             LevelRef::Flag { .. } => TAG_FLAG,
+            LevelRef::Route(_) => TAG_ROUTE,
             LevelRef::Overflow => TAG_OVERFLOW,
         };
         out.extend_from_slice(&[ENCODING_VERSION, tag]);
@@ -139,7 +147,7 @@ impl CohortRef<'_> {
         put(out, self.environment);
         match self.level {
             LevelRef::Total | LevelRef::Overflow => {}
-            LevelRef::Deployment(sha) => put(out, Some(sha)),
+            LevelRef::Deployment(part) | LevelRef::Route(part) => put(out, Some(part)),
             LevelRef::Flag { sha, flag, variant } => {
                 put(out, sha);
                 put(out, Some(flag));
@@ -158,6 +166,7 @@ impl CohortRef<'_> {
                 flag: flag.into(),
                 variant: variant.into(),
             },
+            LevelRef::Route(route) => Level::Route { route: route.into() },
             LevelRef::Overflow => Level::Overflow,
         };
         CohortKey {
@@ -277,6 +286,7 @@ mod tests {
             Just(Level::Total),
             Just(Level::Overflow),
             part().prop_map(|sha| Level::Deployment { sha: sha.into() }),
+            part().prop_map(|route| Level::Route { route: route.into() }),
             (proptest::option::of(part()), part(), part()).prop_map(|(sha, flag, variant)| Level::Flag {
                 sha: sha.map(Arc::from),
                 flag: flag.into(),

@@ -7,8 +7,10 @@
 //! distinct evidence. Of an evaluation only flag, result, reason and failure are collected: times and context
 //! ids differ from span to span, and a context id may name a person.
 
+mod read;
+
 use super::deployment::{DeploymentSlots, Inherited};
-use super::flags::{self, Evaluation, FlagSet, ListError, Mentions, Rank};
+use super::flags::Name;
 use super::named::NamedFlags;
 use crate::config::{Absent, Cohorts};
 use crate::wire::{AnyValue, Attributes, Event, KeyTableBuilder, PrefixId, Slot, Span, Value};
@@ -23,6 +25,12 @@ const RESULTS: [&str; 5] = [
     "feature_flag.evaluated.value",
 ];
 const INDEX: &str = "feature_flag.result.variationIndex";
+const PROVIDERS: [&str; 3] = [
+    "feature_flag.provider.name",
+    "feature_flag.provider_name",
+    "feature_flag.system",
+];
+const SET: &str = "feature_flag.set.id";
 const REASONS: [&str; 2] = ["feature_flag.result.reason", "feature_flag.evaluation.reason"];
 
 /// Names below `feature_flag.` that the semantic conventions (old and new) use for evaluations: never flags.
@@ -65,8 +73,10 @@ enum Role<'a> {
     Index,
     Reason,
     Failure,
+    Provider,
+    Set,
     /// An attribute with a prefix: what stands behind it.
-    Flag(&'a [u8]),
+    Flag(u8, &'a [u8]),
     List(u16),
 }
 
@@ -90,8 +100,12 @@ pub struct Extractor {
     index: Slot,
     reasons: [Slot; 2],
     error_type: Slot,
+    providers: [Slot; 3],
+    set: Slot,
     lists: Vec<Slot>,
     prefixes: Vec<Prefix>,
+    /// Names of lists and prefixes, as the configuration has them.
+    names: (Vec<Arc<str>>, Vec<Arc<str>>),
     named: NamedFlags,
     absent_is_off: bool,
     negation: bool,
@@ -117,6 +131,16 @@ impl Extractor {
             index: keys.key(INDEX),
             reasons: REASONS.map(|name| keys.key(name)),
             error_type: keys.key("error.type"),
+            providers: PROVIDERS.map(|name| keys.key(name)),
+            set: keys.key(SET),
+            names: (
+                lists.iter().map(|name| name.as_str().into()).collect(),
+                cohorts
+                    .flag_prefixes
+                    .iter()
+                    .map(|name| name.as_str().into())
+                    .collect(),
+            ),
             lists: lists.iter().map(|name| keys.key(name)).collect(),
             prefixes: cohorts
                 .flag_prefixes
@@ -132,6 +156,16 @@ impl Extractor {
             negation: cohorts.flag_list_negation,
             max_flags: cohorts.max_flags,
         }
+    }
+
+    /// The attribute that a shape came under, as the configuration writes it.
+    pub fn name_of(&self, name: Name) -> Arc<str> {
+        let known = match name {
+            Name::Key => None,
+            Name::List(place) => self.names.0.get(usize::from(place)),
+            Name::Prefix(place) => self.names.1.get(usize::from(place)),
+        };
+        known.map_or_else(|| Arc::from(KEYS[0]), Arc::clone)
     }
 
     /// The flags that a policy of `service` names, sorted.
@@ -178,22 +212,61 @@ impl Extractor {
         self.collect(attributes, out);
     }
 
+    /// Whether an item may tell of flags to the request that it is a part of; cheap, and seldom wrong.
+    #[inline]
+    pub fn may_tell(&self, attributes: &Attributes<'_>, events: &[Event<'_>]) -> bool {
+        !events.is_empty()
+            || !attributes.prefixed().is_empty()
+            || self.keys.iter().any(|slot| attributes.get(*slot).is_some())
+    }
+
+    /// Appends what a span tells the request that it is a part of: evaluations, and attributes of one flag. A
+    /// list speaks for its own span alone. Of a span that is itself an evaluation, its attributes are those
+    /// of the evaluation.
+    pub fn collect_told<'a>(
+        &self,
+        attributes: &Attributes<'a>,
+        events: &[Event<'a>],
+        is_evaluation: bool,
+        out: &mut Vec<Piece<'a>>,
+    ) {
+        for event in events {
+            self.collect_evaluation(&event.attributes, Role::EventKey, out);
+        }
+        if is_evaluation {
+            return self.collect_evaluation(attributes, Role::EventKey, out);
+        }
+        self.collect_evaluation(attributes, Role::OwnKey, out);
+        self.collect_prefixed(attributes, out);
+    }
+
+    /// Appends the evaluation that a log record tells of, if it does. From semantic conventions 1.29 to 1.33
+    /// the result stood in the record's body.
+    pub fn collect_record<'a>(
+        &self,
+        attributes: &Attributes<'a>,
+        body: Option<AnyValue<'a>>,
+        out: &mut Vec<Piece<'a>>,
+    ) {
+        let begin = out.len();
+        self.collect_evaluation(attributes, Role::EventKey, out);
+        let lacks_result = |piece: &Piece<'_>| !matches!(piece.role, Role::Result | Role::Index);
+        if out.len() > begin
+            && out.iter().skip(begin).all(lacks_result)
+            && let Some(value) = body.and_then(read::result_in_body)
+        {
+            out.push(Piece {
+                role: Role::Result,
+                value,
+            });
+        }
+    }
+
     /// Appends the evidence of one item's attributes (a span's, a scope's, a resource's) to `out`.
     #[inline]
     pub fn collect<'a>(&self, attributes: &Attributes<'a>, out: &mut Vec<Piece<'a>>) {
         self.collect_evaluation(attributes, Role::OwnKey, out);
-        for (prefix, flag, value) in attributes.prefixed() {
-            if self
-                .prefixes
-                .iter()
-                .any(|known| known.id == *prefix && known.is_flag(flag))
-            {
-                out.push(Piece {
-                    role: Role::Flag(flag),
-                    value: *value,
-                });
-            }
-        }
+        self.collect_prefixed(attributes, out);
         for (place, slot) in (0u16..).zip(&self.lists) {
             if let Some(value) = attributes.get(*slot)
                 && !matches!(value.value(), Ok(Value::Empty))
@@ -201,6 +274,21 @@ impl Extractor {
                 out.push(Piece {
                     role: Role::List(place),
                     value,
+                });
+            }
+        }
+    }
+
+    #[inline]
+    fn collect_prefixed<'a>(&self, attributes: &Attributes<'a>, out: &mut Vec<Piece<'a>>) {
+        for (prefix, flag, value) in attributes.prefixed() {
+            let known = self.prefixes.iter().position(|known| known.id == *prefix);
+            if let Some(place) = known
+                && self.prefixes.get(place).is_some_and(|known| known.is_flag(flag))
+            {
+                out.push(Piece {
+                    role: Role::Flag(u8::try_from(place).unwrap_or(u8::MAX), flag),
+                    value: *value,
                 });
             }
         }
@@ -229,82 +317,11 @@ impl Extractor {
         {
             push(Role::Failure, error);
         }
-    }
-
-    /// Reads evidence. `named` are the flags of [`Self::named_flags`].
-    pub fn read(&self, evidence: &Evidence<'_, '_>, named: &[Arc<str>]) -> FlagSet {
-        let mut mentions = Mentions::default();
-        self.read_place(
-            evidence.resource,
-            Rank::ResourceFlag,
-            Rank::ResourceList,
-            &mut mentions,
-        );
-        self.read_place(evidence.scope, Rank::ScopeFlag, Rank::ScopeList, &mut mentions);
-        self.read_place(evidence.item, Rank::ItemFlag, Rank::ItemList, &mut mentions);
-        mentions.resolve(named, self.absent_is_off, self.max_flags)
-    }
-
-    fn read_place(&self, pieces: &[Piece<'_>], own: Rank, list: fn(u16) -> Rank, mentions: &mut Mentions) {
-        let mut rest = pieces;
-        while let Some((piece, behind)) = rest.split_first() {
-            rest = behind;
-            match piece.role {
-                Role::EventKey | Role::OwnKey => {
-                    let rank = if piece.role == Role::EventKey {
-                        Rank::Event
-                    } else {
-                        own
-                    };
-                    let mut evaluation = Evaluation {
-                        key: piece.value,
-                        result: None,
-                        index: None,
-                        reason: None,
-                        failed: false,
-                    };
-                    while let Some((piece, behind)) = rest.split_first() {
-                        match piece.role {
-                            Role::Result => evaluation.result = Some(piece.value),
-                            Role::Index => evaluation.index = Some(piece.value),
-                            Role::Reason => evaluation.reason = Some(piece.value),
-                            Role::Failure => evaluation.failed = true,
-                            Role::EventKey | Role::OwnKey | Role::Flag(_) | Role::List(_) => break,
-                        }
-                        rest = behind;
-                    }
-                    mentions.evaluation(rank, &evaluation);
-                }
-                Role::Flag(flag) => Self::read_flag(flag, piece.value, own, mentions),
-                Role::List(place) => self.read_list(piece.value, list(place), mentions),
-                // Only ever behind a key.
-                Role::Result | Role::Index | Role::Reason | Role::Failure => {}
-            }
+        if let Some(provider) = first(attributes, &self.providers) {
+            push(Role::Provider, provider);
         }
-    }
-
-    fn read_flag(flag: &[u8], value: AnyValue<'_>, rank: Rank, mentions: &mut Mentions) {
-        let Some(flag) = flags::flag_key(flag) else {
-            return mentions.invalid();
-        };
-        let variant = flags::normalise(value);
-        if variant.is_none() {
-            mentions.invalid();
-        }
-        mentions.push(rank, flag, variant);
-    }
-
-    fn read_list(&self, value: AnyValue<'_>, rank: Rank, mentions: &mut Mentions) {
-        match flags::read_list(value, self.negation, rank, mentions) {
-            Ok(true) => mentions.has_list = true,
-            Ok(false) => {
-                mentions.has_unknown = true;
-                mentions.problems.truncated_lists += 1;
-            }
-            Err(error) => {
-                mentions.has_unknown |= error == ListError::Unreadable;
-                mentions.problems.rejected_lists += 1;
-            }
+        if let Some(set) = first(attributes, &[self.set]) {
+            push(Role::Set, set);
         }
     }
 }

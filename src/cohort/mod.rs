@@ -60,6 +60,12 @@ pub enum Level {
         /// variants hold failed and fallen-back evaluations and can never be killed.
         variant: Arc<str>,
     },
+    /// Events of one endpoint class of the service, whatever their deployment; only of objectives that want
+    /// routes.
+    Route {
+        /// The route template, RPC method or span name.
+        route: Arc<str>,
+    },
     /// Events whose cohort lay beyond a cap: counted in the totals, never eligible for a kill.
     Overflow,
 }

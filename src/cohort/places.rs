@@ -27,6 +27,8 @@ pub enum Cap {
     Rate,
     /// `max_services`.
     Services,
+    /// `max_routes`.
+    Routes,
     /// The groups of one batch.
     Batch,
 }
@@ -39,6 +41,7 @@ impl Cap {
             Self::Total => "max_total",
             Self::Rate => "max_new_per_minute",
             Self::Services => "max_services",
+            Self::Routes => "max_routes",
             Self::Batch => "batch_groups",
         }
     }
@@ -49,6 +52,8 @@ impl Cap {
 struct Usage {
     /// Live deployment and flag cohorts.
     cohorts: AtomicU32,
+    /// Live routes.
+    routes: AtomicU32,
     /// Live totals: one an environment.
     totals: AtomicU32,
     /// Minute number and new cohorts in it, as `minute << 32 | new`.
@@ -176,10 +181,26 @@ impl Places {
         self.of(service, |usage| release(&usage.cohorts));
     }
 
+    /// Takes the place of a route; `forced` ones count but are not refused.
+    pub(super) fn take_route(&self, service: &str, forced: bool) -> Result<(), Cap> {
+        let max = if forced { u32::MAX } else { self.limits.max_routes };
+        if self.of(service, |usage| reserve(&usage.routes, max)) {
+            Ok(())
+        } else {
+            Err(Cap::Routes)
+        }
+    }
+
+    /// Gives the place of a route back.
+    pub(super) fn give_route(&self, service: &str) {
+        self.of(service, |usage| release(&usage.routes));
+    }
+
     /// Forgets a service of which nothing lives.
     pub(super) fn forget_if_empty(&self, service: &str) {
         self.services.remove_if(service, |_, usage| {
-            usage.totals.load(Ordering::Acquire) == 0 && usage.cohorts.load(Ordering::Acquire) == 0
+            let all = [&usage.totals, &usage.cohorts, &usage.routes];
+            all.iter().all(|used| used.load(Ordering::Acquire) == 0)
         });
     }
 

@@ -100,7 +100,7 @@ impl Registry {
         }
         let admitted = match cohort.level {
             LevelRef::Total => self.admit_total(cohort, scratch, false),
-            LevelRef::Overflow | LevelRef::Deployment(_) | LevelRef::Flag { .. } => {
+            LevelRef::Overflow | LevelRef::Deployment(_) | LevelRef::Flag { .. } | LevelRef::Route(_) => {
                 // The service comes first: cohorts of a service that is counted elsewhere are counted there
                 // too.
                 let total = CohortRef {
@@ -118,6 +118,9 @@ impl Registry {
         match admitted {
             Ok(id) => Interned::Live(id),
             Err(Cap::Services) => Interned::Overflow(OVERFLOW_TOTAL, Cap::Services),
+            // Routes beyond their cap count in no overflow: they are cuts of the total, whose events have
+            // cohorts of their own.
+            Err(Cap::Routes) => Interned::Overflow(OVERFLOW_REST, Cap::Routes),
             Err(cap) => {
                 let rest = CohortRef {
                     level: LevelRef::Overflow,
@@ -157,6 +160,9 @@ impl Registry {
         bytes: &[u8],
         now: Option<UnixNanos>,
     ) -> Result<CohortId, Cap> {
+        if matches!(cohort.level, LevelRef::Route(_)) {
+            return self.admit_route(cohort, bytes, now.is_none());
+        }
         let capped = !matches!(cohort.level, LevelRef::Overflow | LevelRef::Total);
         // Before anything is allocated or locked for writing: a flood of invented names ends here.
         if capped && let Some(now) = now {
@@ -173,6 +179,23 @@ impl Registry {
                         self.places.give_cohort(cohort.service);
                     }
                     return Ok(OVERFLOW_REST);
+                };
+                self.keys.insert(id, Arc::new(cohort.to_key()));
+                entry.insert(id);
+                Ok(id)
+            }
+        }
+    }
+
+    /// Takes a place for a route. `forced` places count but are not refused.
+    fn admit_route(&self, cohort: &CohortRef<'_>, bytes: &[u8], forced: bool) -> Result<CohortId, Cap> {
+        match self.ids.entry(bytes.into()) {
+            Entry::Occupied(entry) => Ok(*entry.get()),
+            Entry::Vacant(entry) => {
+                self.places.take_route(cohort.service, forced)?;
+                let Some(id) = self.next_id() else {
+                    self.places.give_route(cohort.service);
+                    return Err(Cap::Routes);
                 };
                 self.keys.insert(id, Arc::new(cohort.to_key()));
                 entry.insert(id);
@@ -234,6 +257,7 @@ impl Registry {
         match key.level {
             Level::Total => self.places.give_total(&key.service),
             Level::Deployment { .. } | Level::Flag { .. } => self.places.give_cohort(&key.service),
+            Level::Route { .. } => self.places.give_route(&key.service),
             Level::Overflow => {}
         }
         self.places.forget_if_empty(&key.service);

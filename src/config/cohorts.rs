@@ -35,8 +35,101 @@ pub struct Cohorts {
     pub idle_timeout_secs: u64,
     /// Evidence cells in all.
     pub max_evidence_cells: u32,
+    /// Routes a service, for objectives that want them.
+    pub max_routes: u32,
+    /// Series that keep quantiles of durations.
+    pub max_latency_series: u32,
     /// Most spans that one sampled span may stand for.
     pub max_weight: u32,
+    /// Flag evidence that comes apart from its request.
+    pub join: Join,
+    /// What bad events have in common.
+    pub signatures: Signatures,
+}
+
+/// `connectors.error_budget.cohorts.join`: flag evidence that comes apart from its request, in child spans
+/// and log records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// Whose evidence counts for a request.
+    pub mode: JoinMode,
+    /// How long spans, and evidence without its span, are remembered, in seconds.
+    pub keep_secs: u64,
+    /// Spans remembered.
+    pub max_spans: u32,
+    /// Flags that wait for their span.
+    pub max_waiting: u32,
+}
+
+/// See [`Join::mode`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinMode {
+    /// That of the whole local part of its trace.
+    LocalRoot,
+    /// Its own.
+    SameSpan,
+}
+
+/// `connectors.error_budget.cohorts.signatures`: what bad events have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signatures {
+    /// Length of the interval that is counted; the one before is shown as well. In seconds.
+    pub window_secs: u64,
+    /// Series (objectives x cohorts) that are watched so at once.
+    pub max_series: u32,
+}
+
+impl Default for Join {
+    fn default() -> Self {
+        Self {
+            mode: JoinMode::LocalRoot,
+            keep_secs: 300,
+            max_spans: 200_000,
+            max_waiting: 50_000,
+        }
+    }
+}
+
+impl Default for Signatures {
+    fn default() -> Self {
+        Self {
+            window_secs: 900,
+            max_series: 4_096,
+        }
+    }
+}
+
+impl Join {
+    fn read(section: &Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.field("mode", &mut it.mode);
+        let mut keep = Duration::from_secs(it.keep_secs);
+        // The buckets of counts are open for six minutes.
+        section.ranged(
+            "keep",
+            &mut keep,
+            Duration::from_secs(10)..=Duration::from_mins(5),
+        );
+        it.keep_secs = keep.as_secs();
+        section.ranged("max_spans", &mut it.max_spans, 1_000..=10_000_000);
+        section.ranged("max_waiting", &mut it.max_waiting, 100..=10_000_000);
+        it
+    }
+}
+
+impl Signatures {
+    fn read(section: &Section<'_>) -> Self {
+        let mut it = Self::default();
+        let mut window = Duration::from_secs(it.window_secs);
+        section.ranged(
+            "window",
+            &mut window,
+            Duration::from_mins(1)..=Duration::from_hours(24),
+        );
+        it.window_secs = window.as_secs();
+        section.ranged("max_series", &mut it.max_series, 0..=1_000_000);
+        it
+    }
 }
 
 /// See [`Cohorts::absent`].
@@ -84,7 +177,11 @@ impl Default for Cohorts {
             max_services: 10_000,
             idle_timeout_secs: 86_400,
             max_evidence_cells: 20_000,
+            max_routes: 100,
+            max_latency_series: 2_000,
             max_weight: 10_000,
+            join: Join::default(),
+            signatures: Signatures::default(),
         }
     }
 }
@@ -114,6 +211,8 @@ impl Cohorts {
         section.ranged("max_new_per_minute", &mut it.max_new_per_minute, 1..=10_000_000);
         section.ranged("max_services", &mut it.max_services, 1..=1_000_000);
         section.ranged("max_evidence_cells", &mut it.max_evidence_cells, 0..=10_000_000);
+        section.ranged("max_routes", &mut it.max_routes, 0..=10_000);
+        section.ranged("max_latency_series", &mut it.max_latency_series, 0..=1_000_000);
         section.ranged("max_weight", &mut it.max_weight, 1..=65_536);
         let mut idle = Duration::from_secs(it.idle_timeout_secs);
         // Below the longest alert window that people use within an hour, cohorts would leave in mid-incident.
@@ -123,6 +222,12 @@ impl Cohorts {
             Duration::from_mins(10)..=Duration::from_hours(72),
         );
         it.idle_timeout_secs = idle.as_secs();
+        let join = section.section_or_empty("join");
+        it.join = Join::read(&join);
+        join.finish();
+        let signatures = section.section_or_empty("signatures");
+        it.signatures = Signatures::read(&signatures);
+        signatures.finish();
         if it.max_per_service > it.max_total {
             let total = it.max_total;
             section.problem(

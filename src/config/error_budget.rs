@@ -3,7 +3,7 @@
 use super::section::Section;
 use super::setting::Target;
 use super::tree::Value;
-use super::{Cohorts, Delivery, Journal};
+use super::{Cohorts, Delivery, IndicatorSettings, Journal, MetricStreams};
 use std::time::Duration;
 
 /// `connectors.error_budget`.
@@ -22,8 +22,62 @@ pub struct ErrorBudget {
     pub delivery: Delivery,
     /// How long they are kept.
     pub journal: Journal,
+    /// Totals whose budget is counted by calendar or by slices, or has something left out of it, at once.
+    pub max_accounts: usize,
     /// Where telemetry names deployments, environments and flags, and how many cohorts may live.
     pub cohorts: Cohorts,
+    /// What must not count twice.
+    pub dedup: Dedup,
+    /// How many streams of metrics may be known, and for how long.
+    pub metrics: MetricStreams,
+    /// Leading indicators.
+    pub indicators: IndicatorSettings,
+}
+
+/// `connectors.error_budget.dedup`: a request whose answer was lost is sent again, and must not count again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dedup {
+    /// A body that came before from the same peer does not count again.
+    pub bodies: bool,
+    /// A span that came before does not count again.
+    pub spans: bool,
+    /// How long bodies and spans are remembered, in seconds.
+    pub keep_secs: u64,
+    /// Bodies remembered.
+    pub max_bodies: u32,
+    /// Spans remembered.
+    pub max_spans: u32,
+}
+
+impl Default for Dedup {
+    fn default() -> Self {
+        Self {
+            bodies: true,
+            spans: false,
+            keep_secs: 300,
+            max_bodies: 65_536,
+            max_spans: 1_000_000,
+        }
+    }
+}
+
+impl Dedup {
+    fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.field("bodies", &mut it.bodies);
+        section.field("spans", &mut it.spans);
+        let mut keep = Duration::from_secs(it.keep_secs);
+        section.ranged(
+            "keep",
+            &mut keep,
+            Duration::from_secs(1)..=Duration::from_hours(1),
+        );
+        it.keep_secs = keep.as_secs();
+        section.ranged("max_bodies", &mut it.max_bodies, 16..=10_000_000);
+        section.ranged("max_spans", &mut it.max_spans, 1_024..=100_000_000);
+        section.finish();
+        it
+    }
 }
 
 impl Default for ErrorBudget {
@@ -35,7 +89,11 @@ impl Default for ErrorBudget {
             decision_cooldown: Duration::from_mins(30),
             delivery: Delivery::default(),
             journal: Journal::default(),
+            max_accounts: 10_000,
             cohorts: Cohorts::default(),
+            dedup: Dedup::default(),
+            metrics: MetricStreams::default(),
+            indicators: IndicatorSettings::default(),
         }
     }
 }
@@ -91,7 +149,11 @@ impl ErrorBudget {
         );
         it.delivery = Delivery::read(section.section_or_empty("delivery"));
         it.journal = Journal::read(section.section_or_empty("journal"));
+        section.ranged("max_accounts", &mut it.max_accounts, 0..=1_000_000);
         it.cohorts = Cohorts::read(section.section_or_empty("cohorts"));
+        it.dedup = Dedup::read(section.section_or_empty("dedup"));
+        it.metrics = MetricStreams::read(section.section_or_empty("metrics"));
+        it.indicators = IndicatorSettings::read(section.section_or_empty("indicators"));
         section.finish();
         it
     }

@@ -295,7 +295,7 @@ impl WebhookExporter {
 const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(1);
 
 /// A secret that may be left out (or null), but not be there and empty: that is a variable somebody forgot.
-fn optional_secret(section: &Section<'_>, key: &'static str) -> Option<Secret> {
+pub(super) fn optional_secret(section: &Section<'_>, key: &'static str) -> Option<Secret> {
     let node = section.node(key)?;
     if node.value == Value::Null && node.expanded.is_none() {
         return None;

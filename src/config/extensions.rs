@@ -1,7 +1,7 @@
 //! `extensions`: store, health, API, profiles and pages about the process.
 
 use super::section::Section;
-use super::{BasicAuth, BearerTokenAuth};
+use super::{BasicAuth, BearerTokenAuth, Secret};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -144,12 +144,19 @@ pub struct ApiExtension {
     /// Where to listen; loopback by default, because the API names services and flags and asks for no
     /// password.
     pub endpoint: SocketAddr,
+    /// Who knows it may record events and correct budgets; without it only clients on the same machine may
+    /// record, and nobody may correct.
+    pub token: Option<Secret>,
+    /// Idempotency keys of recorded events that are remembered at least.
+    pub idempotency_keys: u32,
 }
 
 impl Default for ApiExtension {
     fn default() -> Self {
         Self {
             endpoint: SocketAddr::from(([127, 0, 0, 1], 8055)),
+            token: None,
+            idempotency_keys: 10_000,
         }
     }
 }
@@ -232,6 +239,14 @@ impl ApiExtension {
     pub(super) fn read(section: Section<'_>) -> Self {
         let mut it = Self::default();
         section.field("endpoint", &mut it.endpoint);
+        section.field("token", &mut it.token);
+        if it.token.as_ref().is_some_and(Secret::is_blank) {
+            section.problem(
+                "token",
+                "it is empty; set what it is read from, or remove the key",
+            );
+        }
+        section.ranged("idempotency_keys", &mut it.idempotency_keys, 1..=1_000_000);
         section.unsupported(&["tls", "auth", "cors"]);
         section.finish();
         it

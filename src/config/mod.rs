@@ -35,8 +35,10 @@ mod exporters;
 mod extensions;
 mod forwarding;
 mod graph;
+mod indicators;
 mod load;
 mod merge;
+mod metric_streams;
 mod pipelines;
 mod print;
 mod processors;
@@ -70,7 +72,7 @@ mod tests;
 pub use auth::{Authenticator, BasicAuth, BearerTokenAuth, ClientAuth, Htpasswd, ReceiverAuth};
 pub use catalog::{ComponentInfo, components};
 pub use client_tls::{ClientTls, PemSource, TlsVersion};
-pub use cohorts::{Absent, Cohorts};
+pub use cohorts::{Absent, Cohorts, Join, JoinMode, Signatures};
 pub use connectors::{
     Buckets, Connector, CountAttribute, CountConnector, CountMetric, Dimension, DurationUnit, Scalar,
     SpanMetricsConnector, Temporality,
@@ -80,7 +82,7 @@ pub use decisions::{Delivery, Journal};
 pub use duration::{format_duration, parse_duration};
 pub use endpoint::Endpoint;
 pub use error::{ConfigError, Place, Problem};
-pub use error_budget::{DefaultSlo, ErrorBudget};
+pub use error_budget::{Dedup, DefaultSlo, ErrorBudget};
 pub use exporters::{
     OtlpMetricsExporter, OtlpProtocol, PrometheusExporter, UnleashExporter, WebhookExporter,
 };
@@ -91,6 +93,8 @@ pub use forwarding::{
     Balancer, ClientKeepalive, Compression, Endpoints, Forwarder, OtlpEncoding, OtlpExporter, Push,
 };
 pub use graph::{Graph, Named, PipelineConfig, PipelineKind};
+pub use indicators::{BuiltInIndicators, IndicatorSettings};
+pub use metric_streams::MetricStreams;
 pub use processors::{
     Action, ActionKind, AttributeMatch, AttributeSource, AttributesProcessor, BatchProcessor, ConvertTo,
     ErrorMode, FilterGroup, FilterProcessor, LibraryMatch, Matching, MemoryLimiter, Origin, PlainValue,

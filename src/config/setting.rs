@@ -3,7 +3,7 @@
 use super::duration::{format_duration, parse_duration, scaled};
 use super::section::shown;
 use super::tree::{Node, Value};
-use super::{Absent, LogEncoding, LogLevel, Secret};
+use super::{Absent, BuiltInIndicators, JoinMode, LogEncoding, LogLevel, Secret};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -199,6 +199,31 @@ impl Setting for Absent {
         parsed(node, |text| match text {
             "off" => Some(Self::Off),
             "ignore" => Some(Self::Ignore),
+            _ => None,
+        })
+    }
+}
+
+impl Setting for JoinMode {
+    const EXPECTED: &'static str = "local_root or same_span";
+
+    fn read(node: &Node) -> Result<Self, String> {
+        parsed(node, |text| match text {
+            "local_root" => Some(Self::LocalRoot),
+            "same_span" => Some(Self::SameSpan),
+            _ => None,
+        })
+    }
+}
+
+impl Setting for BuiltInIndicators {
+    const EXPECTED: &'static str = "none, metrics or all";
+
+    fn read(node: &Node) -> Result<Self, String> {
+        parsed(node, |text| match text {
+            "none" => Some(Self::None),
+            "metrics" => Some(Self::Metrics),
+            "all" => Some(Self::All),
             _ => None,
         })
     }

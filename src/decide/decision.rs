@@ -1,6 +1,6 @@
 //! One decision to switch one flag off: what it says and where it stands.
 
-use crate::ledger::Counts;
+use crate::ledger::{Counts, TopSignatures};
 use crate::time::UnixNanos;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,9 @@ pub struct Evidence {
     pub control: Counts,
     /// Bad share of the cohort over that of the control; `None` when the control has no bad event.
     pub contrast: Option<f64>,
+    /// What the cohort's bad events had in common, most frequent first.
+    #[serde(default)]
+    pub signatures: TopSignatures,
 }
 
 /// Where a decision stands. Every transition is in the journal before the step that follows it.

@@ -21,7 +21,7 @@ use crate::budget::{
 };
 use crate::cohort::Level;
 use crate::cohort::flags::{OFF, is_reserved};
-use crate::ledger::{Counts, Sampled, WindowSum};
+use crate::ledger::{Counts, Sampled, TopSignatures, WindowSum};
 use crate::policy::{
     Board, BudgetStatus, KillMode, KillRule, KillSwitch, MAX_GAP_SECS, Policy, PolicySet, SeriesKey,
 };
@@ -356,6 +356,7 @@ impl Due {
                 cohort: self.sum.counts,
                 control,
                 contrast: ratio(self.sum.counts, control),
+                signatures: TopSignatures::default(),
             },
             state,
             history: vec![(now, told)],
@@ -373,7 +374,8 @@ fn may_blame(policy: &Arc<Policy>, switch: &KillSwitch, status: &BudgetStatus, p
         && environment == Some(&*switch.environment)
         && !is_protected(variant)
         && switch.variants.as_ref().is_none_or(|v| v.contains(variant))
-        && switch.slo.as_ref().is_none_or(|s| *s == status.objective.slo)
+        // Failed calls of another service are that service's to answer for, unless the switch names them.
+        && switch.slo.as_ref().map_or(!status.counts_calls(), |s| *s == status.objective.slo)
         && policy.covers(&status.objective.service, environment)
         && policies
             .find(&status.objective, environment)

@@ -11,7 +11,7 @@ mod http;
 pub mod json;
 mod merge;
 mod otlp;
-mod prom;
+pub(crate) mod prom;
 mod prometheus;
 mod queue;
 mod remote_write;
@@ -22,3 +22,5 @@ pub use file::{FileError, FileForwarder};
 pub use otlp::{Authorize, Built, Context, ForwardError, OtlpForwarder, build_otlp};
 pub use prometheus::{ReceivedMetrics, to_open_metrics};
 pub use remote_write::{RemoteWrite, RemoteWriteError};
+
+pub(crate) use prom::prometheus_name;

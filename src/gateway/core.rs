@@ -4,17 +4,21 @@ use super::GatewayError;
 use super::admissions::Admissions;
 use super::ingest::{Ingest, PlainCounter};
 use super::plans::Plans;
-use super::prepared::{Prepared, walk_limits};
+use super::prepared::{Prepared, indicator_limits, walk_limits};
+use super::scribe::Scribe;
+use super::streams::open_streams;
 use super::tick::{Inbox, State, Tick};
+use crate::account::Accounts;
 use crate::act::{self, Decisions, Delivery, OutletSwitch, Pacing};
 use crate::api::{ApiState, Health};
 use crate::cohort::Registry;
-use crate::config::Config;
+use crate::config::{Config, PrometheusExporter};
 use crate::decide::KillDecider;
 use crate::extend::Pages;
-use crate::ledger::{Ledger, Tap};
+use crate::indicate::Indicators;
+use crate::ledger::{Latencies, Ledger, Tap};
 use crate::pipeline::Memory;
-use crate::policy::{Board, Evaluator};
+use crate::policy::{Board, Corrections, Evaluator};
 use crate::publish::BudgetPage;
 use crate::receive::Reload;
 use crate::store::{JournalLimits, Keeper, MemStore, Names, Opened, Store, open_embedded};
@@ -28,6 +32,7 @@ pub(super) struct Core {
     pub(super) registry: Arc<Registry>,
     pub(super) tap: Arc<Tap>,
     pub(super) ingest: Arc<Ingest>,
+    pub(super) scribe: Arc<Scribe>,
     pub(super) plain: Arc<PlainCounter>,
     pub(super) memory: Memory,
     pub(super) admissions: Admissions,
@@ -38,6 +43,7 @@ pub(super) struct Core {
     pub(super) outlets: OutletSwitch,
     pub(super) health: Arc<Health>,
     pub(super) api: ApiState,
+    pub(super) indicators: Arc<Indicators>,
     /// What zpages show.
     pub(super) pages: Arc<ArcSwap<Pages>>,
     pub(super) inbox: Inbox,
@@ -67,36 +73,57 @@ impl Core {
             policies,
             exporters,
             compiled,
+            indicators,
             ..
         } = prepared;
         let now = clock.now();
         let registry = Arc::new(Registry::new(&config.error_budget.cohorts));
         let plans = Plans::new(config, policies.clone(), &registry)?;
-        let (store, keeper, ledger) = open_store(config, &plans, &registry, now)?;
+        let (store, mut keeper, ledger) = open_store(config, &plans, &registry, now)?;
         store.limit(JournalLimits::from(&config.error_budget.journal));
         let ledger = Arc::new(Mutex::new(ledger));
-        let log = Arc::new(act::StoreLog(store));
+        let corrections = Corrections::load(store.clone())?;
+        let latencies = latencies(config);
+        let log = Arc::new(act::StoreLog(store.clone()));
         let pacing = Pacing::from(&config.error_budget.delivery);
         let delivery = Delivery::new(exporters, log, clock.clone(), pacing)?;
         let decisions = delivery.decisions();
         let board = Arc::new(Board::new());
         let withheld = Arc::new(RwLock::new(Vec::new()));
         let health = Arc::new(Health::default());
-        let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
-        decider.restore(decisions.snapshot(usize::MAX));
-        let tap = Arc::new(Tap::new(compiled, registry.clone()));
+        let indicators = Arc::new(Indicators::new(indicators, indicator_limits(config)));
+        let tap = Arc::new(Tap::started_at(now, compiled, registry.clone()).telling(indicators.clone()));
+        open_streams(config, &tap, &mut keeper, now)?;
         let plain = Arc::new(PlainCounter::new(walk_limits(config)));
         let inbox = Inbox::default();
+        let ingest = Arc::new(Ingest::new(
+            tap.clone(),
+            ledger.clone(),
+            latencies.clone(),
+            clock.clone(),
+            plain.clone(),
+            &config.error_budget.dedup,
+        ));
+        let scribe = Arc::new(Scribe::open(ingest.clone(), config, &*store)?);
+        let api = ApiState {
+            qualities: tap.qualities().clone(),
+            policies: Arc::new(ArcSwap::new(policies.clone())),
+            board: board.clone(),
+            decisions: decisions.clone(),
+            withheld: withheld.clone(),
+            indicators: indicators.board().clone(),
+            latencies: Some(latencies.clone()),
+            signatures: tap.signatures().clone(),
+            shapes: tap.shapes().clone(),
+            corrections: corrections.clone(),
+            clock: clock.clone(),
+        };
         let core = Self {
-            ingest: Arc::new(Ingest::new(
-                tap.clone(),
-                ledger.clone(),
-                clock.clone(),
-                plain.clone(),
-            )),
+            ingest,
+            scribe: scribe.clone(),
             clock,
             registry: registry.clone(),
-            tap,
+            tap: tap.clone(),
             plain,
             memory: Memory::default(),
             admissions: Admissions::default(),
@@ -105,26 +132,28 @@ impl Core {
             decisions: decisions.clone(),
             outlets: delivery.outlets(),
             health: health.clone(),
-            api: ApiState {
-                policies: Arc::new(ArcSwap::new(policies.clone())),
-                board: board.clone(),
-                decisions: decisions.clone(),
-                withheld: withheld.clone(),
-            },
+            api,
+            indicators: indicators.clone(),
             pages: Arc::default(),
             inbox: inbox.clone(),
         };
         let tick = Tick {
             ledger,
+            scribe,
+            tap: core.tap.clone(),
             keeper,
             registry,
             policies,
             plans,
-            evaluator: Evaluator::new(board),
-            decider,
+            evaluator: Evaluator::new(board).with_latencies(latencies),
+            accounts: Accounts::new(config.error_budget.max_accounts),
+            corrections,
+            decider: decider(config, &decisions),
             decisions,
-            page,
+            page: page.map(|page| page.with_indicators(indicators.board().clone())),
+            indicators,
             withheld,
+            signatures: core.tap.signatures().clone(),
             health,
             evaluation_interval: config.error_budget.evaluation_interval,
             inbox,
@@ -132,6 +161,27 @@ impl Core {
         };
         Ok((core, Engines { tick, delivery }))
     }
+}
+
+impl Core {
+    /// An empty page of budgets, and of indicators.
+    pub(super) fn page(&self, config: &PrometheusExporter) -> BudgetPage {
+        BudgetPage::new(config).with_indicators(self.indicators.board().clone())
+    }
+}
+
+/// Room for quantiles of durations.
+fn latencies(config: &Config) -> Arc<Mutex<Latencies>> {
+    let most = config.error_budget.cohorts.max_latency_series;
+    let latencies = Latencies::new(usize::try_from(most).unwrap_or(usize::MAX));
+    Arc::new(Mutex::new(latencies))
+}
+
+/// Who decides, knowing what was decided before.
+fn decider(config: &Config, decisions: &Decisions) -> KillDecider {
+    let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
+    decider.restore(decisions.snapshot(usize::MAX));
+    decider
 }
 
 fn open_store(

@@ -1,6 +1,7 @@
 //! What pipelines count with: the tap of `error_budget`, and a plain walk where there is none.
 
-use crate::ledger::{Ledger, Tap};
+use crate::config::Dedup;
+use crate::ledger::{HandCount, HandError, Latencies, Ledger, Repeats, TallyStats, Tap, TapOutcome};
 use crate::pipeline::{Batch, Count, Counted, Refusal, Signal};
 use crate::time::Clock;
 use crate::wire::{
@@ -15,37 +16,58 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Ingest {
     tap: Arc<Tap>,
     ledger: Arc<Mutex<Ledger>>,
+    latencies: Arc<Mutex<Latencies>>,
     clock: Arc<dyn Clock>,
     plain: Arc<PlainCounter>,
+    repeats: Repeats,
 }
 
 impl Ingest {
     pub(super) fn new(
         tap: Arc<Tap>,
         ledger: Arc<Mutex<Ledger>>,
+        latencies: Arc<Mutex<Latencies>>,
         clock: Arc<dyn Clock>,
         plain: Arc<PlainCounter>,
+        dedup: &Dedup,
     ) -> Self {
+        tap.set_dedup(dedup);
         Self {
             tap,
             ledger,
+            latencies,
             clock,
             plain,
+            repeats: Repeats::new(dedup),
         }
     }
 
-    fn traces(&self, batch: &Batch) -> Result<Counted, Refusal> {
+    /// Counts what comes as counts; all of it, or none with the number of the first that cannot be taken.
+    pub(super) fn record(&self, counts: &[HandCount]) -> Result<TallyStats, (usize, HandError)> {
         let now = self.clock.now();
-        let outcome = self
-            .tap
-            .process(&batch.bytes, batch.peer, now)
-            .map_err(|e| refusal(e, batch.signal))?;
-        if !outcome.series.is_empty() || !outcome.evidence.is_empty() {
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.absorb(now, &outcome.series, &outcome.evidence);
-            if !outcome.weights.is_empty() {
-                ledger.absorb_weights(now, &outcome.weights);
-            }
+        let outcome = self.tap.record(counts, now)?;
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.absorb_into(&mut ledger, now);
+        Ok(outcome.stats)
+    }
+
+    /// From now on by other settings.
+    pub(super) fn set_dedup(&self, dedup: &Dedup) {
+        self.tap.set_dedup(dedup);
+        self.repeats.set(dedup);
+    }
+
+    fn tapped(&self, batch: &Batch) -> Result<Counted, Refusal> {
+        let now = self.clock.now();
+        let outcome = match batch.signal {
+            Signal::Traces => self.tap.count(&batch.bytes, batch.peer, now, &self.ledger),
+            Signal::Logs => self.tap.count_logs(&batch.bytes, batch.peer, now, &self.ledger),
+            Signal::Metrics => return self.metrics(batch),
+        };
+        let outcome = outcome.map_err(|e| refusal(e, batch.signal))?;
+        if !outcome.latencies.is_empty() {
+            let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+            latencies.absorb(now, &outcome.latencies);
         }
         Ok(Counted {
             items: outcome.summary.spans,
@@ -54,12 +76,39 @@ impl Ingest {
     }
 }
 
+impl Ingest {
+    fn metrics(&self, batch: &Batch) -> Result<Counted, Refusal> {
+        let now = self.clock.now();
+        let absorb = |outcome: &TapOutcome| {
+            if !outcome.series.is_empty() || !outcome.evidence.is_empty() {
+                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                outcome.absorb_into(&mut ledger, now);
+            }
+        };
+        let outcome = self
+            .tap
+            .process_metrics(&batch.bytes, batch.peer, now, absorb)
+            .map_err(|e| refusal(e, batch.signal))?;
+        let watched = self.tap.watch_metrics(&batch.bytes, now);
+        watched.map_err(|e| refusal(e, batch.signal))?;
+        Ok(Counted {
+            items: outcome.summary.spans,
+            rejected: outcome.summary.rejected,
+        })
+    }
+}
+
 impl Count for Ingest {
+    /// A body that came before is counted plainly: its items are taken, and go on, but are nobody's events.
     fn count(&self, batch: &Batch) -> Result<Counted, Refusal> {
-        match batch.signal {
-            Signal::Traces => self.traces(batch),
-            Signal::Metrics | Signal::Logs => self.plain.count(batch),
-        }
+        let peer = batch.peer.map(|peer| peer.ip());
+        let now = self.clock.now();
+        let Some(mark) = self.repeats.note(batch.signal, peer, &batch.bytes, now) else {
+            let signal = batch.signal.as_str();
+            metrics::counter!("burngate_dedup_repeated_requests_total", "signal" => signal).increment(1);
+            return self.plain.count(batch);
+        };
+        self.tapped(batch).inspect_err(|_| self.repeats.forget(mark))
     }
 
     fn splice(&self, batch: &Batch) -> Result<Bytes, Refusal> {

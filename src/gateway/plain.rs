@@ -3,6 +3,7 @@
 //! The framework's own `serve` waits for a client's headers without end and takes any number of connections;
 //! these ports are often open to a whole cluster.
 
+use crate::api::Peer;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
 
 /// Connections at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 256;
@@ -44,12 +46,16 @@ pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: impl 
                 (slot, listener.accept().await)
             } => accepted,
         };
-        let (Ok(slot), Ok((stream, _))) = accepted else {
+        let (Ok(slot), Ok((stream, peer))) = accepted else {
             tokio::time::sleep(BACK_OFF).await;
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
+        let service = router.clone().map_request(move |mut request: http::Request<_>| {
+            request.extensions_mut().insert(Peer(peer));
+            request
+        });
+        let service = TowerToHyperService::new(service);
         let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {

@@ -4,7 +4,9 @@
 use super::GatewayError;
 use crate::act::{self, Exporters, RuleTarget};
 use crate::cohort::NamedFlags;
-use crate::config::{Authenticator, Config, Extension};
+use crate::config::{Authenticator, BuiltInIndicators, Config, Extension};
+use crate::indicate::builtin::{self, BuiltIn, Reads};
+use crate::indicate::{IndicatorLimits, Plan, PlanError};
 use crate::ledger::Compiled;
 use crate::policy::{self, PolicySet};
 use crate::process;
@@ -19,16 +21,20 @@ pub(super) struct Prepared {
     pub(super) policies: Arc<PolicySet>,
     pub(super) exporters: Arc<Exporters>,
     pub(super) compiled: Compiled,
+    pub(super) indicators: Arc<Plan>,
     pub(super) authenticators: Authenticators,
 }
 
 impl Prepared {
     /// Checks policies, kill switches and their exporters.
     pub(super) fn check(config: Config) -> Result<Self, GatewayError> {
-        let policies = Arc::new(load_policies(&config)?);
+        let policies = load_policies(&config)?;
+        policies.check_exporters(&exporter_ids(&config))?;
+        let policies = Arc::new(policies);
         let exporters = Arc::new(Exporters::build(&config.unleash, &config.webhooks)?);
         act::check(&RuleTarget::all(&policies), &exporters)?;
-        let compiled = compile(&config, &policies)?;
+        let indicators = Arc::new(indicators(&config, &policies)?);
+        let compiled = compile(&config, &policies, &indicators)?;
         for named in &config.graph.processors {
             process::check(&named.id, &named.config)?;
         }
@@ -39,7 +45,26 @@ impl Prepared {
             policies,
             exporters,
             compiled,
+            indicators,
             authenticators,
+        })
+    }
+}
+
+impl Prepared {
+    /// The same for a rehearsal, which sends nothing and lets nobody in: exporters, processors and
+    /// authenticators may be missing here.
+    pub(super) fn rehearse(config: Config) -> Result<Self, GatewayError> {
+        let policies = Arc::new(load_policies(&config)?);
+        let indicators = Arc::new(indicators(&config, &policies)?);
+        let compiled = compile(&config, &policies, &indicators)?;
+        Ok(Self {
+            config,
+            policies,
+            exporters: Arc::default(),
+            compiled,
+            indicators,
+            authenticators: Authenticators::default(),
         })
     }
 }
@@ -60,7 +85,6 @@ pub(super) fn authenticators(config: &Config) -> Vec<(&str, Authenticator)> {
 /// Loads the policies that the configuration names, with the objective of all other services.
 fn load_policies(config: &Config) -> Result<PolicySet, GatewayError> {
     let policies = policy::load(&config.error_budget.policies, config.policy_base())?;
-    policies.check_exporters(&exporter_ids(config))?;
     // The built-in configuration looks for policies where there need not be any, and so does one that counts
     // nothing; a file that names some means them.
     let quiet = (config.is_embedded() || !config.counts()) && policies.policies().is_empty();
@@ -78,19 +102,48 @@ fn exporter_ids(config: &Config) -> Vec<&str> {
         .collect()
 }
 
-fn compile(config: &Config, policies: &PolicySet) -> Result<Compiled, GatewayError> {
+/// The indicators of every service: built-ins as the configuration says, and what policies declare.
+fn indicators(config: &Config, policies: &PolicySet) -> Result<Plan, PlanError> {
+    let wanted = |it: &&BuiltIn| match config.error_budget.indicators.built_in {
+        BuiltInIndicators::None => false,
+        BuiltInIndicators::Metrics => it.reads == Reads::Metrics,
+        BuiltInIndicators::All => true,
+    };
+    let built_in: Vec<_> = builtin::all()
+        .iter()
+        .filter(wanted)
+        .map(|it| it.spec.clone())
+        .collect();
+    Plan::compile(&built_in, &policies.indicator_layers())
+}
+
+/// How much indicators may keep.
+pub(super) fn indicator_limits(config: &Config) -> IndicatorLimits {
+    let settings = &config.error_budget.indicators;
+    let count = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
+    IndicatorLimits {
+        max_series: count(settings.max_series),
+        max_streams: count(settings.max_streams),
+        max_groups: count(settings.max_groups),
+        max_services: count(settings.max_services),
+        stale_secs: settings.stale_after.as_secs(),
+    }
+}
+
+fn compile(config: &Config, policies: &PolicySet, indicators: &Arc<Plan>) -> Result<Compiled, GatewayError> {
     let mut named = NamedFlags::new();
     for flag in policies.named_flags() {
         named
             .name(&flag.service, [flag.flag.as_ref()])
             .map_err(GatewayError::ServicePattern)?;
     }
-    Ok(Compiled::compile(
+    Ok(Compiled::with_indicators(
         &policies.objectives(),
         policies.default_objective().as_ref(),
         named,
         &config.error_budget.cohorts,
         &config.limits(),
+        indicators,
     )?)
 }
 

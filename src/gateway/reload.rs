@@ -147,7 +147,7 @@ impl Gateway {
         self.say_what_stays(config);
 
         let new_page = (config.prometheus != self.config.prometheus)
-            .then(|| config.prometheus.as_ref().map(BudgetPage::new));
+            .then(|| config.prometheus.as_ref().map(|it| self.core.page(it)));
         let handle = new_page.as_ref().and_then(Option::as_ref).map(BudgetPage::handle);
         let change = Change {
             config,
@@ -171,7 +171,12 @@ impl Gateway {
             evaluation_interval: config.error_budget.evaluation_interval,
             cooldown_secs: config.error_budget.decision_cooldown.as_secs(),
         });
+        let limits = super::prepared::indicator_limits(config);
+        self.core.indicators.adopt(prepared.indicators.clone(), limits);
         self.core.tap.swap(prepared.compiled);
+        self.core.ingest.set_dedup(&prepared.config.error_budget.dedup);
+        self.core.tap.watch(self.core.clock.now());
+        self.core.tap.limit_streams((&config.error_budget.metrics).into());
         self.core.files.ring();
         crate::telemetry::reload_log_level(&config.telemetry.logs);
         // Exits run before anything leads to them; what led to the old ones is turned before those end.

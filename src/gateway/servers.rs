@@ -13,7 +13,7 @@ use super::services::{Ending, Services};
 use super::tick::Tick;
 use super::{GatewayError, Stage, reached};
 use crate::act::{Exporters, Preflight, RuleTarget};
-use crate::api::{api_router, health_router};
+use crate::api::{Events, api_router, health_router};
 use crate::config::{Config, Endpoint};
 use crate::policy::PolicySet;
 use crate::publish::{OtlpPublisher, PageHandle};
@@ -180,8 +180,12 @@ impl Change<'_> {
         {
             self.serve(starts, "health", health_router(check, self.core.health.clone()))?;
         }
-        if self.config.api.is_some() && !self.stays("api", |c| c.api.clone()) {
-            self.serve(starts, "api", api_router(self.core.api.clone())?)?;
+        if let Some(api) = &self.config.api
+            && !self.stays("api", |c| c.api.clone())
+        {
+            let events = Events::new(self.core.scribe.clone(), api.token.as_ref());
+            let router = api_router(self.core.api.clone(), events, api.token.clone())?;
+            self.serve(starts, "api", router)?;
         }
         Ok(())
     }

@@ -14,6 +14,15 @@ const SLOTS: usize = FIVE_MINUTES as usize;
 const SLOT_MARKS: u32 = (1 << FIVE_MINUTES) - 1;
 const UNFOLDED: u32 = 1 << 31;
 
+/// One slot that changed, as absolute counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) bucket: Bucket,
+    pub(crate) counts: Counts,
+    /// Something was taken out of its block since the last frame: the counts may be lower than they were.
+    pub(crate) lowered: bool,
+}
+
 #[derive(Clone, Debug)]
 enum Slots {
     Small(Box<[[u16; 2]; SLOTS]>),
@@ -27,6 +36,8 @@ pub(super) struct Block {
     /// First bucket.
     start: Bucket,
     marks: u32,
+    /// Something was taken out since the last frame.
+    lowered: bool,
     slots: Slots,
 }
 
@@ -78,6 +89,7 @@ impl Block {
         Self {
             start,
             marks: 0,
+            lowered: false,
             slots: Slots::Small(Box::new([[0; 2]; SLOTS])),
         }
     }
@@ -97,6 +109,19 @@ impl Block {
         sum.add(counts);
         self.set(offset, sum);
         self.marks |= UNFOLDED | 1 << offset;
+    }
+
+    /// Takes as much of `counts` out of one slot as it holds; how much that was.
+    fn take(&mut self, bucket: Bucket, counts: Counts) -> Counts {
+        let offset = bucket - self.start;
+        let there = self.slots.get(offset as usize);
+        let taken = counts.within(there);
+        if !taken.is_zero() {
+            self.set(offset, there.without(taken));
+            self.marks |= UNFOLDED | 1 << offset;
+            self.lowered = true;
+        }
+        taken
     }
 
     fn set(&mut self, offset: Bucket, counts: Counts) {
@@ -138,12 +163,24 @@ impl Blocks {
         self.block(bucket).add(bucket, counts);
     }
 
-    /// Raises `bucket` to at least `counts`, as a restore does. The block counts as folded only if `folded`.
-    pub(super) fn raise(&mut self, bucket: Bucket, counts: Counts, folded: bool) {
-        let block = self.block(bucket);
-        let offset = bucket - block.start;
-        let raised = block.slots.get(offset as usize).max(counts);
-        block.set(offset, raised);
+    /// Takes as much of `counts` out of `bucket` as it holds; how much that was.
+    pub(super) fn take(&mut self, bucket: Bucket, counts: Counts) -> Counts {
+        let start = bucket - bucket % FIVE_MINUTES;
+        let at = self.0.binary_search_by_key(&start, |b| b.start);
+        at.map_or(Counts::ZERO, |at| self.0[at].take(bucket, counts))
+    }
+
+    /// Puts a slot back, as a restore does: raises it to at least `counts`, or sets it where the counts may
+    /// be lower than they were. The block counts as folded only if `folded`.
+    pub(super) fn put_back(&mut self, slot: Slot, folded: bool) {
+        let block = self.block(slot.bucket);
+        let offset = slot.bucket - block.start;
+        let counts = if slot.lowered {
+            slot.counts
+        } else {
+            block.slots.get(offset as usize).max(slot.counts)
+        };
+        block.set(offset, counts);
         if !folded {
             block.marks |= UNFOLDED;
         }
@@ -188,14 +225,19 @@ impl Blocks {
     }
 
     /// Hands over every slot that changed since the last frame, as absolute counts.
-    pub(super) fn take_changed(&mut self, mut each: impl FnMut(Bucket, Counts)) {
+    pub(super) fn take_changed(&mut self, mut each: impl FnMut(Slot)) {
         for block in self.0.iter_mut().filter(|b| b.marks & SLOT_MARKS != 0) {
             let mut marks = block.marks & SLOT_MARKS;
+            let lowered = std::mem::take(&mut block.lowered);
             block.marks &= UNFOLDED;
             while marks != 0 {
                 let offset = marks.trailing_zeros();
                 marks &= marks - 1;
-                each(block.start + offset, block.slots.get(offset as usize));
+                each(Slot {
+                    bucket: block.start + offset,
+                    counts: block.slots.get(offset as usize),
+                    lowered,
+                });
             }
         }
     }
@@ -250,10 +292,10 @@ mod tests {
             naive.range(from..from + len).for_each(|(_, &c)| want.add(c));
             prop_assert_eq!(blocks.sum(from, from + len), want);
             let mut changed = BTreeMap::new();
-            blocks.take_changed(|bucket, counts| changed.extend([(bucket, counts)]));
+            blocks.take_changed(|slot| changed.extend([(slot.bucket, slot.counts)]));
             prop_assert_eq!(changed, naive);
             let mut again = 0;
-            blocks.take_changed(|_, _| again += 1);
+            blocks.take_changed(|_| again += 1);
             prop_assert_eq!(again, 0);
         }
     }
@@ -271,6 +313,39 @@ mod tests {
             );
         }
         assert!(blocks.bytes() < 6 * 1024, "{}", blocks.bytes());
+    }
+
+    #[test]
+    fn no_more_is_taken_out_than_is_there_and_the_next_frame_says_that_it_is_lower() {
+        let mut blocks = Blocks::default();
+        let counts = |good, bad| Counts { good, bad };
+        blocks.add(7, counts(70_000, 3));
+        blocks.take_changed(|slot| assert!(!slot.lowered));
+        assert_eq!(blocks.take(7, counts(1, 9)), counts(1, 3));
+        assert_eq!(
+            (blocks.take(8, counts(1, 1)), blocks.take(900, counts(1, 1))),
+            (Counts::ZERO, Counts::ZERO)
+        );
+        let mut changed = Vec::new();
+        blocks.take_changed(|slot| changed.push(slot));
+        let slot = Slot {
+            bucket: 7,
+            counts: counts(69_999, 0),
+            lowered: true,
+        };
+        assert_eq!(changed, [slot]);
+        let mut restored = Blocks::default();
+        restored.add(7, counts(70_000, 3));
+        restored.put_back(slot, false);
+        assert_eq!(restored.sum(0, 10), counts(69_999, 0));
+        restored.put_back(
+            Slot {
+                lowered: false,
+                ..slot
+            },
+            false,
+        );
+        assert_eq!(restored.sum(0, 10), counts(69_999, 0));
     }
 
     #[test]

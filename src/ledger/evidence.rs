@@ -95,6 +95,20 @@ impl Cells {
         true
     }
 
+    /// Takes out again what the cell holds of it.
+    pub(super) fn take(&mut self, key: &CellKey, lane: Lane, counts: Counts, bucket: Bucket) {
+        let slot = self.find(key, lane);
+        let Some((slot, cell)) =
+            slot.and_then(|slot| Some((slot, self.slots.get_mut(slot as usize)?.as_mut()?)))
+        else {
+            return;
+        };
+        if !cell.blocks.take(bucket, counts).is_zero() && !cell.dirty {
+            cell.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
     pub(super) fn open(&mut self, key: CellKey, lane: Lane) -> u32 {
         let cell = Cell {
             key,

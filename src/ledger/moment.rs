@@ -153,6 +153,30 @@ impl Counts {
         }
     }
 
+    /// `self`, and no less than `other` of either.
+    pub(crate) fn at_least(self, other: Self) -> Self {
+        Self {
+            good: self.good.max(other.good),
+            bad: self.bad.max(other.bad),
+        }
+    }
+
+    /// As much of `self` as `there` has.
+    pub(crate) fn within(self, there: Self) -> Self {
+        Self {
+            good: self.good.min(there.good),
+            bad: self.bad.min(there.bad),
+        }
+    }
+
+    /// What remains without `other`, of which roundings may have made a little more than there is.
+    pub(crate) const fn less(self, other: Self) -> Self {
+        Self {
+            good: self.good.saturating_sub(other.good),
+            bad: self.bad.saturating_sub(other.bad),
+        }
+    }
+
     /// The larger of each: absolute counts of one bucket only grow, so the larger is the newer.
     pub(crate) fn max(self, other: Self) -> Self {
         Self {

@@ -1,5 +1,6 @@
 //! How a ledger gets its numbers in the store, and its past after a restart.
 
+use super::block::Slot;
 use super::evidence::CellKey;
 use super::fold::ring_floor;
 use super::moment::Bucket;
@@ -193,17 +194,17 @@ impl Ledger {
     }
 
     /// Puts one slot of a restored series or cell back; `folded` when a chunk holds it already.
-    pub(crate) fn restore_slot(&mut self, what: Nameless, bucket: Bucket, counts: Counts, folded: bool) {
+    pub(crate) fn restore_slot(&mut self, what: Nameless, at: Slot, folded: bool) {
         match self.found(what) {
             Some(Found::Series(slot)) => {
                 if let Some(series) = self.series[slot as usize].as_mut() {
-                    series.blocks.raise(bucket, counts, folded);
+                    series.blocks.put_back(at, folded);
                 }
             }
             Some(Found::Cell(slot)) => {
                 if let Some(cell) = self.cells.slots[slot as usize].as_mut() {
-                    cell.blocks.raise(bucket, counts, folded);
-                    cell.last = cell.last.max(bucket);
+                    cell.blocks.put_back(at, folded);
+                    cell.last = cell.last.max(at.bucket);
                 }
             }
             None => {}
@@ -232,13 +233,11 @@ impl Ledger {
 }
 
 /// First bucket of a chunk as the store states it, and the buckets in it.
-pub(crate) fn fine_slots(
-    start_secs: u64,
-    chunk: &super::Chunk,
-) -> impl Iterator<Item = (Bucket, Counts)> + '_ {
+pub(crate) fn fine_slots(start_secs: u64, chunk: &super::Chunk) -> impl Iterator<Item = Slot> + '_ {
     let start = super::moment::bucket_of(start_secs);
-    chunk
-        .buckets
-        .iter()
-        .map(move |&(offset, counts)| (start + Bucket::from(offset) * Tier::Fine.width(), counts))
+    chunk.buckets.iter().map(move |&(offset, counts)| Slot {
+        bucket: start + Bucket::from(offset) * Tier::Fine.width(),
+        counts,
+        lowered: false,
+    })
 }

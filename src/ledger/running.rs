@@ -128,6 +128,13 @@ impl Running {
         }
     }
 
+    /// Events were taken out of a bucket that may have left already.
+    pub(super) fn take_late(&mut self, bucket: Bucket, counts: Counts) {
+        if bucket < self.edge {
+            self.left = self.left.without(counts);
+        }
+    }
+
     /// Asks for a recomputation from the store.
     pub(super) fn forget(&mut self) {
         self.whole = true;

@@ -121,7 +121,7 @@ impl Weights {
         self.variance.add(other.variance);
     }
 
-    fn lane(self, lane: Lane) -> Counts {
+    pub(super) fn lane(self, lane: Lane) -> Counts {
         match lane {
             Lane::Seen => Counts::ZERO,
             Lane::Excess => self.excess,

@@ -151,6 +151,19 @@ impl Series {
         }
     }
 
+    /// Takes events of one bucket out again, as many as it holds; how many that were. The series must stand
+    /// at the ledger's phase.
+    pub(super) fn take(&mut self, bucket: Bucket, counts: Counts) -> Counts {
+        let taken = self.blocks.take(bucket, counts);
+        let end = self.phase.end();
+        self.lifetime = self.lifetime.without(taken);
+        if bucket < end {
+            self.entered = self.entered.without(taken);
+            self.windows.iter_mut().for_each(|r| r.take_late(bucket, taken));
+        }
+        taken
+    }
+
     #[inline]
     pub(super) fn stands_at(&self, phase: Phase) -> bool {
         self.phase == phase
@@ -204,6 +217,8 @@ impl Series {
     /// Takes what the store holds of it as a restart finds it; the ring has been filled already.
     pub(super) fn restored(&mut self, extent: Extent, lifetime: Counts, last: Bucket) {
         let end = self.phase.end();
+        // Less than the ring holds is said by a damaged row.
+        let lifetime = lifetime.at_least(self.blocks.sum(Bucket::MIN, Bucket::MAX));
         (self.extent, self.lifetime, self.last) = (extent, lifetime, last);
         self.entered = lifetime.without(self.blocks.sum(end, Bucket::MAX));
         let secs: Vec<u64> = self.windows.iter().map(|r| r.window.secs).collect();

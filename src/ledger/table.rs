@@ -40,6 +40,8 @@ pub struct LedgerStats {
     pub refused_evidence_events: u64,
     /// Events that left memory without reaching a store, because none took them for hours.
     pub unstored_events: u64,
+    /// Events that could not be taken out of a series again ([`Ledger::retract`]): too late, or gone.
+    pub unretracted_events: u64,
     /// Times that `now` lay more than a second before ledger time.
     pub clock_steps_back: u64,
 }
@@ -151,6 +153,22 @@ impl Ledger {
         }
     }
 
+    /// The series changed: for the tick, and for the next frame.
+    #[inline]
+    fn touched(&mut self, slot: u32) {
+        let Some(series) = self.series[slot as usize].as_mut() else {
+            return;
+        };
+        if !series.marked {
+            series.marked = true;
+            self.marked.push_back(slot);
+        }
+        if !series.dirty {
+            series.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
     /// Ledger time: the latest `now` it was given.
     pub fn now(&self) -> UnixNanos {
         self.now
@@ -243,17 +261,14 @@ impl Ledger {
             return;
         };
         series.absorb(bucket, counts);
-        if !series.dirty {
-            series.dirty = true;
-            self.dirty.push(slot);
-        }
         if series.lane != Lane::Seen {
+            if !series.dirty {
+                series.dirty = true;
+                self.dirty.push(slot);
+            }
             return self.mark(slot);
         }
-        if !series.marked {
-            series.marked = true;
-            self.marked.push_back(slot);
-        }
+        self.touched(slot);
     }
 
     /// Longest window of an objective's totals, in seconds.

@@ -10,21 +10,35 @@
 //! [`GROUPS_MAX`] groups; spans beyond them count in one group for each origin and bucket, whose cohort is
 //! the overflow: totals stay exact.
 
+mod apart;
+mod aside;
+mod cohorts;
+mod groups;
+mod judging;
 mod memo;
+mod points;
+mod records;
 mod rows;
 mod settle;
+mod timed;
 mod weigh;
+mod work;
 
+pub(super) use points::{PointTally, PointsSettled};
 pub(super) use settle::Settled;
 
 use super::BUCKET_SECS;
+use super::join::{Join, id_of};
+use super::spans::SpanSet;
 use super::tail_watch::Signs;
 use super::tap::Compiled;
 use crate::cohort::{Inherited, Piece, RawOrigin, UNKNOWN_SERVICE};
+use crate::indicate::{Collected, SpanCollector};
 use crate::pipeline::Signal;
 use crate::sli::{Judgement, ObjectiveIndex, ObjectiveSet, SpanContext};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
 use crate::wire::{AnyValue, Attributes, Event, Scope, Span, SpanSink};
+use apart::{Apart, Counted};
 use memo::{Memo, RunMemo};
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
@@ -57,7 +71,7 @@ pub struct TallyStats {
     pub invalid_durations: u64,
     /// Spans of resources without a usable `service.name`.
     pub unknown_service: u64,
-    /// Spans that are evaluations of flags, and so no requests.
+    /// Spans and log records that are evaluations of flags, and so no requests.
     pub evaluation_spans: u64,
     /// Spans that a sampler kept, and that stand for more than themselves.
     pub sampled: u64,
@@ -67,6 +81,8 @@ pub struct TallyStats {
     pub inconsistent_weights: u64,
     /// Tracestates that claim more than is believed: their spans stand for the most.
     pub capped_weights: u64,
+    /// Spans that an earlier request brought already, where that is watched.
+    pub repeated_spans: u64,
 }
 
 /// The origin of spans.
@@ -81,6 +97,11 @@ struct Source<'a, 'c> {
     /// What policies say of sampling, by candidate; empty when they say nothing.
     declared: Vec<Option<weigh::Declared>>,
     signs: Signs,
+    /// The service, as the join knows it.
+    id: u64,
+    /// Its spans are noted, since flag evidence may come apart from them.
+    watched: bool,
+    details: timed::Details,
 }
 
 /// What spans of one group share, as numbers of this batch.
@@ -113,8 +134,8 @@ impl GroupKey {
 /// Good and bad events of one objective in one group.
 #[derive(Clone, Copy, Debug, Default)]
 struct GroupCounts {
-    good: u32,
-    bad: u32,
+    good: u64,
+    bad: u64,
 }
 
 /// Where the spans that come next belong.
@@ -133,6 +154,33 @@ struct Place<'a> {
     unknown_service: bool,
 }
 
+impl<'a> Place<'a> {
+    #[inline]
+    fn scope(&self) -> Scope<'a, '_> {
+        Scope {
+            name: self.scope_name,
+            version: self.scope_version,
+            attributes: &self.scope,
+        }
+    }
+
+    /// A span here; `scope` is [`Self::scope`].
+    #[inline]
+    fn context<'p>(
+        &'p self,
+        span: &'p Span<'a>,
+        attributes: &'p Attributes<'a>,
+        scope: &'p Scope<'a, 'p>,
+    ) -> SpanContext<'p, 'a> {
+        SpanContext {
+            span,
+            attributes,
+            scope,
+            resource: &self.resource,
+        }
+    }
+}
+
 /// See the module's words.
 #[derive(Debug)]
 pub struct Tally<'a, 'c> {
@@ -148,7 +196,10 @@ pub struct Tally<'a, 'c> {
     sources: Vec<Source<'a, 'c>>,
     groups: Groups<'a>,
     weigher: weigh::Reader<'a>,
+    apart: Apart<'a, 'c>,
     stats: TallyStats,
+    /// What spans say for leading indicators.
+    watched: SpanCollector<'a, 'c>,
     now: UnixNanos,
 }
 
@@ -164,6 +215,7 @@ struct Groups<'a> {
     spans: Vec<(usize, u32)>,
     counts: Vec<GroupCounts>,
     weights: weigh::GroupWeights,
+    timed: Vec<timed::Seen>,
     pieces: Vec<Piece<'a>>,
 }
 
@@ -181,9 +233,41 @@ impl<'c> Tally<'_, 'c> {
             sources: Vec::new(),
             groups: Groups::default(),
             weigher: weigh::Reader::new(compiled.weight_max),
+            apart: Apart::default(),
             stats: TallyStats::default(),
+            watched: SpanCollector::new(&compiled.watches, now),
             now,
         }
+    }
+}
+
+impl<'c> Tally<'_, 'c> {
+    /// The same, with a memory for flag evidence that comes apart from its request, and one for spans that
+    /// must not count twice.
+    pub(super) fn remembering(mut self, join: Option<&'c Join>, span_set: Option<&'c SpanSet>) -> Self {
+        self.apart.join = join;
+        self.apart.span_set = span_set;
+        self
+    }
+
+    /// What it was compiled with.
+    pub(super) fn compiled(&self) -> &'c Compiled {
+        self.compiled
+    }
+
+    /// The batch is not to be counted: what it noted elsewhere is forgotten.
+    pub(super) fn abandon(&mut self) {
+        if let Some(set) = self.apart.span_set {
+            set.remove(&self.apart.fresh);
+        }
+        let (join, span_set) = (self.apart.join, self.apart.span_set);
+        *self = Tally::new(self.compiled, self.signal, self.now).remembering(join, span_set);
+    }
+
+    /// What the spans said for leading indicators.
+    pub(super) fn take_watched(&mut self) -> Collected {
+        let empty = SpanCollector::new(&self.compiled.watches, self.now);
+        std::mem::replace(&mut self.watched, empty).finish()
     }
 }
 
@@ -203,6 +287,15 @@ impl TallyStats {
         end / BUCKET_NANOS
     }
 
+    /// The bucket of `events` events of one moment, by the rule for spans.
+    pub(super) fn bucket_of(&mut self, events: u64, at: u64, now: UnixNanos) -> u64 {
+        let mut one = Self::default();
+        let bucket = one.bucket(at, now);
+        self.late += one.late * events;
+        self.future += one.future * events;
+        bucket
+    }
+
     /// Judges a span by every candidate: the bits of those that call it good, and of those that call it bad.
     #[inline]
     fn judge(&mut self, by: &ObjectiveSet, span: &SpanContext<'_, '_>, all: &[ObjectiveIndex]) -> (u64, u64) {
@@ -220,99 +313,6 @@ impl TallyStats {
         let backwards = span.span.end_time_unix_nano < span.span.start_time_unix_nano;
         self.invalid_durations += u64::from(invalid || (backwards && good | bad != 0));
         (good, bad)
-    }
-}
-
-impl<'a> Groups<'a> {
-    /// The number of the span's group.
-    #[inline]
-    fn number(
-        &mut self,
-        compiled: &Compiled,
-        place: &Place<'a>,
-        span: &SpanContext<'_, 'a>,
-        events: &[Event<'a>],
-        bucket: u64,
-    ) -> Option<u32> {
-        let Place { origin, context, .. } = *place;
-        self.pieces.clear();
-        compiled
-            .extractor
-            .collect_item(span.attributes, events, &mut self.pieces);
-        let room = self.keys.len() < GROUPS_MAX;
-        let deployment = match compiled
-            .extractor
-            .own_deployment(span.attributes, &place.inherited)
-        {
-            None => Some(place.deployment),
-            own => self.deployments.number(own, room),
-        };
-        let flags = self.flags.number(context, &self.pieces, room);
-        let endpoint = self.endpoints.number(compiled.endpoint.endpoint(span), room);
-        let own = match (deployment, flags, endpoint) {
-            (Some(deployment), Some(flags), Some(endpoint)) => self.keys.number(
-                GroupKey {
-                    origin,
-                    deployment,
-                    flags,
-                    bucket,
-                    endpoint,
-                },
-                room,
-            ),
-            _ => None,
-        };
-        let beyond = GroupKey {
-            origin,
-            deployment: BEYOND,
-            flags: BEYOND,
-            bucket,
-            endpoint: BEYOND,
-        };
-        own.or_else(|| self.keys.number(beyond, true))
-    }
-
-    /// Adds a span to a group of `objectives` objectives.
-    #[inline]
-    fn count(&mut self, group: u32, objectives: usize, good: u64, bad: u64) {
-        let at = group as usize;
-        if at == self.spans.len() {
-            self.spans.push((self.counts.len(), 0));
-            self.counts
-                .resize(self.counts.len() + objectives, GroupCounts::default());
-        }
-        let Some((begin, spans)) = self.spans.get_mut(at) else {
-            return;
-        };
-        *spans += 1;
-        let Some(counts) = self.counts.get_mut(*begin..*begin + objectives) else {
-            return;
-        };
-        for_each_bit(good, |bit| {
-            if let Some(count) = counts.get_mut(bit) {
-                count.good += 1;
-            }
-        });
-        for_each_bit(bad, |bit| {
-            if let Some(count) = counts.get_mut(bit) {
-                count.bad += 1;
-            }
-        });
-    }
-}
-
-impl Groups<'_> {
-    /// Adds what a span of a group stands for.
-    fn weigh(
-        &mut self,
-        group: u32,
-        said: weigh::Said,
-        declared: &[Option<weigh::Declared>],
-        judged: (u64, u64),
-    ) {
-        if let Some((begin, _)) = self.spans.get(group as usize) {
-            self.weights.add(*begin, said, declared, judged);
-        }
     }
 }
 
@@ -342,6 +342,9 @@ impl<'a> Tally<'a, '_> {
             );
             let named = compiled.extractor.named_flags(&service);
             let (region, instance) = (origin.region, origin.instance);
+            let id = id_of(&service);
+            let is_watched = |join: &Join| join.is_watched(id, !named.is_empty(), self.now);
+            let watched = self.apart.join.is_some_and(is_watched);
             self.sources.push(Source {
                 service,
                 environment,
@@ -351,9 +354,16 @@ impl<'a> Tally<'a, '_> {
                 named,
                 declared: weigh::Declared::of_all(&compiled.objectives, candidates),
                 signs: Signs::default(),
+                id,
+                watched,
+                details: timed::Details::of_all(&compiled.objectives, candidates),
             });
         }
         let source = self.sources.get(self.place.origin as usize);
+        if let Some(source) = source {
+            self.watched
+                .resource(&source.service, source.environment.as_deref());
+        }
         self.place.unknown_service = source.is_none_or(|source| source.service == UNKNOWN_SERVICE);
         let pieces = &mut self.groups.pieces;
         pieces.clear();
@@ -392,7 +402,7 @@ impl<'a> Tally<'a, '_> {
 
 impl<'a> SpanSink<'a> for Tally<'a, '_> {
     fn forget(&mut self) {
-        *self = Tally::new(self.compiled, self.signal, self.now);
+        self.abandon();
     }
 
     fn resource(&mut self, attributes: &Attributes<'a>) {
@@ -405,55 +415,27 @@ impl<'a> SpanSink<'a> for Tally<'a, '_> {
 
     fn span(&mut self, span: &Span<'a>, attributes: &Attributes<'a>, events: &[Event<'a>]) {
         self.stats.unknown_service += u64::from(self.place.unknown_service);
-        let Some(source) = self.sources.get_mut(self.place.origin as usize) else {
-            return;
-        };
-        let candidates = source.candidates;
-        if candidates.is_empty() {
+        let candidates = self
+            .sources
+            .get(self.place.origin as usize)
+            .map_or(&[][..], |source| source.candidates);
+        if candidates.is_empty() && !self.watched.is_watching() {
             return;
         }
-        if self.compiled.extractor.is_evaluation(span, attributes) {
+        let is_evaluation = self.compiled.extractor.is_evaluation(span, attributes);
+        let repeated = self.stats.repeated_spans;
+        let counted = if is_evaluation {
             self.stats.evaluation_spans += 1;
-            return;
-        }
-        let Self {
-            compiled,
-            place,
-            groups,
-            weigher,
-            stats,
-            now,
-            ..
-        } = self;
-        let scope = Scope {
-            name: place.scope_name,
-            version: place.scope_version,
-            attributes: &place.scope,
-        };
-        let context = SpanContext {
-            span,
-            attributes,
-            scope: &scope,
-            resource: &place.resource,
-        };
-        let (good, bad) = stats.judge(&compiled.objectives, &context, candidates);
-        if good | bad == 0 {
-            return;
-        }
-        let said = weigher.read(span.trace_state, stats);
-        if said == weigh::Said::None {
-            return;
-        }
-        stats.judged += 1;
-        let bucket = stats.bucket(span.end_time_unix_nano, *now);
-        let Some(group) = groups.number(compiled, place, &context, events, bucket) else {
-            return;
-        };
-        groups.count(group, candidates.len(), good, bad);
-        if said == weigh::Said::Nothing && source.declared.is_empty() {
-            source.signs.see(span.end_time_unix_nano, *now);
+            Counted::NOT
         } else {
-            groups.weigh(group, said, &source.declared, (good, bad));
+            self.count(span, attributes, events, candidates)
+        };
+        if self.apart.join.is_some()
+            // A repeated span is remembered as what it counted as.
+            && repeated == self.stats.repeated_spans
+            && (self.is_watched() || self.compiled.extractor.may_tell(attributes, events))
+        {
+            self.sight(span, attributes, events, is_evaluation, counted);
         }
     }
 }

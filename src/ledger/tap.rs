@@ -5,80 +5,33 @@
 //! outlives it. Nothing here waits: the only lock guards the pointer to the compiled state and is held while
 //! that is copied, once a batch.
 
+mod outcome;
+
+pub use outcome::TapOutcome;
+
+use super::join::{self, Join, Shift};
+use super::points::{Qualities, StreamLimits, Streams, slice_rows};
+use super::shapes::ShapeBook;
+use super::signatures::{SignatureBook, SignatureSlots};
+use super::spans::SpanSet;
 use super::tail_watch::TailWatch;
-use super::tally::{Settled, Tally, TallyStats};
-use super::{EvidenceDelta, Kinds, SeriesDelta, WEIGHT_MAX, WeightDelta};
+use super::tally::{PointTally, PointsSettled, Settled, Tally};
+use super::{Kinds, Ledger, SeriesDelta, WEIGHT_MAX};
 use crate::cohort::{CohortId, Extractor, Level, NamedFlags, OriginSlots, Registry};
-use crate::config::{Cohorts, ReceiverLimits};
+use crate::config::{Cohorts, Dedup, Join as JoinConfig, ReceiverLimits, Signatures};
+use crate::indicate::{Indicators, MetricWatches, Plan, SpanWatches};
 use crate::pipeline::Signal;
-use crate::sli::{DefaultObjective, EndpointSlots, ObjectiveSet, ObjectiveSpec, SliError};
+use crate::sli::{DefaultObjective, EndpointSlots, ObjectiveIndex, ObjectiveSet, ObjectiveSpec, SliError};
 use crate::time::UnixNanos;
-use crate::wire::{KeyTable, KeyTableBuilder, Slot, WalkError, WalkLimits, WalkSummary, walk_traces};
-use std::collections::BTreeMap;
+use crate::wire::{
+    Attributes, KeyTable, KeyTableBuilder, Slot, Value, WalkError, WalkLimits, WalkSummary, walk_logs,
+    walk_metrics, walk_traces,
+};
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// See [`Compiled::tail_marks`].
 const TAIL_MARKS: [&str; 2] = ["tailsampling.policy", "tailsampling.composite_policy"];
-
-/// What one request adds, and what it had that could not be used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TapOutcome {
-    /// Budget series, a row for each (objective, cohort, bucket), in that order.
-    pub series: Vec<SeriesDelta>,
-    /// Evidence cells, each once.
-    pub evidence: Vec<EvidenceDelta>,
-    /// What sampled events stand for beyond themselves: a row for each series and cell that saw any.
-    pub weights: Vec<WeightDelta>,
-    /// What the walk saw.
-    pub summary: WalkSummary,
-    /// What the tally saw: spans judged, late, in the future, without a duration ...
-    pub stats: TallyStats,
-    /// Events of which a cohort lay beyond a cap, by cap.
-    pub overflow: BTreeMap<&'static str, u64>,
-    /// Pieces of cohort evidence that could not be used, by what was wrong.
-    pub problems: BTreeMap<&'static str, u64>,
-}
-
-impl TapOutcome {
-    /// Counts what is unusual in the gateway's own metrics.
-    fn publish(&self) {
-        let count = |name: &'static str, n: u64| {
-            if n > 0 {
-                metrics::counter!(name).increment(n);
-            }
-        };
-        count("burngate_spans_judged_total", self.stats.judged);
-        count("burngate_spans_late_total", self.stats.late);
-        count("burngate_spans_future_total", self.stats.future);
-        count(
-            "burngate_spans_invalid_duration_total",
-            self.stats.invalid_durations,
-        );
-        count("burngate_spans_unknown_service_total", self.stats.unknown_service);
-        count(
-            "burngate_spans_flag_evaluation_total",
-            self.stats.evaluation_spans,
-        );
-        count("burngate_walk_excess_total", self.summary.excess);
-        count("burngate_spans_sampled_total", self.stats.sampled);
-        for (kind, times) in [
-            ("inconsistent", self.stats.inconsistent_weights),
-            ("capped", self.stats.capped_weights),
-            ("weightless", self.stats.weightless),
-        ] {
-            if times > 0 {
-                metrics::counter!("burngate_spans_sampling_problems_total", "kind" => kind).increment(times);
-            }
-        }
-        for (cap, events) in &self.overflow {
-            metrics::counter!("burngate_cohort_overflow_events_total", "cap" => *cap).increment(*events);
-        }
-        for (kind, times) in &self.problems {
-            metrics::counter!("burngate_cohort_problems_total", "kind" => *kind).increment(*times);
-        }
-    }
-}
 
 impl Kinds for Registry {
     fn is_total(&self, cohort: CohortId) -> bool {
@@ -99,6 +52,15 @@ pub struct Compiled {
     pub(super) tail_marks: [Slot; 2],
     /// Largest weight that is believed.
     pub(super) weight_max: u32,
+    pub(super) signatures: SignatureSlots,
+    join: JoinConfig,
+    sketches: Signatures,
+    /// `otel.metric.overflow`.
+    overflow: Slot,
+    /// Indicators over spans.
+    pub(super) watches: SpanWatches,
+    /// Indicators over metrics.
+    points: MetricWatches,
     /// Services that a policy names.
     services: Vec<Arc<str>>,
 }
@@ -113,9 +75,27 @@ impl Compiled {
         cohorts: &Cohorts,
         limits: &ReceiverLimits,
     ) -> Result<Self, SliError> {
+        Self::with_indicators(objectives, default, named, cohorts, limits, &Arc::default())
+    }
+
+    /// The same with leading indicators.
+    pub fn with_indicators(
+        objectives: &[ObjectiveSpec],
+        default: Option<&DefaultObjective>,
+        named: NamedFlags,
+        cohorts: &Cohorts,
+        limits: &ReceiverLimits,
+        indicators: &Arc<Plan>,
+    ) -> Result<Self, SliError> {
         let mut keys = KeyTableBuilder::default();
         let services = objectives.iter().map(|spec| spec.name.service.clone()).collect();
         let objectives = ObjectiveSet::compile(objectives, default, &mut keys)?;
+        let limits = WalkLimits {
+            spans_max: limits.max_items,
+            attributes_max: limits.max_attributes,
+            events_max: limits.max_events,
+            nesting_max: limits.max_nesting,
+        };
         Ok(Self {
             objectives,
             extractor: Extractor::compile(cohorts, named, &mut keys),
@@ -123,15 +103,27 @@ impl Compiled {
             endpoint: EndpointSlots::compile(&mut keys),
             tail_marks: TAIL_MARKS.map(|name| keys.key(name)),
             weight_max: cohorts.max_weight.min(WEIGHT_MAX),
-            limits: WalkLimits {
-                spans_max: limits.max_items,
-                attributes_max: limits.max_attributes,
-                events_max: limits.max_events,
-                nesting_max: limits.max_nesting,
-            },
+            signatures: SignatureSlots::compile(&mut keys),
+            join: cohorts.join.clone(),
+            sketches: cohorts.signatures.clone(),
+            overflow: keys.key("otel.metric.overflow"),
+            watches: SpanWatches::compile(indicators, &mut keys),
+            points: MetricWatches::compile(indicators, cohorts, limits),
+            limits,
             keys: keys.build(),
             services,
         })
+    }
+
+    /// Whether a point holds what an SDK had no room to tell apart.
+    pub(super) fn is_overflow(&self, attributes: &Attributes<'_>) -> bool {
+        let value = attributes.get(self.overflow).and_then(|value| value.value().ok());
+        value.is_some_and(|value| matches!(value, Value::Bool(true) | Value::Str(b"true")))
+    }
+
+    /// See [`ObjectiveSet::watch_of`].
+    pub(super) fn watch_of(&self, objective: ObjectiveIndex) -> Option<u64> {
+        self.objectives.watch_of(objective)
     }
 }
 
@@ -141,24 +133,105 @@ pub struct Tap {
     compiled: RwLock<Arc<Compiled>>,
     registry: Arc<Registry>,
     tail_watch: TailWatch,
+    join: Join,
+    signatures: Arc<SignatureBook>,
+    shapes: Arc<ShapeBook>,
+    span_set: RwLock<Option<Arc<SpanSet>>>,
+    streams: Arc<Mutex<Streams>>,
+    qualities: Arc<Qualities>,
+    indicators: Option<Arc<Indicators>>,
 }
 
 impl Tap {
     /// A tap on `registry`.
     pub fn new(compiled: Compiled, registry: Arc<Registry>) -> Self {
+        Self::started_at(UnixNanos(0), compiled, registry)
+    }
+
+    /// A tap of a process that started at `now`: evidence from before is told apart.
+    pub fn started_at(now: UnixNanos, compiled: Compiled, registry: Arc<Registry>) -> Self {
         let tap = Self {
             compiled: RwLock::new(Arc::new(compiled)),
             registry,
             tail_watch: TailWatch::default(),
+            join: Join::new(now),
+            signatures: Arc::default(),
+            shapes: Arc::default(),
+            span_set: RwLock::default(),
+            streams: Arc::new(Mutex::new(Streams::new(StreamLimits::default()))),
+            qualities: Arc::default(),
+            indicators: None,
         };
         tap.keep_places(&tap.compiled());
         tap
+    }
+
+    /// The streams of metrics, which a store keeps with the counts: it must lock them before the ledger, and
+    /// until it has taken what it writes of both.
+    pub fn streams(&self) -> &Arc<Mutex<Streams>> {
+        &self.streams
+    }
+
+    /// How exactly SLIs from metrics are known.
+    pub fn qualities(&self) -> &Arc<Qualities> {
+        &self.qualities
+    }
+
+    /// Watches the objectives of the state in use from `now` on; those that were watched before stay so.
+    /// Until this is called every stream counts from its own beginning.
+    pub fn watch(&self, now: UnixNanos) {
+        let watches = self.compiled().objectives.metric_watches();
+        self.lock_streams().watch(&watches, now);
+    }
+
+    /// From now on at most so many streams of metrics, for so long.
+    pub fn limit_streams(&self, limits: StreamLimits) {
+        self.lock_streams().set_limits(limits);
+    }
+
+    /// Watches the same objectives, but since `then`.
+    pub fn watch_since(&self, then: UnixNanos) {
+        let watches = self.compiled().objectives.metric_watches();
+        let mut streams = self.lock_streams();
+        streams.watch(&[], then);
+        streams.watch(&watches, then);
+    }
+
+    fn lock_streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands what spans say for leading indicators to `indicators`.
+    #[must_use]
+    pub fn telling(mut self, indicators: Arc<Indicators>) -> Self {
+        self.indicators = Some(indicators);
+        self
     }
 
     /// Puts a newly compiled state in place; batches under way finish with the old one.
     pub fn swap(&self, compiled: Compiled) {
         self.keep_places(&compiled);
         *self.compiled.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(compiled);
+    }
+
+    /// What bad events have in common.
+    pub fn signatures(&self) -> &Arc<SignatureBook> {
+        &self.signatures
+    }
+
+    /// The shapes in which flags came.
+    pub fn shapes(&self) -> &Arc<ShapeBook> {
+        &self.shapes
+    }
+
+    /// Says whether spans that come again count again. A set that is there goes on with what it knows.
+    pub fn set_dedup(&self, dedup: &Dedup) {
+        let mut set = self.span_set.write().unwrap_or_else(PoisonError::into_inner);
+        *set = match set.take() {
+            _ if !dedup.spans => None,
+            Some(same) if same.holds(dedup.max_spans, dedup.keep_secs) => Some(same),
+            _ => Some(Arc::new(SpanSet::new(dedup.max_spans, dedup.keep_secs))),
+        };
     }
 
     fn keep_places(&self, compiled: &Compiled) {
@@ -178,53 +251,228 @@ impl Tap {
         &self.registry
     }
 
-    /// Counts one ExportTraceServiceRequest. Of a request that is refused nothing is kept.
+    /// Takes what one ExportMetricsServiceRequest says for leading indicators.
+    pub fn watch_metrics(&self, bytes: &[u8], now: UnixNanos) -> Result<(), WalkError> {
+        if let Some(indicators) = &self.indicators {
+            indicators.absorb(now, self.compiled().points.walk(bytes)?);
+        }
+        Ok(())
+    }
+
+    /// What one ExportTraceServiceRequest adds. Of a request that is refused nothing is kept.
     pub fn process(
         &self,
         bytes: &[u8],
         peer: Option<SocketAddr>,
         now: UnixNanos,
     ) -> Result<TapOutcome, WalkError> {
+        self.process_with(bytes, peer, now, |_| ())
+    }
+
+    /// Counts one ExportTraceServiceRequest.
+    pub fn count(
+        &self,
+        bytes: &[u8],
+        peer: Option<SocketAddr>,
+        now: UnixNanos,
+        ledger: &Mutex<Ledger>,
+    ) -> Result<TapOutcome, WalkError> {
+        self.process_with(bytes, peer, now, |outcome| commit(outcome, ledger, now))
+    }
+
+    fn process_with(
+        &self,
+        bytes: &[u8],
+        peer: Option<SocketAddr>,
+        now: UnixNanos,
+        commit: impl FnOnce(&TapOutcome),
+    ) -> Result<TapOutcome, WalkError> {
         let compiled = self.compiled();
-        let mut tally = Tally::new(&compiled, Signal::Traces, now);
-        let summary = walk_traces(bytes, &compiled.keys, &compiled.limits, &mut tally)?;
-        Ok(self.settle(tally, summary, peer, now))
+        let spans = self.span_set(now);
+        let mut tally =
+            Tally::new(&compiled, Signal::Traces, now).remembering(self.join_of(&compiled), spans.as_deref());
+        match walk_traces(bytes, &compiled.keys, &compiled.limits, &mut tally) {
+            Ok(summary) => {
+                if let Some(indicators) = &self.indicators {
+                    indicators.absorb(now, tally.take_watched());
+                }
+                Ok(self.settle(tally, Signal::Traces, summary, peer, now, commit))
+            }
+            Err(refused) => {
+                tally.abandon();
+                Err(refused)
+            }
+        }
+    }
+
+    /// What one ExportLogsServiceRequest adds: its records as events of SLIs, and what they tell of flags.
+    pub fn process_logs(
+        &self,
+        bytes: &[u8],
+        peer: Option<SocketAddr>,
+        now: UnixNanos,
+    ) -> Result<TapOutcome, WalkError> {
+        self.process_logs_with(bytes, peer, now, |_| ())
+    }
+
+    /// Counts one ExportLogsServiceRequest.
+    pub fn count_logs(
+        &self,
+        bytes: &[u8],
+        peer: Option<SocketAddr>,
+        now: UnixNanos,
+        ledger: &Mutex<Ledger>,
+    ) -> Result<TapOutcome, WalkError> {
+        self.process_logs_with(bytes, peer, now, |outcome| commit(outcome, ledger, now))
+    }
+
+    fn process_logs_with(
+        &self,
+        bytes: &[u8],
+        peer: Option<SocketAddr>,
+        now: UnixNanos,
+        commit: impl FnOnce(&TapOutcome),
+    ) -> Result<TapOutcome, WalkError> {
+        let compiled = self.compiled();
+        let mut tally = Tally::new(&compiled, Signal::Logs, now).remembering(self.join_of(&compiled), None);
+        let summary = walk_logs(bytes, &compiled.keys, &compiled.limits, &mut tally)?;
+        Ok(self.settle(tally, Signal::Logs, summary, peer, now, commit))
+    }
+
+    fn join_of(&self, compiled: &Compiled) -> Option<&Join> {
+        join::is_on(&compiled.join).then_some(&self.join)
+    }
+
+    fn span_set(&self, now: UnixNanos) -> Option<Arc<SpanSet>> {
+        let set = self
+            .span_set
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()?;
+        set.turn(now);
+        Some(set)
+    }
+
+    /// Counts one ExportMetricsServiceRequest. `absorb` takes what it adds into the ledger while the streams
+    /// are still locked, so that a store never sees one without the other. Of a request that is refused
+    /// nothing is kept.
+    pub fn process_metrics(
+        &self,
+        bytes: &[u8],
+        peer: Option<SocketAddr>,
+        now: UnixNanos,
+        absorb: impl FnOnce(&TapOutcome),
+    ) -> Result<TapOutcome, WalkError> {
+        let compiled = self.compiled();
+        let mut tally = PointTally::new(&compiled, now);
+        let summary = walk_metrics(bytes, &compiled.keys, &compiled.limits, &mut tally)?;
+        let peer = peer.map(|peer| peer.ip().to_string());
+        let mut streams = self.lock_streams();
+        let PointsSettled {
+            settled,
+            stats,
+            quality,
+        } = tally.finish(&mut streams, &self.registry, now, peer.as_deref());
+        let outcome = TapOutcome {
+            series: settled.series,
+            evidence: settled.evidence,
+            summary,
+            stats: settled.stats,
+            overflow: settled.overflow,
+            problems: settled.problems,
+            points: stats,
+            ..TapOutcome::default()
+        };
+        absorb(&outcome);
+        drop(streams);
+        self.qualities.note(quality, now);
+        self.shapes.absorb(now, &settled.shapes, &settled.told);
+        outcome.publish(Signal::Metrics);
+        Ok(outcome)
+    }
+
+    /// Closes the slices of time whose end has come, and forgets streams that nobody sends. `absorb` is as in
+    /// [`Tap::process_metrics`].
+    pub fn tick(&self, now: UnixNanos, absorb: impl FnOnce(&[SeriesDelta])) {
+        let mut streams = self.lock_streams();
+        let events = streams.close_slices(now);
+        if !events.is_empty() {
+            absorb(&slice_rows(&events, &self.registry, now));
+        }
+        streams.sweep(now);
+        metrics::gauge!("burngate_metric_streams").set(streams.len() as f64);
     }
 
     /// From a tally to what the batch adds, which the gateway's own metrics also tell of; the same for every
-    /// signal.
+    /// signal. `commit` puts it where it counts.
     fn settle(
         &self,
         tally: Tally<'_, '_>,
+        signal: Signal,
         summary: WalkSummary,
         peer: Option<SocketAddr>,
         now: UnixNanos,
+        commit: impl FnOnce(&TapOutcome),
     ) -> TapOutcome {
         // A port is new with each connection and would make every one a source of its own.
         let peer = peer.map(|peer| peer.ip().to_string());
+        let compiled = tally.compiled();
         let Settled {
             series,
             evidence,
             weights,
+            latencies,
             signs,
             stats,
             overflow,
             problems,
+            batch,
+            signatures,
+            shapes,
+            told,
         } = tally.finish(&self.registry, now, peer.as_deref());
-        let outcome = TapOutcome {
+        let mut outcome = TapOutcome {
             series,
             evidence,
             weights,
+            latencies,
             summary,
             stats,
             overflow,
             problems,
+            signatures,
+            ..TapOutcome::default()
         };
-        outcome.publish();
+        if batch.is_empty() {
+            commit(&outcome);
+        } else {
+            let mut ring = self.join.hold(&batch, now);
+            let mut shift = Shift::new(&self.registry, now);
+            ring.absorb(&batch, &compiled.join, &mut shift);
+            outcome.joined = shift.joined();
+            outcome.join = shift.stats;
+            outcome.signatures.append(&mut shift.signatures);
+            for (cap, events) in shift.overflow {
+                *outcome.overflow.entry(cap).or_default() += events;
+            }
+            commit(&outcome);
+            drop(ring);
+        }
+        self.signatures
+            .absorb(now, &outcome.signatures, &compiled.sketches);
+        self.shapes.absorb(now, &shapes, &told);
+        outcome.publish(signal);
         if !signs.is_empty() {
             let signs = signs.iter().map(|(service, signs)| (service.as_str(), *signs));
             self.tail_watch.note(now, signs);
         }
         outcome
+    }
+}
+
+fn commit(outcome: &TapOutcome, ledger: &Mutex<Ledger>, now: UnixNanos) {
+    if outcome.changes_counts() {
+        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.absorb_into(&mut ledger, now);
     }
 }

@@ -11,9 +11,8 @@
 //! without events never fires.
 
 use super::model::{Alert, AlertWindow};
-use super::status::{AlertState, AlertStatus};
-use crate::budget::{Target, exceeds};
-use crate::ledger::Counts;
+use super::status::{AlertState, AlertStatus, HeldBack};
+use crate::budget::{Share, Target, Threshold};
 use crate::time::UnixNanos;
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use std::sync::Arc;
 pub const MAX_GAP_SECS: u64 = 30;
 
 /// What the windows of an alert say at one evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Condition {
     /// No window has an event, or none is known.
     NoData,
@@ -44,13 +43,20 @@ pub(super) enum Phase {
     },
 }
 
-/// Judges an alert by the sums that `sum` gives for its windows.
-pub(super) fn condition(alert: &Alert, target: Target, sum: impl Fn(u64) -> Option<Counts>) -> Condition {
-    let empty = |w: &AlertWindow| sum(w.window_secs).is_none_or(|c| c == Counts::default());
+/// Judges an alert by what `share` gives for its windows; `scaled` is the threshold that holds in a window
+/// now, which a peak may raise.
+pub(super) fn condition(
+    alert: &Alert,
+    target: Target,
+    share: impl Fn(u64) -> Option<Share>,
+    scaled: impl Fn(&AlertWindow) -> Threshold,
+) -> Condition {
+    let target = alert.of_target.unwrap_or(target);
+    let empty = |w: &AlertWindow| share(w.window_secs).is_none_or(Share::is_empty);
     if alert.windows.iter().all(empty) {
         return Condition::NoData;
     }
-    let above = |w: &AlertWindow| sum(w.window_secs).is_some_and(|c| exceeds(c, target, w.burn_above));
+    let above = |w: &AlertWindow| share(w.window_secs).is_some_and(|s| s.exceeds(target, scaled(w)));
     if alert.windows.iter().all(above) {
         Condition::Above
     } else {
@@ -92,6 +98,7 @@ pub(super) fn status(
     condition: Condition,
     now: UnixNanos,
     former: Option<&AlertStatus>,
+    held_back: Option<HeldBack>,
 ) -> AlertStatus {
     let state = match (phase, condition) {
         (Phase::Firing { .. }, _) => alert.level,
@@ -113,12 +120,14 @@ pub(super) fn status(
         state,
         since,
         pending_since,
+        held_back,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Counts;
     use crate::policy::Severity;
     use proptest::prelude::*;
 
@@ -133,6 +142,7 @@ mod tests {
             level: AlertState::FastBurn,
             windows: vec![window(300, "14"), window(3600, "7")],
             for_secs,
+            of_target: None,
         }
     }
 
@@ -145,8 +155,8 @@ mod tests {
             })
         };
         let sums = [(300, counts(short)), (3600, counts(long))];
-        let sum = |w| sums.iter().find(|s| s.0 == w).map(|s| s.1);
-        condition(&pair(0), "99.9%".parse().unwrap(), sum)
+        let share = |w| sums.iter().find(|s| s.0 == w).map(|s| s.1.into());
+        condition(&pair(0), "99.9%".parse().unwrap(), share, |w| w.burn_above)
     }
 
     fn at(secs: u64) -> UnixNanos {
@@ -166,7 +176,7 @@ mod tests {
         assert_eq!(judged(None, Some(8)), Condition::Below);
         let target = "99.9%".parse().unwrap();
         assert_eq!(
-            condition(&pair(0), target, |_| None),
+            condition(&pair(0), target, |_| None, |w| w.burn_above),
             Condition::NoData,
             "unknown windows"
         );

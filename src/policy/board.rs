@@ -18,6 +18,7 @@ pub type SeriesKey = (ObjectiveId, CohortId);
 pub struct Board {
     series: DashMap<SeriesKey, Arc<BudgetStatus>, foldhash::fast::RandomState>,
     by_flag: DashMap<Arc<str>, BTreeSet<SeriesKey>, foldhash::fast::RandomState>,
+    routes: DashMap<ObjectiveId, BTreeSet<CohortId>, foldhash::fast::RandomState>,
 }
 
 /// Which series a reader wants; `None` means any.
@@ -56,7 +57,7 @@ impl Filter<'_> {
 
 fn parts(level: &Level) -> (Option<&str>, Option<&str>, Option<&str>) {
     match level {
-        Level::Total | Level::Overflow => (None, None, None),
+        Level::Total | Level::Route { .. } | Level::Overflow => (None, None, None),
         Level::Deployment { sha } => (Some(sha), None, None),
         Level::Flag { sha, flag, variant } => (sha.as_deref(), Some(flag), Some(variant)),
     }
@@ -79,10 +80,15 @@ impl Board {
     pub fn put(&self, status: Arc<BudgetStatus>) {
         let key = (status.objective_id, status.cohort_id);
         let flag = flag_of(&status.cohort).cloned();
-        if self.series.insert(key, status).is_none()
-            && let Some(flag) = flag
-        {
+        let is_route = matches!(status.cohort.level, Level::Route { .. });
+        if self.series.insert(key, status).is_some() {
+            return;
+        }
+        if let Some(flag) = flag {
             self.by_flag.entry(flag).or_default().insert(key);
+        }
+        if is_route {
+            self.routes.entry(key.0).or_default().insert(key.1);
         }
     }
 
@@ -96,7 +102,23 @@ impl Board {
             }
             self.by_flag.remove_if(flag, |_, keys| keys.is_empty());
         }
+        if matches!(status.cohort.level, Level::Route { .. }) {
+            if let Some(mut cohorts) = self.routes.get_mut(&objective) {
+                cohorts.remove(&cohort);
+            }
+            self.routes.remove_if(&objective, |_, cohorts| cohorts.is_empty());
+        }
         Some(status)
+    }
+
+    /// The routes of one objective in one environment, by handle.
+    pub fn routes_of(&self, objective: ObjectiveId, environment: Option<&str>) -> Vec<Arc<BudgetStatus>> {
+        let cohorts = self.routes.get(&objective).map(|found| found.clone());
+        let found = cohorts.unwrap_or_default().into_iter();
+        found
+            .filter_map(|cohort| self.get(objective, cohort))
+            .filter(|status| status.cohort.environment.as_deref() == environment)
+            .collect()
     }
 
     /// The latest status of one series.

@@ -4,13 +4,19 @@
 //! meant becomes a warning.
 
 use super::compile_alerts;
+use super::compile_callees;
+use super::compile_indicators;
+use super::compile_journey;
 use super::compile_kill;
+use super::compile_latency;
+use super::compile_plans;
 use super::compile_sampling;
 use super::error::PolicyProblem;
-use super::model::{Policy, ServiceName, Slo};
+use super::model::{Journey, Policy, ServiceName, Slo};
 use super::place::{Place, Warning};
-use super::raw::{self, RawAlert, RawPolicy, RawSlo, RawWindow, Text};
+use super::raw::{self, RawPolicy, RawSlo, Text};
 use super::workbook;
+use crate::budget::Period;
 use crate::config::{format_duration, parse_duration};
 use crate::ledger::BUCKET_SECS;
 use globset::Glob;
@@ -18,12 +24,9 @@ use serde_saphyr::{Location, Spanned};
 use std::sync::Arc;
 use std::time::Duration;
 
-const HOUR: u64 = 3600;
-const DAY: u64 = 24 * HOUR;
+const DAY: u64 = 86_400;
 /// The period of an SLO whose policy names none.
 const DEFAULT_PERIOD_SECS: u64 = 30 * DAY;
-const PERIOD_MIN_SECS: u64 = HOUR;
-const PERIOD_MAX_SECS: u64 = 90 * DAY;
 /// Longest name of anything in a policy, in bytes: what a label keeps.
 const NAME_MAX: usize = 128;
 
@@ -143,39 +146,28 @@ impl Findings {
         }
         Some(secs)
     }
-
-    /// `window:` of a policy or an SLO.
-    fn period(&mut self, window: &Spanned<RawWindow>) -> Option<u64> {
-        match &window.value {
-            RawWindow::Rolling(text) => self.window_at(
-                window.referenced,
-                text,
-                "a window",
-                PERIOD_MIN_SECS,
-                PERIOD_MAX_SECS,
-            ),
-            RawWindow::Calendar => {
-                let message = "calendar windows are not supported yet; write a rolling one, such as 30d";
-                self.problem(window.referenced, message);
-                None
-            }
-        }
-    }
 }
 
-/// Compiles one document; `None` when something is wrong, which `findings` then says.
-pub(super) fn policy(raw: &Spanned<RawPolicy>, findings: &mut Findings) -> Option<Policy> {
-    let before = findings.problems.len();
-    let at = raw.referenced;
-    let raw = &raw.value;
-    let service = service(&raw.service, findings);
-    let environment = match &raw.environment {
-        Some(text) => Some(findings.name("environment", text)?),
-        None => None,
-    };
+/// What a document promises.
+pub(super) enum Document {
+    Service(Policy),
+    Journey(Journey),
+}
+
+/// What holds for every SLO of a document that says nothing else.
+pub(super) struct Common<'r> {
+    raw: &'r RawPolicy,
+    period: Option<Period>,
+    plans: compile_plans::Compiled,
+}
+
+/// Reads what the SLOs of a document have in common.
+pub(super) fn common<'r>(raw: &'r RawPolicy, who: &str, findings: &mut Findings) -> Common<'r> {
     let period = match &raw.window {
         Some(window) => findings.period(window),
-        None => Some(DEFAULT_PERIOD_SECS),
+        None => Some(Period::Rolling {
+            secs: DEFAULT_PERIOD_SECS,
+        }),
     };
     if raw.slos.value.is_empty() {
         findings.problem(
@@ -183,11 +175,51 @@ pub(super) fn policy(raw: &Spanned<RawPolicy>, findings: &mut Findings) -> Optio
             "a policy promises something: slos needs at least one entry",
         );
     }
+    Common {
+        raw,
+        period,
+        plans: compile_journey::plans(raw, who, findings),
+    }
+}
+
+/// Compiles one document; `None` when something is wrong, which `findings` then says.
+pub(super) fn document(raw: &Spanned<RawPolicy>, findings: &mut Findings) -> Option<Document> {
+    let at = raw.referenced;
+    match (&raw.value.service, &raw.value.journey) {
+        (Some(service), None) => policy(at, service, &raw.value, findings).map(Document::Service),
+        (None, Some(name)) => compile_journey::journey(at, name, &raw.value, findings).map(Document::Journey),
+        (Some(_), Some(name)) => {
+            findings.problem(
+                name.referenced,
+                "a policy is about a service or about a journey; write two policies",
+            );
+            None
+        }
+        (None, None) => {
+            findings.problem(at, "the key \"service\" is missing");
+            None
+        }
+    }
+}
+
+fn policy(at: Location, name: &Text, raw: &RawPolicy, findings: &mut Findings) -> Option<Policy> {
+    let before = findings.problems.len();
+    let service = service(name, findings);
+    let environment = match &raw.environment {
+        Some(text) => Some(findings.name("environment", text)?),
+        None => None,
+    };
+    let common = common(raw, name.value.trim(), findings);
     let sampling = raw.sampling.as_ref();
     let sampling = sampling.and_then(|raw| compile_sampling::sampling(raw, findings));
     let mut slos: Vec<Arc<Slo>> = Vec::new();
     for raw_slo in &raw.slos.value {
-        let Some(mut slo) = slo(&raw_slo.value, period, raw.alerts.as_deref(), findings) else {
+        if let Some(of) = &raw_slo.value.of {
+            let message =
+                "of belongs to a journey, whose SLOs are made of others; write journey instead of service";
+            findings.problem(of.referenced, message);
+        }
+        let Some(mut slo) = slo(&raw_slo.value, &common, findings) else {
             continue;
         };
         if slos.iter().any(|s| s.name == slo.name) {
@@ -197,10 +229,15 @@ pub(super) fn policy(raw: &Spanned<RawPolicy>, findings: &mut Findings) -> Optio
             );
             findings.problem(raw_slo.value.name.referenced, message);
         }
+        if let Some(raw) = &raw.sampling {
+            compile_sampling::refuse_metrics(raw, &slo, findings);
+        }
         slo.sli.sampling = sampling;
         slos.push(Arc::new(slo));
     }
     let kill_switches = compile_kill::switches(&raw.kill_switches, environment.as_ref(), &slos, findings);
+    let dependencies = compile_callees::dependencies(&raw.dependencies, &mut slos, findings);
+    let indicators = compile_indicators::indicators(&raw.indicators, findings);
     if findings.problems.len() > before {
         return None;
     }
@@ -210,7 +247,10 @@ pub(super) fn policy(raw: &Spanned<RawPolicy>, findings: &mut Findings) -> Optio
         tier: raw.tier,
         owner: raw.owner.clone(),
         slos,
+        dependencies,
         kill_switches,
+        indicators: indicators.declared,
+        indicators_off: indicators.off,
         place: findings.place(at),
     })
 }
@@ -238,31 +278,49 @@ fn service(text: &Text, findings: &mut Findings) -> Option<ServiceName> {
     }
 }
 
-fn slo(
-    raw: &RawSlo,
-    policy_period: Option<u64>,
-    policy_alerts: Option<&[Spanned<RawAlert>]>,
-    findings: &mut Findings,
-) -> Option<Slo> {
+/// One SLO, of a service or of a journey.
+pub(super) fn slo(raw: &RawSlo, common: &Common<'_>, findings: &mut Findings) -> Option<Slo> {
     let name = findings.name("the SLO's name", &raw.name);
-    let target = findings.parsed(&raw.target);
-    let period_secs = match &raw.window {
+    let promise = compile_latency::promise(raw, findings);
+    let target = promise.as_ref().and_then(|promise| promise.target(findings));
+    let period = match &raw.window {
         Some(window) => findings.period(window),
-        None => policy_period,
+        None => common.period.clone(),
     };
-    let (name, target, period_secs) = (name?, target?, period_secs?);
-    let alerts = if let Some(own) = raw.alerts.as_deref().or(policy_alerts) {
+    let (name, promise, target, period) = (name?, promise?, target?, period?);
+    if name.starts_with(compile_callees::PREFIX) {
+        let message =
+            format!("the SLO \"{name}\": names that begin so are those of dependencies; choose another");
+        findings.problem(raw.name.referenced, message);
+    }
+    let period_secs = period.nominal_secs();
+    let at = promise.at;
+    let budgeting = raw.budgeting.as_ref().or(common.raw.budgeting.as_ref());
+    let budgeting = findings.budgeting(budgeting, target, &period)?;
+    let low_traffic = findings.low_traffic(raw.low_traffic.as_ref().or(common.raw.low_traffic.as_ref()))?;
+    let mut alerts = if let Some(own) = raw.alerts.as_deref().or(common.raw.alerts.as_deref()) {
         compile_alerts::alerts(own, target, period_secs, findings)
     } else {
-        let alerts = workbook::alerts(period_secs);
-        compile_alerts::warn_unreachable(&alerts, target, raw.target.referenced, findings);
+        let alerts = workbook::alerts(
+            period_secs,
+            budgeting.is_sliced().then_some(budgeting.rule.slice_secs),
+        );
+        compile_alerts::warn_unreachable(&alerts, target, at, findings);
         alerts
     };
+    let targets = findings.targets(&raw.targets, period_secs, &mut alerts);
+    findings.check_slices(at, &budgeting, &alerts);
     Some(Slo {
+        plans: common.plans.of(&name),
         name,
         target,
+        period,
         period_secs,
+        budgeting,
+        targets,
+        low_traffic,
         alerts,
-        sli: raw.sli.clone(),
+        sli: promise.sli,
+        top_routes: promise.top_routes,
     })
 }

@@ -94,6 +94,7 @@ fn alert(at: Location, raw: &RawAlert, findings: &mut Findings) -> Option<Alert>
         level: severity.level(),
         windows,
         for_secs,
+        of_target: None,
     })
 }
 

@@ -1,8 +1,10 @@
 //! `sampling:` of a policy.
 
+use super::Slo;
 use super::compile::Findings;
 use super::raw::RawSampling;
 use crate::budget::Threshold;
+use crate::pipeline::Signal;
 use crate::sli::DeclaredSampling;
 use serde_saphyr::Spanned;
 
@@ -30,6 +32,18 @@ pub(super) fn sampling(raw: &Spanned<RawSampling>, findings: &mut Findings) -> O
             let (good, bad) = (share(good), share(bad));
             Some(DeclaredSampling::of_shares(good?, bad?))
         }
+    }
+}
+
+/// A metric counts every event, also those whose spans a sampler dropped: weighed again it would be wrong.
+pub(super) fn refuse_metrics(raw: &Spanned<RawSampling>, slo: &Slo, findings: &mut Findings) {
+    if slo.sli.source.signal() == Some(Signal::Metrics) {
+        let message = format!(
+            "the SLO \"{}\" counts metrics, which no sampler of spans thins out: move it to another policy of \
+             the same service, one without sampling",
+            slo.name
+        );
+        findings.problem(raw.referenced, message);
     }
 }
 

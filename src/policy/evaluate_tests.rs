@@ -3,6 +3,8 @@
 use super::*;
 use crate::cohort::{CohortId, CohortKey, Level, ObjectiveId};
 use crate::ledger::{Counts, SeriesView, WindowSum};
+use crate::policy::Severity;
+use crate::policy::gate::{GateDecision, GateReason, gate};
 use crate::sli::ObjectiveName;
 use crate::time::UnixNanos;
 use std::collections::BTreeMap;
@@ -359,4 +361,52 @@ fn the_board_filters_and_lists_flags_until_they_leave() {
         .map(|s| (s.cohort_id, s.overall))
         .collect();
     assert_eq!(by_cohort.len(), 3);
+}
+
+/// What a gate says with so many bad events of ten thousand in the period and in the window of every alert.
+fn gate_at(bad: u64, recent_bad: u64) -> (GateDecision, Vec<GateReason>) {
+    let mut world = World::new("service: a\nslos: [{ name: availability, target: 99.9% }]\n");
+    let recent = [300, 1_800, 3_600, 7_200, 21_600, DAY, 3 * DAY].map(|secs| (secs, recent_bad, 10_000));
+    let windows: Vec<_> = recent.into_iter().chain([(30 * DAY, bad, 10_000)]).collect();
+    let changed = world.step(at(0), &[view(TOTAL, at(0), &windows)]);
+    gate(&changed[0])
+}
+
+#[test]
+fn a_full_budget_passes_a_gate_and_a_low_one_waits_and_then_stops() {
+    // 99.9 %: ten bad events of ten thousand are the whole budget.
+    assert_eq!(gate_at(1, 0), (GateDecision::Pass, vec![]));
+    assert_eq!(gate_at(5, 0).0, GateDecision::Pass, "half is not less than half");
+    assert_eq!(gate_at(6, 0).0, GateDecision::Hold);
+    assert_eq!(
+        gate_at(8, 0).0,
+        GateDecision::Hold,
+        "a fifth is not less than a fifth"
+    );
+    assert_eq!(gate_at(9, 0).0, GateDecision::Fail);
+    assert_eq!(
+        gate_at(10, 0),
+        (GateDecision::Fail, vec![GateReason::BudgetSpent])
+    );
+}
+
+#[test]
+fn a_gate_waits_where_nobody_knows() {
+    let mut world = World::new("service: a\nslos: [{ name: availability, target: 99.9% }]\n");
+    let changed = world.step(at(0), &[view(TOTAL, at(0), &[(30 * DAY, 0, 0)])]);
+    assert_eq!(gate(&changed[0]), (GateDecision::Hold, vec![GateReason::NoData]));
+}
+
+#[test]
+fn an_alert_that_wakes_somebody_stops_a_release_however_much_is_left() {
+    let (decision, reasons) = gate_at(1, 150);
+    assert_eq!(decision, GateDecision::Fail);
+    let told: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|told| told.contains("fires (page)")), "{told:?}");
+    // A ticket asks for somebody who looks.
+    let ticket = GateReason::Alert {
+        name: "slow".into(),
+        severity: Severity::Ticket,
+    };
+    assert_eq!(ticket.asks_for(), GateDecision::Hold);
 }

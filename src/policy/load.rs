@@ -1,9 +1,9 @@
 //! From paths and globs to policies.
 
-use super::compile::{self, Findings};
+use super::compile::{self, Document, Findings};
 use super::error::{PolicyError, PolicyProblem};
 use super::files;
-use super::model::Policy;
+use super::model::{Journey, Policy};
 use super::place::{Place, Warning};
 use super::raw;
 use super::set::PolicySet;
@@ -55,6 +55,7 @@ type Namesakes = Vec<(Option<Arc<str>>, Place)>;
 #[derive(Default)]
 struct Reader {
     policies: Vec<Arc<Policy>>,
+    journeys: Vec<Arc<Journey>>,
     problems: Vec<PolicyProblem>,
     warnings: Vec<Warning>,
 }
@@ -74,8 +75,11 @@ impl Reader {
         }
         let mut findings = Findings::new(file);
         for document in &documents {
-            self.policies
-                .extend(compile::policy(document, &mut findings).map(Arc::new));
+            match compile::document(document, &mut findings) {
+                Some(Document::Service(policy)) => self.policies.push(Arc::new(policy)),
+                Some(Document::Journey(journey)) => self.journeys.push(Arc::new(journey)),
+                None => {}
+            }
         }
         self.problems.append(&mut findings.problems);
         self.warnings.append(&mut findings.warnings);
@@ -91,7 +95,7 @@ impl Reader {
                 problems: self.problems,
             });
         }
-        let set = PolicySet::new(self.policies, self.warnings);
+        let set = PolicySet::new(self.policies, self.journeys, self.warnings);
         let problems = set.plan_problems();
         if problems.is_empty() {
             Ok(set)

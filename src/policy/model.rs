@@ -1,8 +1,10 @@
 //! A policy as types that cannot be wrong.
 
 use super::place::Place;
+use super::plan::{Correction, Planned};
 use super::status::AlertState;
-use crate::budget::{Target, Threshold};
+use crate::budget::{EmptySlice, Method, Part, Period, SliceRule, Target, Threshold};
+use crate::indicate::IndicatorSpec;
 use crate::sli::SliSpec;
 use globset::GlobMatcher;
 use serde::{Deserialize, Serialize};
@@ -22,10 +24,65 @@ pub struct Policy {
     pub owner: BTreeMap<String, String>,
     /// The objectives.
     pub slos: Vec<Arc<Slo>>,
+    /// The services that it calls, of whose failures its budget is told: one SLO of client spans each, which
+    /// is among `slos`.
+    pub dependencies: Vec<Dependency>,
     /// The flags that may be switched off.
     pub kill_switches: Vec<Arc<KillSwitch>>,
+    /// Its leading indicators.
+    pub indicators: Vec<Arc<IndicatorSpec>>,
+    /// Built-in indicators that it turns off.
+    pub indicators_off: Vec<Arc<str>>,
     /// Where it was read.
     pub place: Place,
+}
+
+/// A service that is called.
+#[derive(Clone, Debug)]
+pub struct Dependency {
+    /// Its name, as the caller's client spans call it.
+    pub callee: Arc<str>,
+    /// The SLO that its calls are counted by.
+    pub slo: Arc<str>,
+}
+
+/// What is promised of a way through several services.
+#[derive(Clone, Debug)]
+pub struct Journey {
+    /// Its name, which stands where others have a service.
+    pub name: Arc<str>,
+    /// The environment of its services; `None` for telemetry that names none.
+    pub environment: Option<Arc<str>>,
+    /// How much it matters; 0 most.
+    pub tier: Option<u8>,
+    /// Who to ask.
+    pub owner: BTreeMap<String, String>,
+    /// The composites.
+    pub slos: Vec<Composite>,
+    /// Where it was read.
+    pub place: Place,
+}
+
+/// One SLO made of others.
+#[derive(Clone, Debug)]
+pub struct Composite {
+    /// Its name, target, period, method and alerts.
+    pub slo: Arc<Slo>,
+    /// What it is made of.
+    pub members: Vec<Member>,
+}
+
+/// A part of a composite.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The service, exactly.
+    pub service: Arc<str>,
+    /// Its SLO.
+    pub slo: Arc<str>,
+    /// Its environment; the journey's unless it has one of its own.
+    pub environment: Option<Arc<str>>,
+    /// How much it weighs, and when a slice of it is good.
+    pub part: Part,
 }
 
 /// An exact service name, or a glob over names.
@@ -71,12 +128,92 @@ pub struct Slo {
     pub name: Arc<str>,
     /// The share of events that must be good.
     pub target: Target,
-    /// The rolling period of its budget, in seconds.
+    /// The period of its budget.
+    pub period: Period,
+    /// The length of the period that thresholds are worked out for, in seconds.
     pub period_secs: u64,
+    /// How the budget is counted.
+    pub budgeting: Budgeting,
+    /// Further targets, which share the counts.
+    pub targets: Vec<NamedTarget>,
+    /// What else an alert needs, besides its burn.
+    pub low_traffic: LowTraffic,
     /// When to speak.
     pub alerts: Vec<Arc<Alert>>,
     /// What is counted, and what is good.
     pub sli: SliSpec,
+    /// The promise holds for each of so many routes, those with most traffic; the alerts are those of the
+    /// worst of them.
+    pub top_routes: Option<usize>,
+    /// What concerns it of the policy's maintenance windows, peaks and corrections.
+    pub plans: Arc<Plans>,
+}
+
+/// What is planned for an SLO, or was corrected afterwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plans {
+    /// Left out of the budget.
+    pub maintenance: Vec<Arc<Planned>>,
+    /// A higher burn is approved.
+    pub peaks: Vec<Arc<Planned>>,
+    /// Left out after the fact.
+    pub corrections: Vec<Arc<Correction>>,
+}
+
+/// How a budget is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budgeting {
+    /// The method, and the slices of the methods that have some.
+    pub rule: SliceRule,
+    /// When a slice is good.
+    pub slice_target: Target,
+}
+
+impl Budgeting {
+    /// By occurrences; an account of it, where one is needed, counts in five minutes.
+    pub fn occurrences(target: Target) -> Self {
+        Self {
+            rule: SliceRule {
+                method: Method::Occurrences,
+                slice_secs: 300,
+                empty: EmptySlice::Good,
+            },
+            slice_target: target,
+        }
+    }
+
+    /// Whether it counts slices rather than events.
+    pub fn is_sliced(&self) -> bool {
+        self.rule.method != Method::Occurrences
+    }
+}
+
+/// A further target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedTarget {
+    /// Its name, unique within the SLO.
+    pub name: Arc<str>,
+    /// The share of events that must be good.
+    pub target: Target,
+}
+
+/// What an alert needs besides its burn, so that a quiet service does not wake anybody for one failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LowTraffic {
+    /// Bad events that its longest window must hold.
+    pub min_bad: u64,
+    /// Whether these must also be the part of the period's budget that the threshold stands for, measured by
+    /// the traffic of the whole period.
+    pub budget_events: bool,
+}
+
+impl Default for LowTraffic {
+    fn default() -> Self {
+        Self {
+            min_bad: 1,
+            budget_events: false,
+        }
+    }
 }
 
 /// One alert: all windows above their thresholds, for as long as `for_secs`.
@@ -92,6 +229,8 @@ pub struct Alert {
     pub windows: Vec<AlertWindow>,
     /// How long all windows must be above at every evaluation, in seconds.
     pub for_secs: u64,
+    /// The further target that it watches; `None` for the SLO's own.
+    pub of_target: Option<Target>,
 }
 
 /// One condition of an alert.

@@ -9,7 +9,7 @@ use super::place::Place;
 use crate::sli::SliSpec;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde_saphyr::{Error, Location, Spanned};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,28 +21,123 @@ pub(super) type Text = Spanned<String>;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPolicy {
-    pub(super) service: Text,
+    pub(super) service: Option<Text>,
+    pub(super) journey: Option<Text>,
     pub(super) environment: Option<Text>,
     pub(super) tier: Option<u8>,
     #[serde(default)]
     pub(super) owner: BTreeMap<String, String>,
     pub(super) window: Option<Spanned<RawWindow>>,
     pub(super) sampling: Option<Spanned<RawSampling>>,
+    pub(super) budgeting: Option<Spanned<RawBudgeting>>,
+    pub(super) low_traffic: Option<Spanned<RawLowTraffic>>,
     pub(super) alerts: Option<Vec<Spanned<RawAlert>>>,
     pub(super) slos: Spanned<Vec<Spanned<RawSlo>>>,
     #[serde(default)]
+    pub(super) dependencies: Vec<Spanned<RawDependency>>,
+    #[serde(default)]
+    pub(super) maintenance: Vec<Spanned<RawPlan>>,
+    #[serde(default)]
+    pub(super) peaks: Vec<Spanned<RawPlan>>,
+    #[serde(default)]
+    pub(super) corrections: Vec<Spanned<RawPlan>>,
+    #[serde(default)]
     pub(super) kill_switches: Vec<Spanned<RawKillSwitch>>,
+    #[serde(default)]
+    pub(super) indicators: Vec<Spanned<RawIndicator>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSlo {
     pub(super) name: Text,
-    pub(super) target: Text,
-    #[serde(default)]
-    pub(super) sli: SliSpec,
+    pub(super) target: Option<Text>,
+    pub(super) sli: Option<SliSpec>,
+    /// Of a journey: the SLOs that it is made of.
+    pub(super) of: Option<Spanned<Vec<Spanned<RawMember>>>>,
+    pub(super) p50_below: Option<Text>,
+    pub(super) p75_below: Option<Text>,
+    pub(super) p90_below: Option<Text>,
+    pub(super) p95_below: Option<Text>,
+    pub(super) p99_below: Option<Text>,
+    pub(super) top_routes: Option<Text>,
+    pub(super) routes: Option<bool>,
+    pub(super) quantiles: Option<bool>,
     pub(super) window: Option<Spanned<RawWindow>>,
+    pub(super) budgeting: Option<Spanned<RawBudgeting>>,
+    pub(super) low_traffic: Option<Spanned<RawLowTraffic>>,
+    #[serde(default)]
+    pub(super) targets: Vec<Spanned<RawTarget>>,
     pub(super) alerts: Option<Vec<Spanned<RawAlert>>>,
+}
+
+/// A further target of an SLO.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTarget {
+    pub(super) name: Text,
+    pub(super) target: Text,
+    pub(super) alerts: Option<Vec<Spanned<RawAlert>>>,
+}
+
+/// `budgeting:`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBudgeting {
+    pub(super) method: Text,
+    pub(super) slice: Option<Text>,
+    pub(super) slice_target: Option<Text>,
+    pub(super) empty: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawLowTraffic {
+    pub(super) min_bad: Option<Text>,
+    pub(super) budget_events: Option<bool>,
+}
+
+/// A part of a composite.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMember {
+    pub(super) service: Text,
+    pub(super) slo: Text,
+    pub(super) environment: Option<Text>,
+    pub(super) weight: Option<Text>,
+    pub(super) slice_target: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDependency {
+    pub(super) callee: Text,
+    pub(super) target: Option<Text>,
+    pub(super) sli: Option<SliSpec>,
+}
+
+/// One entry of `maintenance`, `peaks` or `corrections`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPlan {
+    pub(super) name: Option<Text>,
+    pub(super) every: Option<Spanned<RawDays>>,
+    pub(super) from: Text,
+    pub(super) to: Text,
+    pub(super) timezone: Option<Text>,
+    pub(super) burn_factor: Option<Text>,
+    pub(super) reason: Option<Text>,
+    pub(super) author: Option<Text>,
+    pub(super) approved_by: Option<Text>,
+    pub(super) slos: Option<Spanned<Vec<Text>>>,
+}
+
+/// One day or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawDays {
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,13 +181,28 @@ pub(super) struct RawKillRule {
     pub(super) min_bad: Option<Text>,
 }
 
+/// One of `indicators:`. A built-in takes whatever is not said.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIndicator {
+    pub(super) name: Option<Text>,
+    pub(super) built_in: Option<Text>,
+    pub(super) description: Option<Text>,
+    pub(super) unit: Option<Text>,
+    pub(super) value: Option<Text>,
+    pub(super) by: Option<Spanned<Vec<Text>>>,
+    pub(super) enter: Option<Text>,
+    pub(super) leave: Option<Text>,
+    pub(super) mode: Option<Text>,
+}
+
 /// `window:` of a policy or an SLO.
 #[derive(Debug)]
 pub(super) enum RawWindow {
     /// `30d`.
     Rolling(String),
-    /// `{ calendar: month, ... }`.
-    Calendar,
+    /// `{ calendar: month, timezone: Europe/Berlin }`.
+    Calendar { unit: String, timezone: Option<String> },
 }
 
 impl<'de> Deserialize<'de> for RawWindow {
@@ -102,7 +212,7 @@ impl<'de> Deserialize<'de> for RawWindow {
             type Value = RawWindow;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration such as 30d")
+                f.write_str("a duration such as 30d, or { calendar: month, timezone: Europe/Berlin }")
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RawWindow, E> {
@@ -118,8 +228,24 @@ impl<'de> Deserialize<'de> for RawWindow {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawWindow, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(RawWindow::Calendar)
+                const KEYS: &[&str] = &["rolling", "calendar", "timezone"];
+                let [mut rolling, mut unit, mut timezone] = [None, None, None];
+                while let Some(key) = map.next_key::<String>()? {
+                    let place = match key.as_str() {
+                        "rolling" => &mut rolling,
+                        "calendar" => &mut unit,
+                        "timezone" => &mut timezone,
+                        other => return Err(serde::de::Error::unknown_field(other, KEYS)),
+                    };
+                    *place = Some(map.next_value::<String>()?);
+                }
+                match (rolling, unit, timezone) {
+                    (Some(text), None, None) => Ok(RawWindow::Rolling(text)),
+                    (None, Some(unit), timezone) => Ok(RawWindow::Calendar { unit, timezone }),
+                    _ => Err(serde::de::Error::custom(
+                        "a window is { rolling: 30d } or { calendar: month, timezone: Europe/Berlin }",
+                    )),
+                }
             }
         }
         deserializer.deserialize_any(WindowVisitor)

@@ -8,11 +8,12 @@
 //! chosen by the same rule where spans are judged.
 
 use super::error::{PolicyError, PolicyProblem, nearest, one_of};
-use super::model::{KillSwitch, Policy, Slo};
+use super::model::{Budgeting, Composite, Journey, KillSwitch, LowTraffic, Plans, Policy, Slo};
 use super::place::Warning;
 use super::workbook;
-use crate::budget::Target;
+use crate::budget::{Period, Target};
 use crate::config::DefaultSlo;
+use crate::indicate::Layer;
 use crate::ledger::{COHORT_REACH_SECS, PlanError, WindowPlan};
 use crate::sli::{DefaultObjective, ObjectiveName, ObjectiveSpec, SliSpec};
 use std::cmp::Reverse;
@@ -20,7 +21,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Windows that are always kept: what dashboards show and other pairs use.
-const COMMON_WINDOWS_SECS: [u64; 7] = [300, 1800, 3600, 7200, 21_600, 86_400, 259_200];
+pub(super) const COMMON_WINDOWS_SECS: [u64; 7] = [300, 1800, 3600, 7200, 21_600, 86_400, 259_200];
 
 /// A flag that some policy names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,17 +39,23 @@ pub struct NamedFlag {
 pub struct PolicySet {
     /// Closest first.
     policies: Vec<Arc<Policy>>,
+    journeys: Vec<Arc<Journey>>,
     default_slo: Option<Arc<Slo>>,
     warnings: Vec<Warning>,
 }
 
 impl PolicySet {
     /// Lays `policies` over each other.
-    pub(super) fn new(mut policies: Vec<Arc<Policy>>, warnings: Vec<Warning>) -> Self {
+    pub(super) fn new(
+        mut policies: Vec<Arc<Policy>>,
+        journeys: Vec<Arc<Journey>>,
+        warnings: Vec<Warning>,
+    ) -> Self {
         let text = |p: &Policy| p.service.as_str().to_owned();
         policies.sort_by_cached_key(|p| (Reverse(p.service.closeness()), text(p), p.environment.is_none()));
         Self {
             policies,
+            journeys,
             default_slo: None,
             warnings,
         }
@@ -59,14 +66,18 @@ impl PolicySet {
         self.default_slo = default_slo.and_then(|d| {
             let target = Target::from_budget_ppb(d.budget_ppb).ok()?;
             let period_secs = d.window.as_secs();
-            let alerts = workbook::alerts(period_secs);
-            let sli = SliSpec::default();
             Some(Arc::new(Slo {
                 name: DefaultSlo::NAME.into(),
                 target,
+                period: Period::Rolling { secs: period_secs },
                 period_secs,
-                alerts,
-                sli,
+                budgeting: Budgeting::occurrences(target),
+                targets: Vec::new(),
+                low_traffic: LowTraffic::default(),
+                alerts: workbook::alerts(period_secs, None),
+                sli: SliSpec::default(),
+                top_routes: None,
+                plans: Arc::new(Plans::default()),
             }))
         });
         self
@@ -75,6 +86,18 @@ impl PolicySet {
     /// The policies, closest first.
     pub fn policies(&self) -> &[Arc<Policy>] {
         &self.policies
+    }
+
+    /// The journeys.
+    pub fn journeys(&self) -> &[Arc<Journey>] {
+        &self.journeys
+    }
+
+    /// Every composite with its journey.
+    pub fn composites(&self) -> impl Iterator<Item = (&Arc<Journey>, &Composite)> {
+        self.journeys
+            .iter()
+            .flat_map(|j| j.slos.iter().map(move |c| (j, c)))
     }
 
     /// The objective of services without a policy.
@@ -160,6 +183,18 @@ impl PolicySet {
         self.policies.iter().flat_map(of_policy).collect()
     }
 
+    /// What the policies say of leading indicators, the closest service text first; also those that say
+    /// nothing, since a policy for a service hides what a glob says of it.
+    pub fn indicator_layers(&self) -> Vec<Layer> {
+        let layer = |policy: &Arc<Policy>| Layer {
+            service: policy.service.as_str().into(),
+            environment: policy.environment.clone(),
+            indicators: policy.indicators.clone(),
+            off: policy.indicators_off.clone(),
+        };
+        self.policies.iter().map(layer).collect()
+    }
+
     /// What telemetry of services without a policy is judged by.
     pub fn default_objective(&self) -> Option<DefaultObjective> {
         let slo = self.default_slo.as_ref()?;
@@ -220,6 +255,12 @@ impl PolicySet {
                     .map(|k| k.when.window_secs),
             );
         }
+        for (_, composite) in self.composites().filter(|(_, c)| !c.slo.budgeting.is_sliced()) {
+            let ours = |m: &super::model::Member| m.service == objective.service && m.slo == objective.slo;
+            if composite.members.iter().any(ours) {
+                add_slo(&mut windows, &composite.slo);
+            }
+        }
         if let Some(slo) = self.default_slo.as_ref().filter(|d| d.name == objective.slo) {
             add_slo(&mut windows, slo);
         }
@@ -248,7 +289,13 @@ fn unknown_exporter(switch: &KillSwitch, known: &[&str]) -> PolicyProblem {
 }
 
 fn add_slo(windows: &mut BTreeSet<u64>, slo: &Slo) {
-    windows.insert(slo.period_secs);
+    // Slices and calendar periods have accounts of their own.
+    if slo.budgeting.is_sliced() {
+        return;
+    }
+    if let Period::Rolling { secs } = slo.period {
+        windows.insert(secs);
+    }
     windows.insert(workbook::exhaustion_window(slo.period_secs));
     windows.extend(
         slo.alerts

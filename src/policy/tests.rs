@@ -161,9 +161,9 @@ fn every_mistake_is_answered_with_its_line() {
         (format!("service: \"\"\n{slo}"), "p.yaml:1:", "service is empty"),
         (format!("service: \"a[\"\n{slo}"), "p.yaml:1:", "only * and ?"),
         (
-            format!("service: a\n{slo}window: {{ calendar: month }}\n"),
+            format!("service: a\n{slo}window: {{ calendar: month, timezone: Mars }}\n"),
             "p.yaml:3:",
-            "calendar windows are not supported yet",
+            "there is no time zone",
         ),
         (
             format!("service: a\n{slo}window: 30\n"),
@@ -556,4 +556,47 @@ fn findings_in_shared_alerts_are_told_once() {
     )
     .unwrap_err();
     assert_eq!(error.problems.len(), 1);
+}
+
+#[test]
+fn sampling_is_refused_over_metrics_and_a_policy_beside_it_is_the_way() {
+    let told = refusal(
+        "service: a\nsampling: 10%\nslos:\n  - { name: spans, target: 99% }\n  - name: points\n    target: 99%\n    \
+         sli: { metrics: http.server.request.duration }\n",
+    );
+    assert!(
+        told.contains("p.yaml:2:11")
+            && told.contains("\"points\" counts metrics")
+            && told.contains("another policy"),
+        "{told}"
+    );
+    let beside = "service: a\nsampling: 10%\nslos: [ { name: spans, target: 99% } ]\n---\nservice: a\nslos:\n  \
+                  - { name: points, target: 99%, sli: { metrics: http.server.request.duration } }\n";
+    let set = set(beside);
+    let sampled: Vec<_> = set
+        .policies()
+        .iter()
+        .map(|policy| policy.slos[0].sli.sampling.is_some())
+        .collect();
+    assert_eq!(sampled, [true, false]);
+}
+
+#[test]
+fn quantiles_are_kept_of_spans_only() {
+    let keeps = |slo: &str| {
+        let text = format!("service: a\nslos: [ {{ name: it, target: 99%, {slo} }} ]\n");
+        set(&text).policies()[0].slos[0].sli.detail.quantiles
+    };
+    assert!(keeps("sli: { faster_than: 250ms }"));
+    assert!(!keeps(
+        "sli: { metrics: http.server.request.duration, faster_than: 250ms }"
+    ));
+    let told = refusal(
+        "service: a\nslos:\n  - name: it\n    target: 99%\n    quantiles: true\n    \
+         sli: { metrics: http.server.request.duration }\n",
+    );
+    assert!(
+        told.contains("p.yaml:3:11") && told.contains("only spans have"),
+        "{told}"
+    );
 }

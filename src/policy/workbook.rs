@@ -72,11 +72,19 @@ const PAIRS: [Pair; 4] = [
     },
 ];
 
-/// The default alerts of an SLO with this period.
-pub(super) fn alerts(period_secs: u64) -> Vec<Arc<Alert>> {
+/// The default alerts of an SLO with this period. Of one that counts slices every window is a whole number of
+/// them, rounded up.
+pub(super) fn alerts(period_secs: u64, slice_secs: Option<u64>) -> Vec<Arc<Alert>> {
+    let in_slices = |mut alert: Alert| {
+        for window in &mut alert.windows {
+            let slice = slice_secs.unwrap_or(1);
+            window.window_secs = window.window_secs.div_ceil(slice) * slice;
+        }
+        Arc::new(alert)
+    };
     PAIRS
         .iter()
-        .map(|pair| Arc::new(alert(pair, period_secs)))
+        .map(|pair| in_slices(alert(pair, period_secs)))
         .collect()
 }
 
@@ -103,6 +111,7 @@ fn alert(pair: &Pair, period_secs: u64) -> Alert {
             })
             .to_vec(),
         for_secs: 0,
+        of_target: None,
     }
 }
 
@@ -144,7 +153,7 @@ mod tests {
                 a.windows[0].burn_above.to_string(),
             )
         };
-        alerts(period_secs).iter().map(pair).collect()
+        alerts(period_secs, None).iter().map(pair).collect()
     }
 
     #[test]
@@ -183,7 +192,7 @@ mod tests {
             (8640, 720, "1"),
         ];
         assert_eq!(shape(DAY), want.map(|(l, s, t)| (l, s, t.to_owned())));
-        for (alert, share) in alerts(3 * DAY).iter().zip([0.02, 0.05, 0.1, 0.1]) {
+        for (alert, share) in alerts(3 * DAY, None).iter().zip([0.02, 0.05, 0.1, 0.1]) {
             let w = alert.windows[0];
             assert!(
                 (consumption(w.burn_above.value(), w.window_secs, 3 * DAY) - share).abs() < 1e-9,
@@ -206,7 +215,7 @@ mod tests {
     #[test]
     fn v20_14_4_is_unreachable_at_90_percent() {
         let t = "90%".parse().unwrap();
-        let reach: Vec<_> = alerts(30 * DAY)
+        let reach: Vec<_> = alerts(30 * DAY, None)
             .iter()
             .map(|a| unreachable(a.windows.iter().map(|w| w.burn_above), t).is_none())
             .collect();
@@ -215,7 +224,10 @@ mod tests {
 
     #[test]
     fn the_most_urgent_pair_wins() {
-        let levels: Vec<_> = alerts(30 * DAY).iter().map(|a| (a.level, a.severity)).collect();
+        let levels: Vec<_> = alerts(30 * DAY, None)
+            .iter()
+            .map(|a| (a.level, a.severity))
+            .collect();
         assert!(levels.is_sorted_by(|a, b| a >= b));
     }
 }

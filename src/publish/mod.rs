@@ -4,6 +4,7 @@
 //! (SRE Workbook), labels are positional parts of a cohort: a part that a cohort does not have is a label
 //! that its series do not have.
 
+mod indicators;
 mod instruments;
 mod otlp;
 mod page;

@@ -5,31 +5,41 @@
 //! the board, at most once a tick; time stays an argument. Gauges are set through handles that are looked up
 //! once a series, not once a tick.
 
+use super::indicators;
 use super::samples::{self, DashboardNames, Kind, Sample, Value};
 use crate::cohort::{CohortId, Level, ObjectiveId};
 use crate::config::PrometheusExporter;
+use crate::indicate::IndicatorBoard;
 use crate::policy::{Board, BudgetStatus};
 use metrics::{Counter, Gauge, Key, Label, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 static METADATA: Metadata<'static> = Metadata::new(module_path!(), metrics::Level::INFO, None);
 
 /// What a scrape reads: always the newest page.
 #[derive(Clone)]
-pub struct PageHandle(Arc<RwLock<PrometheusHandle>>);
+pub struct PageHandle {
+    budgets: Arc<RwLock<PrometheusHandle>>,
+    /// Set once the gateway has them; every clone of the handle sees it.
+    indicators: Arc<OnceLock<Arc<IndicatorBoard>>>,
+}
 
 impl PageHandle {
     /// The page as text, in Prometheus' exposition format.
     pub fn render(&self) -> String {
         let handle = self
-            .0
+            .budgets
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .clone();
-        handle.render()
+        let mut page = handle.render();
+        if let Some(board) = self.indicators.get() {
+            page.push_str(&indicators::page(board));
+        }
+        page
     }
 }
 
@@ -69,7 +79,10 @@ impl BudgetPage {
     /// An empty page.
     pub fn new(config: &PrometheusExporter) -> Self {
         let recorder = new_recorder();
-        let handle = PageHandle(Arc::new(RwLock::new(recorder.handle())));
+        let handle = PageHandle {
+            budgets: Arc::new(RwLock::new(recorder.handle())),
+            indicators: Arc::default(),
+        };
         Self {
             dashboard: config.dashboard_names.then_some(DashboardNames {
                 fast_secs: config.burn_rate_fast.as_secs(),
@@ -83,6 +96,13 @@ impl BudgetPage {
             cohorts: 0,
             omitted: std::collections::HashSet::new(),
         }
+    }
+
+    /// Shows leading indicators as well.
+    #[must_use]
+    pub fn with_indicators(self, board: Arc<IndicatorBoard>) -> Self {
+        let _ = self.handle.indicators.set(board);
+        self
     }
 
     /// What a scrape reads.
@@ -109,7 +129,7 @@ impl BudgetPage {
         }
         let mut shown = self
             .handle
-            .0
+            .budgets
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         *shown = self.recorder.handle();

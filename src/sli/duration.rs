@@ -6,7 +6,7 @@
 const NANOS_MAX: u128 = 365 * 86_400 * 1_000_000_000;
 
 /// Parses a positive duration into nanoseconds; `None` when `text` is not one.
-pub(super) fn parse_nanos(text: &str) -> Option<u64> {
+pub(crate) fn parse_nanos(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut total = 0_u128;
     while !rest.is_empty() {

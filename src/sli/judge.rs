@@ -19,7 +19,7 @@ pub(super) struct Judge {
 
 /// A compiled [`Outcome`].
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Conventions(Conventions),
     Bad(Predicate),
     Good(Predicate),
@@ -29,20 +29,19 @@ enum Failure {
 impl Judge {
     /// Compiles what a policy says; the error is a regular expression and what is wrong with it.
     pub(super) fn compile(sli: &SliSpec, keys: &mut KeyTableBuilder) -> Result<Self, (String, String)> {
-        let failure = match &sli.outcome {
-            Outcome::Conventions => Failure::Conventions(Conventions::compile(keys)),
-            Outcome::Bad(expr) => Failure::Bad(Predicate::compile(expr, keys)?),
-            Outcome::Good(expr) => Failure::Good(Predicate::compile(expr, keys)?),
-            Outcome::SuccessCodes(codes) => Failure::Unlisted(codes.clone(), Conventions::compile(keys)),
-        };
+        let failure = Failure::compile(&sli.outcome, keys)?;
         let failure_reads_duration = match &sli.outcome {
             Outcome::Bad(expr) | Outcome::Good(expr) => expr.reads_duration(),
             Outcome::Conventions | Outcome::SuccessCodes(_) => false,
         };
-        let Source::Spans(selector) = &sli.source;
-        let conditions = Predicate::compile_all(&selector.conditions, keys)?;
+        let (kinds, conditions) = match &sli.source {
+            Source::Spans(selector) => (selector.kinds, &*selector.conditions),
+            Source::Logs(selector) => (Kinds::ANY, &*selector.conditions),
+            Source::Metrics(_) | Source::Events => (Kinds::NONE, &[][..]),
+        };
+        let conditions = Predicate::compile_all(conditions, keys)?;
         Ok(Self {
-            kinds: selector.kinds,
+            kinds,
             conditions,
             failure,
             failure_reads_duration,
@@ -79,7 +78,18 @@ impl Judge {
 }
 
 impl Failure {
-    fn is_failed(&self, context: &SpanContext<'_, '_>, convention: &mut Option<bool>) -> bool {
+    /// Compiles an outcome; the error is a regular expression and what is wrong with it.
+    pub(super) fn compile(outcome: &Outcome, keys: &mut KeyTableBuilder) -> Result<Self, (String, String)> {
+        Ok(match outcome {
+            Outcome::Conventions => Self::Conventions(Conventions::compile(keys)),
+            Outcome::Bad(expr) => Self::Bad(Predicate::compile(expr, keys)?),
+            Outcome::Good(expr) => Self::Good(Predicate::compile(expr, keys)?),
+            Outcome::SuccessCodes(codes) => Self::Unlisted(codes.clone(), Conventions::compile(keys)),
+        })
+    }
+
+    /// Whether the request failed; `convention` remembers whether it did so by convention.
+    pub(super) fn is_failed(&self, context: &SpanContext<'_, '_>, convention: &mut Option<bool>) -> bool {
         match self {
             Self::Conventions(conventions) => *convention.get_or_insert_with(|| conventions.failed(context)),
             Self::Bad(bad) => bad.holds(context),

@@ -11,6 +11,7 @@
 pub mod defaults;
 pub mod endpoint;
 pub mod expr;
+pub mod metrics;
 pub mod spec;
 
 mod check;
@@ -18,10 +19,12 @@ mod declared;
 mod duration;
 mod glob;
 mod judge;
+mod logs;
 mod matcher;
 mod number;
 mod objectives;
 mod predicate;
+mod reading;
 mod services;
 mod success_codes;
 #[cfg(test)]
@@ -30,9 +33,14 @@ mod testing;
 mod tests;
 
 pub use declared::DeclaredSampling;
+pub(crate) use duration::parse_nanos;
 pub use endpoint::EndpointSlots;
+pub use metrics::{GaugeLimit, GaugeSource, Measure, MetricJudge, Missing, PointUse, Verdict};
 pub use objectives::{DefaultObjective, OBJECTIVES_PER_SERVICE_MAX, ObjectiveSet, ObjectiveSpec, SliError};
-pub use spec::SliSpec;
+pub use predicate::duration_nanos;
+pub use reading::{Condition, Label, Reading};
+pub use services::is_pattern;
+pub use spec::{Detail, SliSpec};
 
 use crate::wire::{Attributes, Scope, Span};
 use std::fmt;

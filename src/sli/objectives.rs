@@ -1,8 +1,9 @@
 //! All objectives of all policies, compiled.
 
 use super::judge::Judge;
+use super::metrics::MetricJudge;
 use super::services::{self, Services};
-use super::spec::SliSpec;
+use super::spec::{Detail, SliSpec, Source};
 use super::{DeclaredSampling, Judgement, ObjectiveIndex, ObjectiveName, SpanContext};
 use crate::pipeline::Signal;
 use crate::wire::KeyTableBuilder;
@@ -88,8 +89,20 @@ struct Objective {
     slo: Arc<str>,
     /// The service, unless a pattern or the default stands for many.
     service: Option<Arc<str>>,
-    judge: Judge,
     sampling: Option<DeclaredSampling>,
+    detail: Detail,
+    judge: SignalJudge,
+    /// A hash of everything that it says, the same in every process.
+    watch: u64,
+}
+
+/// Who judges its items.
+#[derive(Debug)]
+enum SignalJudge {
+    /// Spans or log records.
+    Items(Judge),
+    /// Points.
+    Metrics(MetricJudge),
 }
 
 impl ObjectiveSet {
@@ -114,7 +127,13 @@ impl ObjectiveSet {
             check_names(spec)?;
             indexed.push((index(at)?, spec));
             let service = (!services::is_pattern(&spec.name.service)).then(|| spec.name.service.clone());
-            compiled.push(Objective::compile(&spec.name, service, &spec.sli, keys)?);
+            compiled.push(Objective::compile(
+                &spec.name,
+                service,
+                spec.environment.as_deref(),
+                &spec.sli,
+                keys,
+            )?);
         }
         let mut default_index = None;
         if let Some(default) = default {
@@ -123,7 +142,7 @@ impl ObjectiveSet {
                 service: Arc::from("*"),
                 slo: default.slo.clone(),
             };
-            compiled.push(Objective::compile(&name, None, &default.sli, keys)?);
+            compiled.push(Objective::compile(&name, None, None, &default.sli, keys)?);
         }
         let services = Services::new(&indexed, default_index);
         check_lists(&services, objectives)?;
@@ -136,6 +155,12 @@ impl ObjectiveSet {
     /// How the events of an objective were sampled, as far as its policy says.
     pub fn sampling(&self, objective: ObjectiveIndex) -> Option<DeclaredSampling> {
         self.objectives.get(usize::from(objective.0))?.sampling
+    }
+
+    /// What is kept of an objective beside its counts.
+    pub fn detail(&self, objective: ObjectiveIndex) -> Detail {
+        let known = self.objectives.get(usize::from(objective.0));
+        known.map(|known| known.detail).unwrap_or_default()
     }
 
     /// How many objectives there are, the default included.
@@ -163,6 +188,12 @@ impl ObjectiveSet {
         self.services.get(signal, service, environment)
     }
 
+    /// The objectives that counts by hand of `service` in `environment` may name: all of them, whatever else
+    /// feeds them.
+    pub fn candidates_by_hand(&self, service: &[u8], environment: Option<&[u8]>) -> &[ObjectiveIndex] {
+        self.services.all(service, environment)
+    }
+
     /// The name of an objective for telemetry of `service`: patterns and the default carry the actual
     /// service.
     pub fn objective_name(&self, objective: ObjectiveIndex, service: &Arc<str>) -> ObjectiveName {
@@ -173,6 +204,29 @@ impl ObjectiveSet {
             service: named.unwrap_or_else(|| service.clone()),
             slo,
         }
+    }
+
+    /// Who judges the points of an objective over metrics.
+    pub fn of_metrics(&self, objective: ObjectiveIndex) -> Option<&MetricJudge> {
+        match &self.objectives.get(usize::from(objective.0))?.judge {
+            SignalJudge::Metrics(judge) => Some(judge),
+            SignalJudge::Items(_) => None,
+        }
+    }
+
+    /// What tells an objective from every other, also from what it said before a reload, in every process.
+    pub fn watch_of(&self, objective: ObjectiveIndex) -> Option<u64> {
+        Some(self.objectives.get(usize::from(objective.0))?.watch)
+    }
+
+    /// [`Self::watch_of`] of every objective over metrics.
+    pub fn metric_watches(&self) -> Vec<u64> {
+        let of_metrics = |known: &&Objective| matches!(known.judge, SignalJudge::Metrics(_));
+        self.objectives
+            .iter()
+            .filter(of_metrics)
+            .map(|known| known.watch)
+            .collect()
     }
 
     /// Judges one span by one objective. Allocates nothing; an index of another set is not ours.
@@ -201,9 +255,10 @@ impl ObjectiveSet {
         by_convention: &mut Option<bool>,
     ) -> Judgement {
         let objective = self.objectives.get(usize::from(objective.0));
-        objective.map_or(Judgement::NotOurs, |objective| {
-            objective.judge.judge(context, by_convention)
-        })
+        match objective.map(|objective| &objective.judge) {
+            Some(SignalJudge::Items(judge)) => judge.judge(context, by_convention),
+            _ => Judgement::NotOurs,
+        }
     }
 }
 
@@ -211,19 +266,29 @@ impl Objective {
     fn compile(
         name: &ObjectiveName,
         service: Option<Arc<str>>,
+        environment: Option<&str>,
         sli: &SliSpec,
         keys: &mut KeyTableBuilder,
     ) -> Result<Self, SliError> {
-        let judge = Judge::compile(sli, keys).map_err(|(pattern, problem)| SliError::Regex {
+        let judge = match &sli.source {
+            Source::Metrics(metrics) => MetricJudge::compile(metrics, sli, keys).map(SignalJudge::Metrics),
+            Source::Spans(_) | Source::Logs(_) | Source::Events => {
+                Judge::compile(sli, keys).map(SignalJudge::Items)
+            }
+        };
+        let judge = judge.map_err(|(pattern, problem)| SliError::Regex {
             name: name.clone(),
             pattern,
             problem,
         })?;
+        let words = format!("{name} {environment:?} {sli:?}");
         Ok(Self {
             slo: name.slo.clone(),
             service,
             judge,
             sampling: sli.sampling,
+            detail: sli.detail,
+            watch: twox_hash::XxHash3_64::oneshot(words.as_bytes()),
         })
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn other_name(key: &str) -> Option<&'static str> {
 }
 
 /// End minus start in nanoseconds; `None` when the span ends before it starts or has no start.
-pub(super) fn duration_nanos(span: &Span<'_>) -> Option<u64> {
+pub fn duration_nanos(span: &Span<'_>) -> Option<u64> {
     let start = Some(span.start_time_unix_nano).filter(|&start| start > 0)?;
     span.end_time_unix_nano.checked_sub(start)
 }
@@ -120,16 +120,10 @@ impl Predicate {
                     admitted: admitted(check, &STATUSES, *negated),
                 });
             }
-            Field::Duration => return Ok(duration_check(check, *negated)),
-            Field::Name => Source::Name,
-            Field::StatusMessage => Source::StatusMessage,
-            Field::ScopeName => Source::ScopeName,
-            Field::ScopeVersion => Source::ScopeVersion,
-            Field::Attribute { place, key } => Source::Attribute {
-                place: *place,
-                slot: keys.key(key),
-                renamed: other_name(key).map(|other| keys.key(other)),
-            },
+            _ => Source::compile(field, keys),
+        };
+        let Some(source) = source else {
+            return Ok(duration_check(check, *negated));
         };
         Ok(Self::Value {
             source,
@@ -179,6 +173,22 @@ impl DurationCheck {
 }
 
 impl Source {
+    /// Where the value of a field comes from; kind, status and duration are no such values.
+    pub(super) fn compile(field: &Field, keys: &mut KeyTableBuilder) -> Option<Self> {
+        Some(match field {
+            Field::Kind | Field::Status | Field::Duration => return None,
+            Field::Name => Self::Name,
+            Field::StatusMessage => Self::StatusMessage,
+            Field::ScopeName => Self::ScopeName,
+            Field::ScopeVersion => Self::ScopeVersion,
+            Field::Attribute { place, key } => Self::Attribute {
+                place: *place,
+                slot: keys.key(key),
+                renamed: other_name(key).map(|other| keys.key(other)),
+            },
+        })
+    }
+
     fn cost(self) -> u32 {
         match self {
             Self::Attribute {
@@ -190,7 +200,7 @@ impl Source {
     }
 
     /// The value, if there is one. A value that was sent without content, or is broken, is none.
-    fn value<'a>(self, context: &SpanContext<'_, 'a>) -> Option<Value<'a>> {
+    pub(super) fn value<'a>(self, context: &SpanContext<'_, 'a>) -> Option<Value<'a>> {
         let text = |text: &'a [u8]| (!text.is_empty()).then_some(Value::Str(text));
         let (place, slot, renamed) = match self {
             Self::Name => return text(context.span.name),

@@ -5,34 +5,47 @@ use super::{ObjectiveIndex, ObjectiveSpec};
 use crate::pipeline::Signal;
 use hashbrown::HashMap;
 
-/// Objectives that are candidates together: those of traces, then of metrics, then of logs.
+/// Behind every signal.
+const BY_HAND: u8 = u8::MAX;
+
+/// Objectives that are candidates together: those of traces, then of metrics, then of logs, then of nothing
+/// but counts by hand.
 #[derive(Debug, Default)]
 struct List {
     all: Box<[ObjectiveIndex]>,
-    /// Where those of metrics begin, and those of logs.
-    begins: [usize; 2],
+    /// Where those of metrics begin, those of logs, and the rest.
+    begins: [usize; 3],
 }
 
 impl List {
     fn new<'s>(objectives: impl Iterator<Item = (ObjectiveIndex, &'s ObjectiveSpec)>) -> Self {
         let mut all: Vec<_> = objectives
-            .map(|(index, spec)| (spec.sli.source.signal(), index))
+            .map(|(index, spec)| {
+                (
+                    spec.sli.source.signal().map_or(BY_HAND, |signal| signal as u8),
+                    index,
+                )
+            })
             .collect();
         // Stable: within a signal the order of the files stays.
-        all.sort_by_key(|(signal, _)| *signal);
-        let before = |signal| all.partition_point(|(other, _)| *other < signal);
+        all.sort_by_key(|(rank, _)| *rank);
+        let before = |rank| all.partition_point(|(other, _)| *other < rank);
         Self {
-            begins: [before(Signal::Metrics), before(Signal::Logs)],
+            begins: [
+                before(Signal::Metrics as u8),
+                before(Signal::Logs as u8),
+                before(BY_HAND),
+            ],
             all: all.into_iter().map(|(_, index)| index).collect(),
         }
     }
 
     fn of(&self, signal: Signal) -> &[ObjectiveIndex] {
-        let [metrics, logs] = self.begins;
+        let [metrics, logs, by_hand] = self.begins;
         let range = match signal {
             Signal::Traces => 0..metrics,
             Signal::Metrics => metrics..logs,
-            Signal::Logs => logs..self.all.len(),
+            Signal::Logs => logs..by_hand,
         };
         self.all.get(range).unwrap_or_default()
     }
@@ -44,7 +57,7 @@ pub(super) struct Services {
     named: HashMap<Box<[u8]>, Environments, foldhash::fast::RandomState>,
     /// Most specific first.
     patterns: Box<[(Glob, Environments)]>,
-    default: Option<(Signal, [ObjectiveIndex; 1])>,
+    default: Option<(Option<Signal>, [ObjectiveIndex; 1])>,
 }
 
 /// The objectives of one service or pattern, by environment.
@@ -103,7 +116,7 @@ impl Services {
     /// Builds the index.
     pub(super) fn new(
         objectives: &[(ObjectiveIndex, &ObjectiveSpec)],
-        default: Option<(ObjectiveIndex, Signal)>,
+        default: Option<(ObjectiveIndex, Option<Signal>)>,
     ) -> Self {
         let mut by_service: Vec<(&str, Vec<_>)> = Vec::new();
         let mut sorted = objectives.to_vec();
@@ -142,6 +155,28 @@ impl Services {
         service: &[u8],
         environment: Option<&[u8]>,
     ) -> &[ObjectiveIndex] {
+        match self.list(service, environment) {
+            Ok(list) => list.of(signal),
+            Err(false) => self
+                .default
+                .as_ref()
+                .filter(|(of, _)| *of == Some(signal))
+                .map_or(&[], |(_, it)| it),
+            Err(true) => &[],
+        }
+    }
+
+    /// All objectives of `service` in `environment`.
+    pub(super) fn all(&self, service: &[u8], environment: Option<&[u8]>) -> &[ObjectiveIndex] {
+        match self.list(service, environment) {
+            Ok(list) => &list.all,
+            Err(false) => self.default.as_ref().map_or(&[], |(_, it)| it),
+            Err(true) => &[],
+        }
+    }
+
+    /// The objectives that hold; without any, whether some policy names the service elsewhere.
+    fn list(&self, service: &[u8], environment: Option<&[u8]>) -> Result<&List, bool> {
         let named = self.named.get(service);
         let patterns = self
             .patterns
@@ -153,13 +188,10 @@ impl Services {
             has_policy = true;
             let objectives = environments.get(environment);
             if !objectives.all.is_empty() {
-                return objectives.of(signal);
+                return Ok(objectives);
             }
         }
-        match &self.default {
-            Some((of, default)) if !has_policy && *of == signal => default,
-            _ => &[],
-        }
+        Err(has_policy)
     }
 
     /// Every list that [`Services::get`] can answer with, the default apart.
@@ -172,6 +204,6 @@ impl Services {
 }
 
 /// Whether a policy's service is a pattern.
-pub(super) fn is_pattern(service: &str) -> bool {
+pub fn is_pattern(service: &str) -> bool {
     super::expr::GlobPattern::has_wildcard(service)
 }

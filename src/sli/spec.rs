@@ -8,6 +8,9 @@
 //! sli: { success_codes: [ 200, 201, "3xx" ] }           # an allow-list
 //! sli: { faster_than: 250ms, failed: exclude }           # latency; failed requests are bad unless excluded
 //! sli: {}                                                # availability by semantic conventions
+//! sli: { logs: { event: order.placed }, bad: "severity >= 17" }   # see [`super::logs`]
+//! sli: { events: {} }                                    # counts by hand alone: `burngate record`
+//! sli: { metrics: http.server.request.duration }         # of metrics instead of spans, see `metrics`
 //! ```
 //!
 //! With `faster_than`, what failed is decided as for availability: by `bad:`, `good:` or `success_codes:`
@@ -17,7 +20,10 @@
 use super::declared::DeclaredSampling;
 use super::duration::parse_nanos;
 use super::expr::{Expr, Field, KINDS};
+use super::logs;
+pub use super::logs::LogSelector;
 use super::matcher::Matcher;
+use super::metrics::{MetricSource, of_points};
 pub use super::success_codes::SuccessCodes;
 use crate::pipeline::Signal;
 use serde::de::{Error, SeqAccess, Visitor};
@@ -37,6 +43,17 @@ pub struct SliSpec {
     pub latency: Option<Latency>,
     /// How spans were sampled that do not say so; the policy's word, not a key of `sli:`.
     pub sampling: Option<DeclaredSampling>,
+    /// What is kept beside the counts; the policy's word too.
+    pub detail: Detail,
+}
+
+/// What is kept of an objective beside its counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// Quantiles of durations.
+    pub quantiles: bool,
+    /// Counts by endpoint class.
+    pub routes: bool,
 }
 
 /// The telemetry that an SLI counts: items of one signal. Two signals in one SLI would count a request twice.
@@ -44,13 +61,22 @@ pub struct SliSpec {
 pub enum Source {
     /// Spans that are requests.
     Spans(SpanSelector),
+    /// Log records that are events.
+    Logs(LogSelector),
+    /// None: only counts by hand, which every other SLI takes as well.
+    Events,
+    /// Points of metrics.
+    Metrics(MetricSource),
 }
 
 impl Source {
-    /// The signal that the items belong to.
-    pub fn signal(&self) -> Signal {
+    /// The signal that the items belong to; `None` when there are no items.
+    pub fn signal(&self) -> Option<Signal> {
         match self {
-            Self::Spans(_) => Signal::Traces,
+            Self::Spans(_) => Some(Signal::Traces),
+            Self::Logs(_) => Some(Signal::Logs),
+            Self::Events => None,
+            Self::Metrics(_) => Some(Signal::Metrics),
         }
     }
 }
@@ -113,6 +139,8 @@ pub struct Kinds(u8);
 impl Kinds {
     /// Every kind, also those that are unknown.
     pub const ANY: Self = Self(u8::MAX);
+    /// No kind at all.
+    pub const NONE: Self = Self(0);
 
     /// Whether a kind, as on the wire, is in the set. Unknown kinds count as unspecified.
     pub fn contains(self, kind: i32) -> bool {
@@ -183,6 +211,9 @@ impl<'de> Deserialize<'de> for Kinds {
 #[serde(default, deny_unknown_fields)]
 struct RawSli {
     spans: Option<SpanSelector>,
+    logs: Option<LogSelector>,
+    events: Option<RawEvents>,
+    metrics: Option<MetricSource>,
     bad: Option<Expr>,
     good: Option<Expr>,
     success_codes: Option<SuccessCodes>,
@@ -194,6 +225,12 @@ impl TryFrom<RawSli> for SliSpec {
     type Error = String;
 
     fn try_from(raw: RawSli) -> Result<Self, String> {
+        if raw.events.is_some() {
+            return by_hand(&raw);
+        }
+        if raw.logs.is_some() {
+            return of_logs(raw);
+        }
         let outcome = match (raw.bad, raw.good, raw.success_codes) {
             (None, None, None) => Outcome::Conventions,
             (Some(bad), None, None) => Outcome::Bad(bad),
@@ -215,14 +252,85 @@ impl TryFrom<RawSli> for SliSpec {
                 return Err("failed belongs to a latency SLI; add faster_than or remove it".to_owned());
             }
         };
+        let source = match (raw.spans, raw.metrics) {
+            (spans, None) => Source::Spans(spans.unwrap_or_default()),
+            (None, Some(metrics)) => Source::Metrics(metrics),
+            (Some(_), Some(_)) => {
+                return Err("an SLI counts one signal; keep spans or metrics".to_owned());
+            }
+        };
+        if let Source::Metrics(metrics) = &source {
+            let is_said = outcome != Outcome::Conventions || latency.is_some();
+            if metrics.says_what_is_good() && is_said {
+                let beside = "bad, good, success_codes, faster_than and failed";
+                return Err(format!(
+                    "metrics says itself what is good; remove {beside} beside it"
+                ));
+            }
+            if let Outcome::Bad(expr) | Outcome::Good(expr) = &outcome {
+                of_points(expr)?;
+            }
+        }
         Ok(Self {
-            source: Source::Spans(raw.spans.unwrap_or_default()),
+            source,
             outcome,
             latency,
             sampling: None,
+            detail: Detail::default(),
         })
     }
 }
+
+/// An SLI of log records.
+fn of_logs(raw: RawSli) -> Result<SliSpec, String> {
+    if raw.spans.is_some() || raw.metrics.is_some() {
+        return Err("an SLI has one source: keep spans, metrics or logs".to_owned());
+    }
+    if raw.success_codes.is_some() || raw.faster_than.is_some() || raw.failed.is_some() {
+        return Err("success_codes, faster_than and failed are of spans; logs have bad or good".to_owned());
+    }
+    let outcome = match (raw.bad, raw.good) {
+        (None, None) => Outcome::Bad(logs::is_error()),
+        (Some(bad), None) => Outcome::Bad(logs::of_records(bad)?),
+        (None, Some(good)) => Outcome::Good(logs::of_records(good)?),
+        (Some(_), Some(_)) => {
+            return Err("bad and good say the same thing in two ways; keep one".to_owned());
+        }
+    };
+    Ok(SliSpec {
+        source: Source::Logs(raw.logs.unwrap_or_default()),
+        outcome,
+        ..SliSpec::default()
+    })
+}
+
+/// An SLI that nothing but counts by hand feeds: there is nothing to judge.
+fn by_hand(raw: &RawSli) -> Result<SliSpec, String> {
+    let others = [
+        ("spans", raw.spans.is_some()),
+        ("logs", raw.logs.is_some()),
+        ("metrics", raw.metrics.is_some()),
+        ("bad", raw.bad.is_some()),
+        ("good", raw.good.is_some()),
+        ("success_codes", raw.success_codes.is_some()),
+        ("faster_than", raw.faster_than.is_some()),
+        ("failed", raw.failed.is_some()),
+    ];
+    if let Some((other, _)) = others.iter().find(|(_, there)| *there) {
+        return Err(format!(
+            "events are counted by hand and come as good or bad, so {other} has nothing to judge; keep one"
+        ));
+    }
+    Ok(SliSpec {
+        source: Source::Events,
+        ..SliSpec::default()
+    })
+}
+
+/// `events:` as it is written: nothing can be said of what is counted elsewhere.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEvents {}
 
 /// `spans:` as it is written.
 #[derive(Default, Deserialize)]

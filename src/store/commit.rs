@@ -1,6 +1,6 @@
 //! What one transaction writes.
 
-use crate::ledger::{Fold, SeriesRef, SeriesState, Tier};
+use crate::ledger::{Fold, SeriesRef, SeriesState, StreamRow, Tier};
 use crate::time::UnixNanos;
 
 /// Everything that one tick writes; all of it or nothing.
@@ -22,6 +22,8 @@ pub struct Commit {
     pub expire: Vec<(Tier, u64)>,
     /// Series whose chunks are all gone: their name and state go too.
     pub forget: Vec<SeriesRef>,
+    /// Streams of metrics, of the same moment as the frame.
+    pub streams: Vec<StreamRow>,
     /// Journal rows.
     pub journal: Vec<(String, Vec<u8>)>,
 }
@@ -36,6 +38,27 @@ pub struct JournalLimits {
     pub rows: usize,
     /// How long it keeps a row, in seconds.
     pub secs: u64,
+}
+
+/// How long rows that are no decisions stay, in seconds: longer than any budget looks back.
+const GUESTS_SECS: u64 = 400 * 86_400;
+
+impl JournalLimits {
+    /// Whether a row is no decision but another room's (corrections, idempotency keys), which a slash in its
+    /// id says. Who writes such rows bounds them; none leaves for the sake of decisions.
+    pub(super) fn is_guest(id: &str) -> bool {
+        id.contains('/')
+    }
+
+    /// Whether a row of `at` is still kept at `now`.
+    pub(super) fn keeps(self, id: &str, at: UnixNanos, now: UnixNanos) -> bool {
+        let secs = if Self::is_guest(id) {
+            self.secs.max(GUESTS_SECS)
+        } else {
+            self.secs
+        };
+        at >= now.minus_secs(secs)
+    }
 }
 
 impl Default for JournalLimits {

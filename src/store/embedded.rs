@@ -12,7 +12,7 @@
 mod rows;
 mod transaction;
 
-use super::tables::{CHUNKS, FORMAT, FRAMES, IDS, JOURNAL, META, NAMES, STATES};
+use super::tables::{CHUNKS, FORMAT, FRAMES, IDS, JOURNAL, META, NAMES, STATES, STREAMS};
 use super::{JournalLimits, StoreError};
 use crate::ledger::Chunk;
 use redb::{Builder, Database, DatabaseError, ReadableTable, StorageError};
@@ -97,6 +97,7 @@ impl RedbStore {
             write.open_table(STATES).map_err(failed)?;
             write.open_table(FRAMES).map_err(failed)?;
             write.open_table(CHUNKS).map_err(failed)?;
+            write.open_table(STREAMS).map_err(failed)?;
             write.open_table(JOURNAL).map_err(failed)?;
         }
         write.commit().map_err(failed)

@@ -7,7 +7,7 @@
 //! again before anything else is taken from the ledger.
 
 use super::{Commit, NameKind, Names, Store, StoreError, in_lane};
-use crate::ledger::{Fold, Lane, Ledger, Nameless, SeriesRef, SeriesState, Tier, resolve};
+use crate::ledger::{Fold, Lane, Ledger, Nameless, SeriesRef, SeriesState, Streams, Tier, resolve};
 use crate::time::UnixNanos;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -55,6 +55,8 @@ pub struct Keeper {
     sweep_from: u32,
     sweep_after: UnixNanos,
     forget: Vec<SeriesRef>,
+    /// Streams of metrics, where they are kept.
+    streams: Option<Arc<Mutex<Streams>>>,
 }
 
 fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
@@ -83,7 +85,22 @@ impl Keeper {
             sweep_from: 0,
             sweep_after: UnixNanos::default(),
             forget: Vec::new(),
+            streams: None,
         }
+    }
+
+    /// Fills `streams` with what the store holds; answers with the rows that could not be read.
+    pub fn restore_streams(&self, streams: &mut Streams) -> Result<u64, StoreError> {
+        let mut unread = 0;
+        self.store.streams(&mut |key, value| {
+            unread += u64::from(!streams.restore(key, value));
+        })?;
+        Ok(unread)
+    }
+
+    /// Writes changes of `streams` with the counts from now on.
+    pub fn keep_streams(&mut self, streams: Arc<Mutex<Streams>>) {
+        self.streams = Some(streams);
     }
 
     /// The store.
@@ -95,10 +112,34 @@ impl Keeper {
     /// Call it once a tick, before [`Ledger::changed`]. After an error nothing is lost: the next call writes
     /// the same again.
     pub fn tick(&mut self, now: UnixNanos, ledger: &Mutex<Ledger>) -> Result<TickReport, StoreError> {
+        self.tick_with(now, ledger, Vec::new())
+    }
+
+    /// The same, with rows of the journal in the same transaction. After an error they may or may not be
+    /// among what the next call writes again, so hand them over again.
+    pub fn tick_with(
+        &mut self,
+        now: UnixNanos,
+        ledger: &Mutex<Ledger>,
+        journal: Vec<(String, Vec<u8>)>,
+    ) -> Result<TickReport, StoreError> {
         self.retry()?;
         let mut report = TickReport::default();
+        // Streams and the counts that their points led to must be of one moment: no batch of metrics comes
+        // between.
+        let streams = self.streams.clone();
+        let mut streams = streams
+            .as_ref()
+            .map(|streams| streams.lock().unwrap_or_else(PoisonError::into_inner));
         self.name_new(ledger, &mut report)?;
-        let commit = self.collect(now, ledger);
+        let mut commit = Commit {
+            journal,
+            ..self.collect(now, ledger)
+        };
+        if let Some(streams) = &mut streams {
+            commit.streams = streams.changed_rows();
+        }
+        drop(streams);
         report.frame_bytes = commit.frame.as_ref().map_or(0, |(_, bytes)| bytes.len());
         report.chunk_rows = commit.fold.chunks.len();
         if self.worth_writing(&commit) {
@@ -190,6 +231,7 @@ impl Keeper {
             frames_before: self.frames_before,
             expire: self.expire(now),
             forget: std::mem::take(&mut self.forget),
+            streams: Vec::new(),
             journal: Vec::new(),
         }
     }
@@ -211,10 +253,12 @@ impl Keeper {
     /// A gateway at rest writes nothing.
     fn worth_writing(&self, commit: &Commit) -> bool {
         commit.frame.is_some()
+            || !commit.streams.is_empty()
             || !commit.names.is_empty()
             || !commit.fold.chunks.is_empty()
             || !commit.fold.states.is_empty()
             || !commit.forget.is_empty()
+            || !commit.journal.is_empty()
             || commit.frames_before > self.committed_frames_before
     }
 

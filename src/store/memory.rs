@@ -19,6 +19,7 @@ struct Tables {
     ids: HashMap<Vec<u8>, SeriesRef>,
     frames: BTreeMap<u64, Vec<u8>>,
     chunks: BTreeMap<(u8, u64, SeriesRef), Vec<u8>>,
+    streams: BTreeMap<Vec<u8>, Vec<u8>>,
     journal: BTreeMap<String, (UnixNanos, Vec<u8>)>,
     journal_limits: JournalLimits,
 }
@@ -53,8 +54,11 @@ impl Tables {
     fn put_journal(&mut self, id: &str, value: &[u8]) {
         self.journal
             .insert(id.to_owned(), (self.meta.now, value.to_vec()));
-        while self.journal.len() > self.journal_limits.rows {
-            let others = self.journal.iter().filter(|(other, _)| *other != id);
+        let decisions =
+            |journal: &BTreeMap<String, _>| journal.keys().filter(|id| !JournalLimits::is_guest(id)).count();
+        while !JournalLimits::is_guest(id) && decisions(&self.journal) > self.journal_limits.rows {
+            let others = self.journal.iter();
+            let others = others.filter(|(other, _)| *other != id && !JournalLimits::is_guest(other));
             let oldest = others.min_by_key(|(_, (at, _))| *at).map(|(id, _)| id.clone());
             let Some(oldest) = oldest else { return };
             self.journal.remove(&oldest);
@@ -121,8 +125,22 @@ impl Store for MemStore {
         Ok(self.lock().meta)
     }
 
+    fn streams(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.lock()
+            .streams
+            .iter()
+            .for_each(|(key, value)| visit(key, value));
+        Ok(())
+    }
+
     fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
         let mut tables = self.lock();
+        for (key, value) in &commit.streams {
+            match value {
+                Some(value) => tables.streams.insert(key.clone(), value.clone()),
+                None => tables.streams.remove(key),
+            };
+        }
         tables.meta = Meta {
             now: commit.now,
             next_series: commit.next_series,
@@ -167,8 +185,10 @@ impl Store for MemStore {
         for (id, value) in &commit.journal {
             tables.put_journal(id, value);
         }
-        let oldest = commit.now.minus_secs(tables.journal_limits.secs);
-        tables.journal.retain(|_, (at, _)| *at >= oldest);
+        let limits = tables.journal_limits;
+        tables
+            .journal
+            .retain(|id, (at, _)| limits.keeps(id, *at, commit.now));
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod commit;
 mod embedded;
 mod error;
 mod keeper;
+mod keys;
 mod memory;
 mod names;
 mod open;
@@ -20,6 +21,7 @@ pub use commit::{Commit, EXPIRE_ROWS, JournalLimits, Meta, NameRow};
 pub use embedded::RedbStore;
 pub use error::StoreError;
 pub use keeper::{Keeper, TickReport};
+pub use keys::{KeyBook, Known};
 pub use memory::MemStore;
 pub use names::{NameKind, Names, in_lane, join, lane_of, split};
 pub use open::{Opened, open_embedded};
@@ -49,6 +51,8 @@ pub trait Store: History + Journal + Send + Sync + fmt::Debug {
     fn find(&self, name: &[u8]) -> Result<Option<NameRow>, StoreError>;
     /// At most `limit` rows of the dictionary from number `from` on, ordered by number.
     fn names(&self, from: SeriesRef, limit: usize) -> Result<Vec<NameRow>, StoreError>;
+    /// Every row of the streams of metrics.
+    fn streams(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
     /// Every frame, oldest first.
     fn frames(&self, visit: &mut dyn FnMut(u64, &[u8])) -> Result<(), StoreError>;
 }

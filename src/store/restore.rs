@@ -1,8 +1,9 @@
 //! From the rows of a store back to a ledger.
 //!
-//! Chunks and frames hold absolute counts that only grow, so they are laid over each other in any order and
-//! the larger value stands. A frame whose checksum does not hold is left out; what it held is in a later
-//! frame or chunk, unless it was the last.
+//! Chunks and frames hold absolute counts that only grow, so frames are laid over chunks and the larger value
+//! stands; what a frame says was lowered stands as it is. The frames that are left follow on each other, so
+//! the last one that holds a slot holds its newest value. A frame whose checksum does not hold is left out;
+//! what it held is in a later frame or chunk, unless it was the last.
 
 use super::{Keeper, NameKind, Names, Store, StoreError, in_lane, lane_of};
 use crate::ledger::{
@@ -34,6 +35,8 @@ pub struct Restored {
 #[derive(Clone, Copy, Debug, Default)]
 struct Newest {
     lifetime: Counts,
+    /// The lifetime stands whatever the state says: something was taken out of the series.
+    lowered: bool,
     last: u32,
     bucket: u32,
 }
@@ -86,18 +89,22 @@ fn newest(store: &dyn Store, frames: &[Frame]) -> Result<HashMap<SeriesRef, Newe
     let mut newest: HashMap<SeriesRef, Newest> = HashMap::new();
     for series in frames.iter().flat_map(|frame| &frame.series) {
         let entry = newest.entry(series.id).or_default();
-        entry.lifetime = entry.lifetime.max(series.lifetime);
+        if series.is_lowered() {
+            (entry.lifetime, entry.lowered) = (series.lifetime, true);
+        } else {
+            entry.lifetime = entry.lifetime.max(series.lifetime);
+        }
         entry.last = entry.last.max(series.last);
         entry.bucket = series
             .slots
             .iter()
-            .map(|&(bucket, _)| bucket)
+            .map(|slot| slot.bucket)
             .fold(entry.bucket, u32::max);
     }
     store.scan(Tier::Fine, 0, u64::MAX, &mut |start, id, chunk| {
         let entry = newest.entry(id).or_default();
         entry.bucket = fine_slots(start, &chunk)
-            .map(|(bucket, _)| bucket)
+            .map(|slot| slot.bucket)
             .fold(entry.bucket, u32::max);
     })?;
     Ok(newest)
@@ -122,7 +129,11 @@ fn open_live(
         for row in page {
             let newest = newest.get(&row.id).copied().unwrap_or_default();
             let mut state = row.state;
-            state.lifetime = state.lifetime.max(newest.lifetime);
+            state.lifetime = if newest.lowered {
+                newest.lifetime
+            } else {
+                state.lifetime.max(newest.lifetime)
+            };
             state.last = state.last.max(newest.last);
             let kind = NameKind::of(&row.name);
             let wanted = match (kind, names.objective(&row.name)) {
@@ -185,8 +196,7 @@ fn fill(store: &dyn Store, ledger: &mut Ledger, frames: &[Frame], live: &Live) -
     for tier in [Tier::Fine, Tier::Evidence] {
         store.scan(tier, 0, u64::MAX, &mut |start, id, chunk| {
             if let Some(&(what, _)) = live.get(&id) {
-                fine_slots(start, &chunk)
-                    .for_each(|(at, counts)| ledger.restore_slot(what, at, counts, true));
+                fine_slots(start, &chunk).for_each(|slot| ledger.restore_slot(what, slot, true));
             }
         })?;
     }
@@ -198,8 +208,8 @@ fn fill(store: &dyn Store, ledger: &mut Ledger, frames: &[Frame], live: &Live) -
         .flat_map(|frame| frame.cells.iter().map(|(id, slots)| (*id, slots)));
     for (id, slots) in series.chain(cells) {
         if let Some(&(what, _)) = live.get(&id) {
-            for &(at, counts) in slots {
-                ledger.restore_slot(what, at, counts, false);
+            for &slot in slots {
+                ledger.restore_slot(what, slot, false);
             }
         }
     }

@@ -19,6 +19,8 @@ pub(super) const STATES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new(
 pub(super) const FRAMES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("frames");
 /// Tier, start, series -> chunk.
 pub(super) const CHUNKS: TableDefinition<'_, &[u8; 13], &[u8]> = TableDefinition::new("chunks");
+/// Streams of metrics, as the ledger writes them.
+pub(super) const STREAMS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("streams");
 /// Id -> (time of writing in nanoseconds, value).
 pub(super) const JOURNAL: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("journal");
 

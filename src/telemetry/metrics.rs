@@ -11,6 +11,10 @@ static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
 const COUNTERS: &[(&str, &str)] = &[
     (
+        "burngate_account_errors_total",
+        "Updates of budgets by calendar or by slices that the store refused; they are tried again.",
+    ),
+    (
         "burngate_cohort_overflow_events_total",
         "Events of which a cohort lay beyond a cap, by cap; the totals have them.",
     ),
@@ -39,8 +43,16 @@ const COUNTERS: &[(&str, &str)] = &[
         "Deliveries that ended in a defect of ours; they were tried again.",
     ),
     (
+        "burngate_indicator_refused_samples_total",
+        "Samples for leading indicators that were not taken, by the limit that refused them.",
+    ),
+    (
         "burngate_journal_failures_total",
         "Writes of the decision journal that failed; nothing leaves before one holds.",
+    ),
+    (
+        "burngate_journal_forgotten_total",
+        "Decisions that left the store because it holds as many as it may.",
     ),
     (
         "burngate_journal_unreadable_total",
@@ -63,16 +75,20 @@ const COUNTERS: &[(&str, &str)] = &[
         "Events beyond the cap of series.",
     ),
     (
+        "burngate_metric_points_total",
+        "Points of metrics that a policy names, by what became of them.",
+    ),
+    (
+        "burngate_metric_points_unusable_total",
+        "Points of metrics that a policy names and of which nothing can be made, by reason.",
+    ),
+    (
         "burngate_own_metrics_pushes_total",
         "Pushes of the own metrics, by outcome.",
     ),
     (
         "burngate_own_spans_total",
         "Own spans, by outcome: sent, failed, or dropped because the queue was full.",
-    ),
-    (
-        "burngate_journal_forgotten_total",
-        "Decisions that left the store because it holds as many as it may.",
     ),
     (
         "burngate_publish_otlp_pushes_total",
@@ -99,9 +115,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "Judged spans that end before they start; never fast.",
     ),
     (
-        "burngate_spans_judged_total",
-        "Spans judged, once for each objective.",
+        "burngate_metric_points_total",
+        "Points of metrics that a policy names, by what became of them.",
     ),
+    (
+        "burngate_metric_points_unusable_total",
+        "Points of metrics that a policy names and of which nothing can be made, by reason.",
+    ),
+    ("burngate_spans_judged_total", "Spans that some SLO counted."),
     (
         "burngate_spans_late_total",
         "Judged spans that ended more than five minutes ago; counted at arrival.",
@@ -134,10 +155,86 @@ const COUNTERS: &[(&str, &str)] = &[
         "burngate_walk_excess_total",
         "Attributes, events and flags beyond an item's cap: not read, the item counts.",
     ),
+    (
+        "burngate_dedup_bodies_forgotten_early_total",
+        "Request bodies that were forgotten before their time, for want of room.",
+    ),
+    (
+        "burngate_dedup_repeated_requests_total",
+        "Requests whose body came before from the same peer: answered and forwarded, not counted.",
+    ),
+    (
+        "burngate_dedup_repeated_spans_total",
+        "Spans that came before, where dedup.spans is on: not counted.",
+    ),
+    (
+        "burngate_dedup_spans_forgotten_early_total",
+        "Spans that were forgotten before their time, for want of room.",
+    ),
+    (
+        "burngate_join_evicted_requests_total",
+        "Requests that left the join before their time, for want of room.",
+    ),
+    (
+        "burngate_join_evidence_total",
+        "Flag evaluations that came apart from their request, by what became of them.",
+    ),
+    (
+        "burngate_latency_refused_events_total",
+        "Requests whose duration was not kept, for want of room; they count in everything else.",
+    ),
+    (
+        "burngate_ledger_unretracted_events_total",
+        "Events that should have left an assumed flag variant, and could not.",
+    ),
+    (
+        "burngate_log_records_flag_evaluation_total",
+        "Log records that are flag evaluations, not events of an SLO.",
+    ),
+    (
+        "burngate_log_records_future_total",
+        "Judged log records of more than a minute from now; counted at arrival.",
+    ),
+    (
+        "burngate_log_records_judged_total",
+        "Log records that some SLO counted.",
+    ),
+    (
+        "burngate_log_records_late_total",
+        "Judged log records of more than five minutes ago; counted at arrival.",
+    ),
+    (
+        "burngate_record_requests_total",
+        "Requests that record events, by outcome.",
+    ),
+    (
+        "burngate_recorded_events_total",
+        "Events recorded by hand, good and bad.",
+    ),
+    (
+        "burngate_shapes_refused_rows_total",
+        "Shapes of flag evidence beyond their limit: not in the API.",
+    ),
+    (
+        "burngate_signatures_refused_total",
+        "Bad events of series beyond signatures.max_series: not told apart.",
+    ),
 ];
 
 const GAUGES: &[(&str, &str)] = &[
+    (
+        "burngate_accounts_open",
+        "Budgets by calendar, by slices or with something left out.",
+    ),
+    (
+        "burngate_accounts_refused",
+        "Budgets that show nothing because max_accounts is reached.",
+    ),
     ("burngate_build_info", "Always 1; the version is a label."),
+    (
+        "burngate_cohorts_live",
+        "Deployment and flag cohorts that have series.",
+    ),
     (
         "burngate_config_last_reload_successful",
         "1 when the last reload took effect.",
@@ -145,10 +242,6 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "burngate_config_last_reload_timestamp_seconds",
         "When a configuration last took effect, as Unix time.",
-    ),
-    (
-        "burngate_cohorts_live",
-        "Deployment and flag cohorts that have series.",
     ),
     ("burngate_decisions_known", "Decisions in memory, live and past."),
     (
@@ -184,11 +277,35 @@ const GAUGES: &[(&str, &str)] = &[
         "1 while the flag of a kill switch has this trouble.",
     ),
     (
+        "burngate_indicator_series",
+        "Rings of samples of leading indicators.",
+    ),
+    (
+        "burngate_indicator_state",
+        "-1 no data, 0 calm, 1 entering, 2 leaving, 3 active; from 2 on it is active.",
+    ),
+    (
+        "burngate_indicator_streams",
+        "Streams of metrics that leading indicators remember.",
+    ),
+    (
+        "burngate_indicator_value",
+        "The value of a leading indicator; of several groups the worst.",
+    ),
+    (
+        "burngate_indicators",
+        "Leading indicators that are shown, over all services.",
+    ),
+    (
         "burngate_journal_rows",
         "Decisions in the store, after the last write.",
     ),
     ("burngate_ledger_evidence_cells", "Cells of evidence in memory."),
     ("burngate_ledger_series", "Budget series in memory."),
+    (
+        "burngate_metric_streams",
+        "Streams of metrics that policies name, in memory.",
+    ),
     (
         "burngate_received_series",
         "Series of received metrics that a prometheus exporter remembers.",
@@ -204,6 +321,25 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "burngate_span_metrics_series",
         "Series of a span_metrics connector.",
+    ),
+    (
+        "slo_sli_quality",
+        "How an SLI from metrics is known: 0 exact, 1 interpolated, 2 estimated, 3 degraded; worst of ten minutes.",
+    ),
+    ("burngate_dedup_bodies", "Request bodies that are remembered."),
+    ("burngate_join_spans", "Spans that the join remembers."),
+    ("burngate_join_waiting_flags", "Flags that wait for their span."),
+    (
+        "burngate_latency_series",
+        "Series that keep quantiles of durations.",
+    ),
+    (
+        "burngate_record_keys",
+        "Idempotency keys of recorded events that are remembered.",
+    ),
+    (
+        "burngate_signatures_series",
+        "Series whose bad events are told apart.",
     ),
 ];
 

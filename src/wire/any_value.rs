@@ -24,6 +24,8 @@ mod field {
     pub(super) const STRING_INDEX: u64 = varint(8);
     pub(super) const VALUE_KNOWN: u32 = 0b1_1111_1110;
 
+    pub(super) const BODY: u64 = len(5);
+
     pub(super) const KEY: u64 = len(1);
     pub(super) const VALUE: u64 = len(2);
     pub(super) const KEY_INDEX: u64 = varint(3);
@@ -59,6 +61,18 @@ enum Form {
     Whole,
     /// A KeyValue with several `value` fields, which merge.
     Pieces,
+    /// A LogRecord with several `body` fields, which merge.
+    Bodies,
+}
+
+impl Form {
+    /// The tag of the pieces in the message around them.
+    const fn piece(self) -> u64 {
+        match self {
+            Self::Whole | Self::Pieces => field::VALUE,
+            Self::Bodies => field::BODY,
+        }
+    }
 }
 
 /// What an AnyValue holds. Strings are bytes here: UTF-8 is checked once, when a name is interned.
@@ -145,6 +159,14 @@ impl<'a> AnyValue<'a> {
         }
     }
 
+    /// The `body` of a LogRecord that has several of them.
+    pub(super) const fn bodies(record: &'a [u8]) -> Self {
+        Self {
+            bytes: record,
+            form: Form::Bodies,
+        }
+    }
+
     /// Parses the outermost level. Of several values the last counts; lists of one kind in a row are one
     /// list.
     #[inline]
@@ -226,7 +248,7 @@ impl<'a> AnyValue<'a> {
         let mut fields = Reader::new(self.bytes);
         while let Ok(Some(tag)) = fields.tag() {
             let read = match tag {
-                field::VALUE => fields.bytes().map(|piece| whole.extend_from_slice(piece)),
+                _ if tag == self.form.piece() => fields.bytes().map(|piece| whole.extend_from_slice(piece)),
                 _ => fields.skip(tag),
             };
             if read.is_err() {
@@ -289,10 +311,12 @@ impl<'a> AnyValue<'a> {
             Form::Whole => Fields {
                 outer: Reader::new(&[]),
                 inner: Reader::new(self.bytes),
+                piece: self.form.piece(),
             },
-            Form::Pieces => Fields {
+            Form::Pieces | Form::Bodies => Fields {
                 outer: Reader::new(self.bytes),
                 inner: Reader::new(&[]),
+                piece: self.form.piece(),
             },
         }
     }
@@ -301,10 +325,12 @@ impl<'a> AnyValue<'a> {
 /// The fields of an AnyValue in one or several pieces.
 #[derive(Clone, Debug)]
 struct Fields<'a> {
-    /// The KeyValue that holds further pieces.
+    /// The KeyValue or LogRecord that holds further pieces.
     outer: Reader<'a>,
     /// The current piece.
     inner: Reader<'a>,
+    /// The tag of pieces in `outer`.
+    piece: u64,
 }
 
 impl Fields<'_> {
@@ -315,7 +341,7 @@ impl Fields<'_> {
             }
             match self.outer.tag()? {
                 None => return Ok(None),
-                Some(field::VALUE) => self.inner = Reader::new(self.outer.bytes()?),
+                Some(tag) if tag == self.piece => self.inner = Reader::new(self.outer.bytes()?),
                 Some(other) => self.outer.skip(other)?,
             }
         }

@@ -59,6 +59,28 @@ impl<'a> Attributes<'a> {
         self.excess
     }
 
+    /// Reads the wanted attributes of a message whose pairs stand in field `number`, into the room that is
+    /// there.
+    pub fn read(
+        &mut self,
+        message: &'a [u8],
+        number: u32,
+        keys: &KeyTable,
+        limits: &WalkLimits,
+    ) -> Result<(), Malformed> {
+        self.clear();
+        let pairs = u64::from(number) << 3 | 2;
+        let mut fields = Reader::new(message);
+        while let Some(tag) = fields.tag()? {
+            if tag == pairs {
+                self.take_row(&mut fields, tag, keys, limits)?;
+            } else {
+                fields.skip(tag)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets the item and keeps the room.
     #[inline(always)]
     pub(super) fn clear(&mut self) {
@@ -151,6 +173,19 @@ impl<'a> Attributes<'a> {
         }
         if cell.has_prefix {
             self.push_prefixed(key, value, keys, limits);
+        }
+    }
+
+    /// Puts a value under a slot, whatever was sent under its key.
+    pub(super) fn put(&mut self, slot: Slot, value: AnyValue<'a>, limits: &WalkLimits) {
+        if value.nests_deeper_than(limits.nesting_max) {
+            self.excess = self.excess.saturating_add(1);
+            return;
+        }
+        if let Some(place) = self.slots.get_mut(usize::from(slot.0))
+            && place.replace(value).is_none()
+        {
+            self.set.push(slot.0);
         }
     }
 

@@ -54,6 +54,18 @@ pub(super) trait Items<'a> {
 
     /// All that was told must be forgotten.
     fn forget(&mut self);
+    /// What belongs to a resource begins, its attributes not yet read.
+    fn begin_resource(&mut self) {}
+    /// An encoded Resource: all of it, unless it was sent in several pieces.
+    fn resource_bytes(&mut self, _message: &'a [u8]) -> Result<(), Malformed> {
+        Ok(())
+    }
+    /// What belongs to a scope begins, its attributes not yet read.
+    fn begin_scope(&mut self) {}
+    /// An encoded InstrumentationScope, or a piece of it.
+    fn scope_bytes(&mut self, _message: &'a [u8]) -> Result<(), Malformed> {
+        Ok(())
+    }
     /// A new resource begins.
     fn resource(&mut self, attributes: &Attributes<'a>);
     /// A new scope begins.
@@ -165,6 +177,7 @@ impl<'w, 'a, I: Items<'a>> Walk<'w, 'a, I> {
 
     fn resource_items(&mut self, message: &'a [u8]) -> Result<(), Halt> {
         self.resource.clear();
+        self.items.begin_resource();
         self.resource_is_told = false;
         if self.order == Order::Any {
             self.find(message, resource_items::RESOURCE, Self::resource)?;
@@ -203,6 +216,7 @@ impl<'w, 'a, I: Items<'a>> Walk<'w, 'a, I> {
     }
 
     fn resource(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
+        self.items.resource_bytes(message)?;
         let mut fields = Reader::new(message);
         while let Some(tag) = fields.tag()? {
             match tag {
@@ -216,6 +230,7 @@ impl<'w, 'a, I: Items<'a>> Walk<'w, 'a, I> {
 
     fn scope_items(&mut self, message: &'a [u8]) -> Result<(), Halt> {
         self.scope.clear();
+        self.items.begin_scope();
         self.scope_name = &[];
         self.scope_version = &[];
         self.scope_is_told = false;
@@ -238,6 +253,7 @@ impl<'w, 'a, I: Items<'a>> Walk<'w, 'a, I> {
     }
 
     fn scope(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
+        self.items.scope_bytes(message)?;
         let mut fields = Reader::new(message);
         while let Some(tag) = fields.tag()? {
             match tag {

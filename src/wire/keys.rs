@@ -94,6 +94,11 @@ impl KeyTable {
         self.cell(key).map(|cell| cell.slot)
     }
 
+    /// Whether some key begins with `prefix`.
+    pub(super) fn wants_members(&self, prefix: &[u8]) -> bool {
+        self.keys.iter().any(|key| key.starts_with(prefix))
+    }
+
     /// Whether `key` may be wanted, by name or by prefix. Most keys are not, and end here.
     #[inline(always)]
     pub(super) fn may_want(&self, key: &[u8]) -> bool {

@@ -20,27 +20,42 @@
 //! 4. Groups may nest 100 levels in any message; prost counts the messages around them too. Values of
 //!    attributes may nest deeper than prost lets them: they are bytes, and [`WalkLimits::nesting_max`]
 //!    decides whether they are kept.
-//! 5. A span or record whose ids have a wrong length is rejected on its own, while prost lets it be.
+//! 5. Bodies of log records are values too: handed out unread, and checked when somebody reads them.
+//! 6. A span or record whose ids have a wrong length is rejected on its own, while prost lets it be.
 
 mod any_value;
 mod attributes;
 pub mod edit;
 mod envelope;
+mod identity;
 mod items;
 mod keys;
+mod log;
+mod metric;
+mod points;
 mod reader;
 mod sampling;
 mod splice;
+mod times;
 mod trace;
 mod walk;
+mod walk_metrics;
 
 pub use any_value::{AnyValue, List, Value};
 pub use attributes::Attributes;
 pub use edit::{Request, count_items};
+pub use identity::Identity;
 pub use items::{ItemSummary, count_log_records, count_metric_points};
 pub use keys::{KeyTable, KeyTableBuilder, PrefixId, Slot};
+pub use log::{BODY_KEY, BODY_MEMBER_PREFIX, LogRecord, LogSink, SEVERITY_KEY, walk_logs};
+pub use metric::{
+    Buckets, ExponentialValue, HistogramValue, Metric, MetricKind, MetricSink, NO_RECORDED_VALUE,
+    NumberValue, Point, PointValue, Repeated, SummaryValue, TEMPORALITY_CUMULATIVE, TEMPORALITY_DELTA,
+};
 pub use reader::{Malformed, Reader};
 pub use sampling::{Sampling, Weight, sampling, threshold_weight};
 pub use splice::{without_rejected_log_records, without_rejected_points, without_rejected_spans};
+pub use times::{Times, times, within};
 pub use trace::{Event, Scope, Span, SpanSink, WalkError, WalkLimits, WalkSummary};
 pub use walk::walk_traces;
+pub use walk_metrics::walk_metrics;

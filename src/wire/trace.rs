@@ -13,9 +13,9 @@ pub struct Scope<'a, 's> {
     pub attributes: &'s Attributes<'a>,
 }
 
-/// One span event that carries flag evidence: named `feature_flag.evaluation` or `feature_flag`, or with an
-/// attribute whose key begins with `feature_flag.key` or `feature_flag.flag_key`. Other events are hopped
-/// over.
+/// One span event that carries flag evidence (named `feature_flag.evaluation` or `feature_flag`, or with an
+/// attribute whose key begins with `feature_flag.key` or `feature_flag.flag_key`), or an `exception`. Other
+/// events are hopped over.
 #[derive(Debug, Default)]
 pub struct Event<'a> {
     /// `Span.Event.name`.
@@ -81,7 +81,7 @@ pub trait SpanSink<'a> {
 /// What a walk saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WalkSummary {
-    /// Spans in the request, rejected ones included.
+    /// Spans (data points, log records) in the request, rejected ones included.
     pub spans: u64,
     /// Spans with an id of a wrong length.
     pub rejected: u64,

@@ -195,7 +195,7 @@ impl<'a> Events<'a> {
             return Ok(());
         }
         self.seen += 1;
-        if !keys.all_events && !has_flag_evidence(message)? {
+        if !keys.all_events && !tells_something(message)? {
             return Ok(());
         }
         if self.taken == self.room.len() {
@@ -214,8 +214,8 @@ impl<'a> Events<'a> {
     }
 }
 
-/// Whether the event tells of a flag, by its name or by its keys.
-fn has_flag_evidence(message: &[u8]) -> Result<bool, Malformed> {
+/// Whether the event tells of a flag, by its name or by its keys, or of an exception.
+fn tells_something(message: &[u8]) -> Result<bool, Malformed> {
     let mut name: &[u8] = &[];
     let mut by_key = false;
     let mut fields = Reader::new(message);
@@ -230,7 +230,7 @@ fn has_flag_evidence(message: &[u8]) -> Result<bool, Malformed> {
             _ => fields.skip_unless_known(tag, event::KNOWN)?,
         }
     }
-    Ok(by_key || matches!(name, b"feature_flag.evaluation" | b"feature_flag"))
+    Ok(by_key || matches!(name, b"feature_flag.evaluation" | b"feature_flag" | b"exception"))
 }
 
 fn read_event<'a>(

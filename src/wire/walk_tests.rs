@@ -249,7 +249,7 @@ fn attributes_do_not_leak_into_the_next_span() {
 }
 
 #[test]
-fn only_events_that_tell_of_flags_are_built() {
+fn only_events_that_tell_of_flags_or_exceptions_are_built() {
     let one = ProstSpan {
         events: vec![event("exception", &["a"]), event("feature_flag", &["a"])],
         ..named("s")
@@ -262,10 +262,19 @@ fn only_events_that_tell_of_flags_are_built() {
         events: vec![event("x", &["feature_flag.reason"])],
         ..named("u")
     };
-    let (_, told) = walk_spans(vec![one, two, three]);
+    let four = ProstSpan {
+        events: vec![event("message", &["a"])],
+        ..named("v")
+    };
+    let (_, told) = walk_spans(vec![one, two, three, four]);
     assert_eq!(
         told[2..],
-        ["span s[] feature_flag(0=v)", "span t[] x(0=v)", "span u[]"]
+        [
+            "span s[] exception(0=v) feature_flag(0=v)",
+            "span t[] x(0=v)",
+            "span u[]",
+            "span v[]"
+        ]
     );
 }
 
@@ -311,7 +320,7 @@ fn attributes_and_events_beyond_their_caps_are_counted_unread() {
         .into_iter()
         .chain([pair("a", text("late"))])
         .collect();
-    let mut events = vec![event("exception", &["a"]); 2];
+    let mut events = vec![event("message", &["a"]); 2];
     events.push(event("feature_flag", &["a"]));
     let (summary, told) = walk_spans(vec![ProstSpan {
         attributes,

@@ -63,6 +63,7 @@ pub fn decision(exporter: &str, flag: &str) -> Decision {
             },
             control: Counts { good: 10_000, bad: 0 },
             contrast: None,
+            signatures: burngate::ledger::TopSignatures::default(),
         },
         state: DecisionState::Decided,
         history: vec![(T0, "decided".to_owned())],

@@ -12,11 +12,13 @@ use burngate::config::{Cohorts, ReceiverLimits};
 use burngate::ledger::{Compiled, Counts, Tap, TapOutcome};
 use burngate::sli::{DefaultObjective, SliSpec};
 use burngate::time::UnixNanos;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
 };
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
@@ -77,15 +79,36 @@ pub fn request(resource: Vec<KeyValue>, scope: Vec<KeyValue>, spans: Vec<Span>) 
 
 /// A tap with the default objective; policies of `checkout` name `named`.
 pub fn tap(cohorts: &Cohorts, named: &[&str]) -> Tap {
+    Tap::new(compiled(cohorts, named), Arc::new(Registry::new(cohorts)))
+}
+
+/// What such a tap is compiled with.
+pub fn compiled(cohorts: &Cohorts, named: &[&str]) -> Compiled {
     let mut flags = NamedFlags::new();
     flags.name("checkout", named.iter().copied()).unwrap();
     let default = DefaultObjective {
         slo: "availability".into(),
         sli: SliSpec::default(),
     };
-    let compiled =
-        Compiled::compile(&[], Some(&default), flags, cohorts, &ReceiverLimits::default()).unwrap();
-    Tap::new(compiled, Arc::new(Registry::new(cohorts)))
+    Compiled::compile(&[], Some(&default), flags, cohorts, &ReceiverLimits::default()).unwrap()
+}
+
+/// A request of log records, as [`request`] is one of spans.
+pub fn logs(resource: Vec<KeyValue>, records: Vec<LogRecord>) -> Vec<u8> {
+    ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            resource: Some(Resource {
+                attributes: resource,
+                ..Resource::default()
+            }),
+            scope_logs: vec![ScopeLogs {
+                log_records: records,
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    }
+    .encode_to_vec()
 }
 
 /// Counts by cohort, all objectives and buckets together.

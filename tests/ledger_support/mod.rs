@@ -131,6 +131,16 @@ impl House {
         ledger.absorb_weights(now, &[row]);
     }
 
+    pub fn retract(&self, now: UnixNanos, cohort: u32, bucket: u64, counts: Counts) {
+        let delta = SeriesDelta {
+            objective: OBJECTIVE,
+            cohort: CohortId(cohort),
+            bucket,
+            counts,
+        };
+        self.ledger.lock().unwrap().retract(now, &[delta], &[]);
+    }
+
     pub fn tick(&mut self, now: UnixNanos) -> TickReport {
         self.keeper.tick(now, &self.ledger).expect("tick")
     }

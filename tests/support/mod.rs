@@ -218,6 +218,12 @@ impl Gateway {
         self.child.id()
     }
 
+    /// Keeps `folder` for as long as the gateway runs.
+    pub fn keep(mut self, folder: tempfile::TempDir) -> Self {
+        self.owned = Some(folder);
+        self
+    }
+
     /// `kill -9`.
     pub fn kill9(mut self) -> Option<tempfile::TempDir> {
         self.child.kill().unwrap();

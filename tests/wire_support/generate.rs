@@ -9,10 +9,13 @@ use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, EntityRef, InstrumentationScope, KeyValue, KeyValueList,
 };
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use opentelemetry_proto::tonic::metrics::v1::summary_data_point::ValueAtQuantile;
 use opentelemetry_proto::tonic::metrics::v1::{
-    ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric,
-    NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint,
+    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
+    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
@@ -61,15 +64,16 @@ impl Entropy<'_> {
 }
 
 fn text(entropy: &mut Entropy<'_>) -> String {
-    const TEXTS: [&str; 6] = [
+    const TEXTS: [&str; 7] = [
         "",
         "GET",
         "checkout",
         "d\u{e9}ploy",
         "feature_flag.evaluation",
         "feature_flag",
+        "exception",
     ];
-    TEXTS[usize::from(entropy.below(6))].to_owned()
+    TEXTS[usize::from(entropy.below(7))].to_owned()
 }
 
 fn key(entropy: &mut Entropy<'_>) -> String {
@@ -227,7 +231,10 @@ fn log_record(entropy: &mut Entropy<'_>) -> LogRecord {
         trace_id: id(entropy, 16),
         span_id: id(entropy, 8),
         event_name: text(entropy),
-        ..LogRecord::default()
+        severity_text: text(entropy),
+        observed_time_unix_nano: entropy.number(),
+        flags: u32::from(entropy.byte()),
+        dropped_attributes_count: u32::from(entropy.below(2)),
     }
 }
 
@@ -247,25 +254,93 @@ pub fn logs(entropy: &mut Entropy<'_>) -> ExportLogsServiceRequest {
     }
 }
 
-fn metric(entropy: &mut Entropy<'_>) -> Metric {
-    let point = |entropy: &mut Entropy<'_>| NumberDataPoint {
+fn double(entropy: &mut Entropy<'_>) -> f64 {
+    f64::from_bits(entropy.number())
+}
+
+fn number_point(entropy: &mut Entropy<'_>) -> NumberDataPoint {
+    NumberDataPoint {
         attributes: attributes(entropy),
+        start_time_unix_nano: entropy.number(),
         time_unix_nano: entropy.number(),
-        ..NumberDataPoint::default()
-    };
-    let histogram_point = |entropy: &mut Entropy<'_>| HistogramDataPoint {
+        flags: u32::from(entropy.below(2)),
+        value: entropy.maybe(|entropy| {
+            if entropy.below(2) == 0 {
+                Number::AsInt(entropy.number().cast_signed())
+            } else {
+                Number::AsDouble(double(entropy))
+            }
+        }),
+        exemplars: entropy.some(1, |entropy| Exemplar {
+            time_unix_nano: entropy.number(),
+            ..Exemplar::default()
+        }),
+    }
+}
+
+fn histogram_point(entropy: &mut Entropy<'_>) -> HistogramDataPoint {
+    HistogramDataPoint {
+        attributes: attributes(entropy),
+        start_time_unix_nano: entropy.number(),
+        time_unix_nano: entropy.number(),
         count: entropy.number(),
-        bucket_counts: entropy.some(3, Entropy::number),
+        sum: entropy.maybe(double),
+        bucket_counts: entropy.some(4, Entropy::number),
+        explicit_bounds: entropy.some(3, double),
+        flags: u32::from(entropy.below(2)),
+        min: entropy.maybe(double),
+        max: entropy.maybe(double),
         ..HistogramDataPoint::default()
+    }
+}
+
+fn exponential_point(entropy: &mut Entropy<'_>) -> ExponentialHistogramDataPoint {
+    let buckets = |entropy: &mut Entropy<'_>| Buckets {
+        offset: i32::from(entropy.byte()) - 128,
+        bucket_counts: entropy.some(4, Entropy::number),
     };
+    ExponentialHistogramDataPoint {
+        attributes: attributes(entropy),
+        start_time_unix_nano: entropy.number(),
+        time_unix_nano: entropy.number(),
+        count: entropy.number(),
+        sum: entropy.maybe(double),
+        scale: i32::from(entropy.byte()) - 128,
+        zero_count: entropy.number(),
+        positive: entropy.maybe(buckets),
+        negative: entropy.maybe(buckets),
+        flags: u32::from(entropy.below(2)),
+        min: entropy.maybe(double),
+        max: entropy.maybe(double),
+        zero_threshold: double(entropy),
+        ..ExponentialHistogramDataPoint::default()
+    }
+}
+
+fn summary_point(entropy: &mut Entropy<'_>) -> SummaryDataPoint {
+    SummaryDataPoint {
+        attributes: attributes(entropy),
+        start_time_unix_nano: entropy.number(),
+        time_unix_nano: entropy.number(),
+        count: entropy.number(),
+        sum: double(entropy),
+        quantile_values: entropy.some(3, |entropy| ValueAtQuantile {
+            quantile: double(entropy),
+            value: double(entropy),
+        }),
+        flags: u32::from(entropy.below(2)),
+    }
+}
+
+fn metric(entropy: &mut Entropy<'_>) -> Metric {
     let temporality = i32::from(entropy.below(3));
     let data = match entropy.below(6) {
         0 => None,
         1 => Some(Data::Gauge(Gauge {
-            data_points: entropy.some(4, point),
+            data_points: entropy.some(4, number_point),
         })),
         2 => Some(Data::Sum(Sum {
-            data_points: entropy.some(4, point),
+            data_points: entropy.some(4, number_point),
             aggregation_temporality: temporality,
             is_monotonic: true,
         })),
@@ -274,11 +349,11 @@ fn metric(entropy: &mut Entropy<'_>) -> Metric {
             aggregation_temporality: temporality,
         })),
         4 => Some(Data::ExponentialHistogram(ExponentialHistogram {
-            data_points: entropy.some(4, |_| ExponentialHistogramDataPoint::default()),
+            data_points: entropy.some(4, exponential_point),
             aggregation_temporality: temporality,
         })),
         _ => Some(Data::Summary(Summary {
-            data_points: entropy.some(4, |_| SummaryDataPoint::default()),
+            data_points: entropy.some(4, summary_point),
         })),
     };
     Metric {

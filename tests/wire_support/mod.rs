@@ -6,7 +6,9 @@
 )]
 
 pub mod generate;
+pub mod logs;
 pub mod mutate;
+pub mod points;
 
 use burngate::wire::{
     AnyValue, Attributes, Event, KeyTable, KeyTableBuilder, PrefixId, Scope, Slot, Span, SpanSink, Value,
@@ -238,7 +240,7 @@ fn prost_wanted(attributes: &[KeyValue]) -> Wanted {
 }
 
 fn tells_of_a_flag(event: &ProstEvent) -> bool {
-    ["feature_flag.evaluation", "feature_flag"].contains(&event.name.as_str())
+    ["feature_flag.evaluation", "feature_flag", "exception"].contains(&event.name.as_str())
         || event.attributes.iter().any(|attribute| {
             attribute.key.starts_with("feature_flag.key")
                 || attribute.key.starts_with("feature_flag.flag_key")

@@ -259,6 +259,7 @@ mod tests {
                 cohort: Counts { good: 500, bad: 60 },
                 control: Counts { good: 560, bad: 0 },
                 contrast: None,
+                signatures: crate::ledger::TopSignatures::default(),
             },
             state: DecisionState::Confirmed {
                 verified: false,

@@ -51,6 +51,17 @@ pub(crate) fn read_list(
     }
 }
 
+/// Reads items that come one by one, as those of form 1.
+pub(crate) fn read_items<'i>(
+    items: impl Iterator<Item = &'i str>,
+    negation: bool,
+    rank: Rank,
+    out: &mut Mentions,
+) {
+    let mut reader = Items { negation, rank, out };
+    items.for_each(|item| reader.string_item(item));
+}
+
 /// Where items go.
 pub(super) struct Items<'o> {
     negation: bool,

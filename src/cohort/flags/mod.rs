@@ -5,7 +5,8 @@
 //! resource. Property wanted: one event gives at most one variant a flag, always the same for the same
 //! telemetry, and never text that could name a person.
 //!
-//! Evidence is ranked: events, attributes of one flag (item, scope), lists (item, scope), the resource. For
+//! Evidence is ranked: events, evaluations elsewhere in the same request (a child span, a log record),
+//! attributes of one flag (item, child span, scope), lists (item, scope), the resource. For
 //! each flag the best rank that gives a variant wins; within a rank the last one. A flag that a policy names
 //! and that every list of the event lacks is `off` (see [`crate::config::Absent`]); an event without any list
 //! says nothing of it.
@@ -16,11 +17,13 @@
 mod json;
 mod list;
 mod resolve;
+mod shape;
 mod variant;
 
-pub(super) use list::{ListError, read_list};
-pub(super) use resolve::{Evaluation, Mentions, Rank};
-pub use resolve::{FlagSet, FlagVariant, Problems};
+pub(super) use list::{ListError, read_items, read_list};
+pub(super) use resolve::{Evaluation, Mentions};
+pub use resolve::{FlagSet, FlagVariant, Problems, Rank, ToldBy};
+pub use shape::{Form, Name, Place, Refused, Shape};
 pub(super) use variant::{flag_key, normalise};
 
 /// The variant of a flag that is switched on, and of a list's item without a value.

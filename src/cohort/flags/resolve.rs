@@ -1,7 +1,8 @@
 //! From ranked evidence to the set of an event's flags.
 
 use super::variant::{Variant, flag_key, normalise};
-use super::{DEFAULT, ERROR, OFF, STALE};
+use super::{DEFAULT, ERROR, Form, Name, OFF, Place, Refused, STALE, Shape};
+use crate::cohort::label_text;
 use crate::wire::{AnyValue, Value};
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -10,11 +11,15 @@ use std::sync::Arc;
 /// How good a piece of evidence is; less is better. Lists of one place are ranked by their order in the
 /// configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Rank {
+pub enum Rank {
     /// A span event.
     Event,
+    /// An evaluation that a child span, an evaluation span or a log record tells of.
+    Joined,
     /// An attribute of one flag, on the span.
     ItemFlag,
+    /// An attribute of one flag, on a child span.
+    JoinedFlag,
     /// An attribute of one flag, on the scope.
     ScopeFlag,
     /// A list on the span.
@@ -25,6 +30,8 @@ pub(crate) enum Rank {
     ResourceFlag,
     /// A list on the resource.
     ResourceList(u16),
+    /// None: a list lacks the flag, which is off by that.
+    Absent,
 }
 
 /// One flag of an event.
@@ -36,6 +43,19 @@ pub struct FlagVariant {
     pub variant: Cow<'static, str>,
     /// Whether a policy of the service names the flag.
     pub named: bool,
+    /// How good the evidence is.
+    pub rank: Rank,
+}
+
+/// Which provider told of a flag, and in which of its environments.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ToldBy {
+    /// The flag's key.
+    pub flag: Box<str>,
+    /// `feature_flag.provider.name` or an older name of it.
+    pub provider: Option<Box<str>>,
+    /// `feature_flag.set.id`: LaunchDarkly's environment, or a project.
+    pub set: Option<Box<str>>,
 }
 
 /// What could not be used of an event's evidence.
@@ -58,8 +78,14 @@ pub struct Problems {
 pub struct FlagSet {
     /// Flags that a policy names come first, then the order is that of the keys.
     pub flags: Vec<FlagVariant>,
+    /// Flags that are mentioned without a variant that can be used: not absent.
+    pub mentioned: Vec<Box<str>>,
     /// What could not be used.
     pub problems: Problems,
+    /// The shapes that were met, each time, with how many pieces.
+    pub shapes: Vec<(Shape, u32)>,
+    /// Who told of flags.
+    pub told_by: Vec<ToldBy>,
 }
 
 /// One evaluation, as its attributes come: of an event, or of `feature_flag.key` and its result on the item
@@ -71,6 +97,8 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) index: Option<AnyValue<'a>>,
     pub(crate) reason: Option<AnyValue<'a>>,
     pub(crate) failed: bool,
+    pub(crate) provider: Option<AnyValue<'a>>,
+    pub(crate) set: Option<AnyValue<'a>>,
 }
 
 /// All that the evidence of one event says, in the order in which it was read.
@@ -82,6 +110,10 @@ pub(crate) struct Mentions {
     /// A list was there and is not known to its end.
     pub(crate) has_unknown: bool,
     pub(crate) problems: Problems,
+    pub(crate) shapes: Vec<(Shape, u32)>,
+    told_by: Vec<ToldBy>,
+    /// Of `problems`, invalid items and evaluations without result that a shape has been blamed for.
+    accounted: (u32, u32),
 }
 
 #[derive(Debug)]
@@ -105,11 +137,45 @@ impl Mentions {
         self.problems.invalid_items += 1;
     }
 
+    /// Evidence of this shape was met. What of it could not be used since the last one was met is refused.
+    pub(crate) fn seen(&mut self, place: Place, form: Form, name: Name) {
+        let shape = |refused| Shape {
+            place,
+            form,
+            name,
+            refused,
+        };
+        self.shapes.push((shape(None), 1));
+        let now = (self.problems.invalid_items, self.problems.without_result);
+        for (refused, times) in [
+            (Refused::InvalidItem, now.0 - self.accounted.0),
+            (Refused::WithoutResult, now.1 - self.accounted.1),
+        ] {
+            if times > 0 {
+                self.shapes.push((shape(Some(refused)), times));
+            }
+        }
+        self.accounted = now;
+    }
+
+    /// Evidence of this shape was met and refused.
+    pub(crate) fn refused(&mut self, place: Place, form: Form, name: Name, refused: Refused) {
+        let shape = Shape {
+            place,
+            form,
+            name,
+            refused: Some(refused),
+        };
+        self.shapes.push((shape, 1));
+        self.accounted = (self.problems.invalid_items, self.problems.without_result);
+    }
+
     /// Adds an evaluation. Failed, fallen-back and stale ones go to their reserved variants.
     pub(crate) fn evaluation(&mut self, rank: Rank, evaluation: &Evaluation<'_>) {
         let Some(flag) = evaluation.key.as_str().and_then(flag_key) else {
             return self.invalid();
         };
+        self.told_by(flag, evaluation);
         let reason = evaluation.reason.and_then(AnyValue::as_str).unwrap_or_default();
         let is = |word: &str| reason.eq_ignore_ascii_case(word.as_bytes());
         let variant = if is("error") || evaluation.failed {
@@ -134,6 +200,18 @@ impl Mentions {
             self.invalid();
         }
         self.push(rank, flag, variant);
+    }
+
+    fn told_by(&mut self, flag: &str, evaluation: &Evaluation<'_>) {
+        let name = |value: Option<AnyValue<'_>>| label_text(value?.as_str()?).map(|text| Box::from(&*text));
+        let (provider, set) = (name(evaluation.provider), name(evaluation.set));
+        if provider.is_some() || set.is_some() {
+            self.told_by.push(ToldBy {
+                flag: flag.into(),
+                provider,
+                set,
+            });
+        }
     }
 
     /// The set: for each flag the best rank that gives a variant, of equals the last. `named` is sorted;
@@ -161,25 +239,38 @@ impl Mentions {
                         flag: Box::from(&**flag),
                         variant: Cow::Borrowed(OFF),
                         named: true,
+                        rank: Rank::Absent,
                     }),
             );
         }
-        flags.extend(all.into_iter().filter_map(|(_, mention)| {
+        let mut mentioned = Vec::new();
+        for (_, mention) in all {
             let named = named
                 .binary_search_by(|flag| (**flag).cmp(&*mention.flag))
                 .is_ok();
-            mention.variant.map(|variant| FlagVariant {
-                flag: mention.flag,
-                variant,
-                named,
-            })
-        }));
+            match mention.variant {
+                Some(variant) => flags.push(FlagVariant {
+                    flag: mention.flag,
+                    variant,
+                    named,
+                    rank: mention.rank,
+                }),
+                None => mentioned.push(mention.flag),
+            }
+        }
         flags.sort_unstable_by(|a, b| (!a.named, &a.flag).cmp(&(!b.named, &b.flag)));
         let most = usize::try_from(max_flags).unwrap_or(usize::MAX);
         let excess = flags.len().saturating_sub(most);
         problems.excess_flags = u32::try_from(excess).unwrap_or(u32::MAX);
         flags.truncate(most);
-        FlagSet { flags, problems }
+        mentioned.truncate(most);
+        FlagSet {
+            flags,
+            mentioned,
+            problems,
+            shapes: self.shapes,
+            told_by: self.told_by,
+        }
     }
 }
 

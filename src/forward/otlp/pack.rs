@@ -34,35 +34,86 @@ pub(in crate::forward) async fn pack(compression: Compression, pieces: Pieces) -
         Compression::Gzip(_) => "gzip",
         Compression::Zstd(_) => "zstd",
     };
-    let packed = if len_of(&pieces) < OFFLOAD_MIN {
-        compress(compression, &pieces)?
+    let pieces = if len_of(&pieces) < OFFLOAD_MIN {
+        compress(compression, pieces)?
     } else {
-        let work = tokio::task::spawn_blocking(move || compress(compression, &pieces));
+        // As many at once as there are consumers. Limited to the cores packing would get a smaller share of
+        // them than receiving does, and what waits for it waits unpacked.
+        let work = tokio::task::spawn_blocking(move || compress(compression, pieces));
         work.await.map_err(std::io::Error::other)??
     };
     Ok(Packed {
-        pieces: vec![packed],
+        pieces,
         coding: Some(coding),
     })
 }
 
-fn compress(compression: Compression, pieces: &[Bytes]) -> std::io::Result<Bytes> {
-    // Telemetry packs to a fifth or less.
-    let room = Vec::with_capacity(len_of(pieces) / 5 + 64);
-    match compression {
-        Compression::None => Ok(pieces.concat().into()),
+/// Each piece is given back as soon as it is packed: what goes out need not be in memory twice.
+fn compress(compression: Compression, pieces: Pieces) -> std::io::Result<Pieces> {
+    let len = len_of(&pieces);
+    let room = Chunks::for_request(len);
+    let packed = match compression {
+        Compression::None => return Ok(pieces),
         Compression::Gzip(level) => {
             let mut encoder = flate2::write::GzEncoder::new(room, flate2::Compression::new(level));
-            pieces.iter().try_for_each(|piece| encoder.write_all(piece))?;
-            Ok(encoder.finish()?.into())
+            for piece in pieces {
+                encoder.write_all(&piece)?;
+            }
+            encoder.finish()?
         }
         Compression::Zstd(level) => {
             let level = i32::try_from(level).unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
             let mut encoder = zstd::stream::write::Encoder::new(room, level)?;
-            encoder.set_pledged_src_size(Some(len_of(pieces) as u64))?;
-            pieces.iter().try_for_each(|piece| encoder.write_all(piece))?;
-            Ok(encoder.finish()?.into())
+            encoder.set_pledged_src_size(Some(len as u64))?;
+            for piece in pieces {
+                encoder.write_all(&piece)?;
+            }
+            encoder.finish()?
         }
+    };
+    Ok(packed.into_pieces())
+}
+
+/// Largest buffer of packed bytes.
+const CHUNK: usize = 64 << 10;
+
+/// Packed bytes as buffers in a row: nobody knows beforehand how many there will be, one buffer would be
+/// copied as it grows, and be half empty in the end.
+struct Chunks {
+    full: Pieces,
+    open: Vec<u8>,
+}
+
+impl Chunks {
+    /// For a request of `len` bytes; telemetry packs to a fifth or less.
+    fn for_request(len: usize) -> Self {
+        Self {
+            full: Pieces::new(),
+            open: Vec::with_capacity((len / 5 + 64).min(CHUNK)),
+        }
+    }
+
+    fn into_pieces(mut self) -> Pieces {
+        if !self.open.is_empty() {
+            self.full.push(Bytes::from(self.open));
+        }
+        self.full
+    }
+}
+
+impl Write for Chunks {
+    fn write(&mut self, packed: &[u8]) -> std::io::Result<usize> {
+        if self.open.len() == CHUNK {
+            let full = std::mem::replace(&mut self.open, Vec::with_capacity(CHUNK));
+            self.full.push(full.into());
+        }
+        let fits = packed.len().min(CHUNK - self.open.len());
+        self.open.extend_from_slice(&packed[..fits]);
+        Ok(fits)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -127,6 +178,8 @@ mod tests {
     use super::*;
     use http_body_util::BodyExt;
     use std::io::Read;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn pieces() -> Pieces {
         vec![
@@ -158,14 +211,57 @@ mod tests {
         let gzip = pack(Compression::Gzip(6), pieces()).await.unwrap();
         assert_eq!(gzip.coding, Some("gzip"));
         let mut text = Vec::new();
-        flate2::read::GzDecoder::new(&gzip.pieces[0][..])
+        flate2::read::GzDecoder::new(&gzip.pieces.concat()[..])
             .read_to_end(&mut text)
             .unwrap();
         assert_eq!(text, pieces().concat());
         let zstd = pack(Compression::Zstd(3), pieces()).await.unwrap();
         assert_eq!(
-            zstd::stream::decode_all(&zstd.pieces[0][..]).unwrap(),
+            zstd::stream::decode_all(&zstd.pieces.concat()[..]).unwrap(),
             pieces().concat()
         );
+    }
+
+    /// Bytes that say when they are gone.
+    struct Witness(Vec<u8>, Arc<AtomicBool>);
+
+    impl AsRef<[u8]> for Witness {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    impl Drop for Witness {
+        fn drop(&mut self) {
+            self.1.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_packed_is_not_held_unpacked() {
+        for compression in [Compression::Gzip(6), Compression::Zstd(3)] {
+            let gone = Arc::new(AtomicBool::new(false));
+            let piece = Bytes::from_owner(Witness(vec![7; 100_000], gone.clone()));
+            let packed = pack(compression, vec![piece]).await.unwrap();
+            assert!(gone.load(Ordering::SeqCst), "{compression:?}");
+            assert!(packed.len() < 1000);
+        }
+    }
+
+    #[tokio::test]
+    async fn much_that_hardly_packs_lies_in_full_buffers_of_one_size() {
+        let mut noise = fastrand::Rng::with_seed(7);
+        let body: Vec<u8> = (0..500_000).map(|_| noise.u8(..)).collect();
+        let packed = pack(Compression::Gzip(1), vec![body.clone().into()])
+            .await
+            .unwrap();
+        let (last, full) = packed.pieces.split_last().unwrap();
+        assert!(full.len() >= 7 && full.iter().all(|piece| piece.len() == CHUNK));
+        assert!(!last.is_empty() && last.len() <= CHUNK);
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(&packed.pieces.concat()[..])
+            .read_to_end(&mut plain)
+            .unwrap();
+        assert!(plain == body);
     }
 }

@@ -12,7 +12,8 @@ mod samples;
 mod series;
 mod store;
 
-pub(super) use points::walk_points;
+pub(crate) use name::prometheus_name;
+pub(crate) use points::{Head, Kind, Scratch, walk_points};
 pub(super) use samples::{Sample, Suffix, each_sample};
 pub(super) use series::{Left, Series};
 pub(super) use store::{Family, FamilyKind, Store, StoreLimits};

@@ -116,6 +116,17 @@ pub(super) fn family_name(namespace: &str, name: &str, unit: &str, shape: Shape,
     joined
 }
 
+/// The name that Prometheus has for a family, by the rules of this module.
+pub(crate) fn prometheus_name(
+    name: &str,
+    unit: &str,
+    is_counter: bool,
+    is_gauge: bool,
+    suffixes: bool,
+) -> String {
+    family_name("", name, unit, Shape { is_counter, is_gauge }, suffixes)
+}
+
 /// The name of a label: letters, digits and `_`, and nothing that Prometheus keeps for itself.
 pub(super) fn label_name(key: &str) -> String {
     let mut name: String = key

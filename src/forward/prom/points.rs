@@ -32,7 +32,7 @@ pub(crate) struct Head<'a> {
 
 impl Head<'_> {
     /// The field of a point that holds its attributes.
-    pub(super) const fn attributes(&self) -> u32 {
+    pub(crate) const fn attributes(&self) -> u32 {
         match self.kind {
             Kind::Histogram => 9,
             Kind::Exponential => 1,
@@ -43,9 +43,9 @@ impl Head<'_> {
 
 /// Buckets of an exponential histogram, on one side of zero.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Side {
-    pub(super) offset: i32,
-    pub(super) counts: Vec<u64>,
+pub(crate) struct Side {
+    pub(crate) offset: i32,
+    pub(crate) counts: Vec<u64>,
 }
 
 /// A span beside a value.
@@ -60,22 +60,22 @@ pub(crate) struct Example {
 /// One point, whatever its kind.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    pub(super) start: u64,
-    pub(super) time: u64,
-    pub(super) is_absent: bool,
+    pub(crate) start: u64,
+    pub(crate) time: u64,
+    pub(crate) is_absent: bool,
     /// Of a gauge or sum.
-    pub(super) value: f64,
-    pub(super) count: u64,
-    pub(super) sum: Option<f64>,
-    pub(super) bounds: Vec<f64>,
-    pub(super) counts: Vec<u64>,
-    pub(super) scale: i32,
-    pub(super) zero: u64,
-    pub(super) zero_threshold: f64,
-    pub(super) positive: Side,
-    pub(super) negative: Side,
-    pub(super) quantiles: Vec<(f64, f64)>,
-    pub(super) examples: Vec<Example>,
+    pub(crate) value: f64,
+    pub(crate) count: u64,
+    pub(crate) sum: Option<f64>,
+    pub(crate) bounds: Vec<f64>,
+    pub(crate) counts: Vec<u64>,
+    pub(crate) scale: i32,
+    pub(crate) zero: u64,
+    pub(crate) zero_threshold: f64,
+    pub(crate) positive: Side,
+    pub(crate) negative: Side,
+    pub(crate) quantiles: Vec<(f64, f64)>,
+    pub(crate) examples: Vec<Example>,
 }
 
 /// Hands every point to `each`, in the order of the wire.
@@ -198,7 +198,7 @@ impl Scratch {
 
     /// Reads the point; with its examples if they are `wanted`.
     #[expect(clippy::cast_precision_loss, reason = "Prometheus' values are doubles")]
-    pub(super) fn read(&mut self, head: &Head<'_>, wanted: bool) -> Result<(), Malformed> {
+    pub(crate) fn read(&mut self, head: &Head<'_>, wanted: bool) -> Result<(), Malformed> {
         self.clear();
         let flags = if matches!(head.kind, Kind::Histogram | Kind::Exponential) {
             10

@@ -1,6 +1,6 @@
 //! The queue's part on disk: what is written, what is found at a start, what is left at an end.
 
-use super::entry::{Entry, Hot, Part, Stored};
+use super::entry::{Entry, Hot, Part, Shelf, Stored};
 use super::room::Place;
 use super::{Full, Queue};
 use crate::forward::disk::{AppendError, Log, Record};
@@ -62,7 +62,7 @@ impl Queue {
         let size = bytes.len() as u64;
         let fits = self.hot.held_bytes() + size <= HOT_MAX;
         fits.then(|| Hot {
-            bytes,
+            bytes: Shelf::new(bytes),
             _charges: [self.memory.charge(size), self.hot.charge(size)],
         })
     }

@@ -26,13 +26,15 @@ pub(in crate::forward) struct Entry {
     waiter: Mutex<Option<(oneshot::Sender<Verdict>, Arrived)>>,
     /// Items that are neither sent nor given up, at least one for each part.
     pending: AtomicU64,
+    /// Items that nobody has loaded yet, counted alike.
+    unloaded: AtomicU64,
 }
 
 /// Where the bytes are.
 #[derive(Debug)]
 pub(super) enum Stored {
     Memory {
-        bytes: Bytes,
+        bytes: Shelf,
         _charge: Charge,
     },
     /// On disk, and in memory too as long as there is room for that.
@@ -42,8 +44,27 @@ pub(super) enum Stored {
 /// Bytes that are on disk as well.
 #[derive(Debug)]
 pub(super) struct Hot {
-    pub(super) bytes: Bytes,
+    pub(super) bytes: Shelf,
     pub(super) _charges: [Charge; 2],
+}
+
+/// Bytes until they have been taken for sending: then the request has them, and no second owner keeps them
+/// where only their packed form is needed any more.
+#[derive(Debug)]
+pub(super) struct Shelf(Mutex<Option<Bytes>>);
+
+impl Shelf {
+    pub(super) fn new(bytes: Bytes) -> Self {
+        Self(Mutex::new(Some(bytes)))
+    }
+
+    fn get(&self) -> Option<Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 /// Why a batch cannot be sent.
@@ -67,6 +88,7 @@ impl Entry {
             _place: place,
             waiter: Mutex::new(waiter.map(|it| (it, Arrived::default()))),
             pending: AtomicU64::new(items.max(1)),
+            unloaded: AtomicU64::new(items.max(1)),
         }
     }
 }
@@ -102,24 +124,23 @@ impl Part {
         }
     }
 
-    /// The request with these items. Where the batch has to be read from disk that happens on another thread.
+    /// The request with these items; once. Where the batch has to be read from disk that happens on another
+    /// thread.
     pub(super) async fn load(&self) -> Result<Pieces, Unreadable> {
-        let bytes = match &self.entry.stored {
-            Stored::Memory { bytes, .. } => bytes.clone(),
-            Stored::Disk(_, _, Some(hot)) => hot.bytes.clone(),
-            Stored::Disk(_, record, None) => {
-                let record = record.clone();
-                let read = tokio::task::spawn_blocking(move || Log::read(&record)).await;
-                match read {
-                    Ok(Ok(Some((_, bytes)))) => bytes,
-                    Ok(Ok(None)) => return Err(Unreadable),
-                    Ok(Err(error)) => {
-                        tracing::error!(%error, "a batch cannot be read back from its queue");
-                        return Err(Unreadable);
-                    }
-                    Err(_) => return Err(Unreadable),
-                }
-            }
+        let (shelf, record) = match &self.entry.stored {
+            Stored::Memory { bytes, .. } => (Some(bytes), None),
+            Stored::Disk(_, record, hot) => (hot.as_ref().map(|hot| &hot.bytes), Some(record)),
+        };
+        let held = shelf.and_then(Shelf::get);
+        // After looking: whoever is the last to get here finds that all others have theirs.
+        let items = self.items().max(1);
+        if self.entry.unloaded.fetch_sub(items, Ordering::AcqRel) <= items {
+            shelf.inspect(|shelf| shelf.clear());
+        }
+        let bytes = match (held, record) {
+            (Some(bytes), _) => bytes,
+            (None, Some(record)) => read_back(record.clone()).await?,
+            (None, None) => return Err(Unreadable),
         };
         if self.from == 0 && self.to == self.entry.items {
             return Ok(vec![bytes]);
@@ -185,5 +206,17 @@ impl Part {
             Stored::Disk(_, record, _) => Some(record.clone()),
             Stored::Memory { .. } => None,
         }
+    }
+}
+
+/// A batch that is on disk only.
+async fn read_back(record: Record) -> Result<Bytes, Unreadable> {
+    match tokio::task::spawn_blocking(move || Log::read(&record)).await {
+        Ok(Ok(Some((_, bytes)))) => Ok(bytes),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a batch cannot be read back from its queue");
+            Err(Unreadable)
+        }
+        Ok(Ok(None)) | Err(_) => Err(Unreadable),
     }
 }

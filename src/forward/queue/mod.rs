@@ -24,7 +24,7 @@ use super::disk::Log;
 use super::otlp::{Dropped, Meters, Quiet};
 use crate::config::{SendingQueue, Sizer};
 use crate::pipeline::{Accepted, Batch, Batching, Memory, Refusal};
-use entry::{Entry, Stored};
+use entry::{Entry, Shelf, Stored};
 use groups::Groups;
 use room::Room;
 use std::collections::VecDeque;
@@ -152,7 +152,7 @@ impl Queue {
         let values = values_of(&batch, wish.as_deref());
         let Some(log) = &self.log else {
             let stored = Stored::Memory {
-                bytes: batch.bytes,
+                bytes: Shelf::new(batch.bytes),
                 _charge: self.memory.charge(bytes),
             };
             let entry = Entry::new(batch.signal, items, bytes, stored, place, waiter);

@@ -306,6 +306,43 @@ async fn memory_is_charged_as_long_as_a_batch_is_held() {
     assert_eq!(memory.held_bytes(), 0);
 }
 
+#[tokio::test]
+async fn bytes_that_all_parts_were_loaded_of_are_the_requests_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let on_disk = queue_of(SendingQueue::default(), Some(log_in(folder.path())));
+    for queue in [queue(SendingQueue::default()), on_disk] {
+        let mut whole = batch(0, 2);
+        let bytes = whole.bytes.clone();
+        whole.batching = Some(wish(1, 1));
+        queue.offer(whole).await.unwrap();
+        let mut first = queue.next().await.unwrap();
+        drop(first.load(&queue.meters).await);
+        assert!(!bytes.is_unique(), "the second part needs them");
+        let mut second = queue.next().await.unwrap();
+        let pieces = second.load(&queue.meters).await;
+        assert_eq!(names(&pieces.concat()), [1]);
+        assert!(!bytes.is_unique(), "the request has them");
+        drop(pieces);
+        assert!(bytes.is_unique(), "packed or sent, nobody needs them");
+        settle(first).await;
+        settle(second).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_loaded_and_not_sent_is_still_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = queue_of(SendingQueue::default(), Some(log_in(folder.path())));
+    old.offer(batch(0, 4)).await.unwrap();
+    let (loaded, job) = next(&old).await;
+    assert_eq!(loaded, [0, 1, 2, 3]);
+    let new = queue_of(SendingQueue::default(), Some(log_in(folder.path())));
+    old.close();
+    old.end();
+    old.unfinished(job);
+    assert_eq!(adopted(&new).await, loaded);
+}
+
 /// Adopts whatever was there before, and then lets it leave.
 async fn adopted(queue: &Arc<Queue>) -> Vec<u64> {
     let adopting = tokio::spawn(queue.clone().adopt());

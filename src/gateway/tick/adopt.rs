@@ -57,6 +57,8 @@ impl Tick {
                 }
             }
         }
+        self.state.accounts.forget();
+        self.accounts.touch_all();
         self.decider.set_cooldown(change.cooldown_secs);
         if let Some(page) = change.page {
             self.page = page;

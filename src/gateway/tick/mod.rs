@@ -5,17 +5,21 @@
 //! on it; a decision is in the journal before it leaves (the delivery sees to that); and everything that is
 //! shown was worked out from the same counts.
 
+mod accounts;
 mod adopt;
 
 pub(super) use adopt::{Change, Inbox};
 
 use super::plans::Plans;
+use super::scribe::Scribe;
+use crate::account::Accounts;
 use crate::act::Decisions;
 use crate::api::Health;
-use crate::cohort::{CohortId, ObjectiveId, Registry};
-use crate::decide::{KillDecider, Withheld};
-use crate::ledger::{Ledger, SeriesView};
-use crate::policy::{Evaluator, PolicySet};
+use crate::cohort::{CohortId, Level, ObjectiveId, Registry};
+use crate::decide::{Decision, KillDecider, Withheld};
+use crate::indicate::Indicators;
+use crate::ledger::{Ledger, SeriesView, SignatureBook, Tap};
+use crate::policy::{BudgetStatus, Corrections, Evaluator, Filter, Member, PolicySet};
 use crate::publish::BudgetPage;
 use crate::store::Keeper;
 use crate::time::UnixNanos;
@@ -35,15 +39,22 @@ const PERSIST_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Tick {
     pub(super) ledger: Arc<Mutex<Ledger>>,
+    pub(super) tap: Arc<Tap>,
     pub(super) keeper: Keeper,
+    /// Counts by hand have their keys written with them.
+    pub(super) scribe: Arc<Scribe>,
     pub(super) registry: Arc<Registry>,
     pub(super) policies: Arc<PolicySet>,
     pub(super) plans: Plans,
     pub(super) evaluator: Evaluator,
+    pub(super) accounts: Accounts,
+    pub(super) corrections: Corrections,
     pub(super) decider: KillDecider,
     pub(super) decisions: Decisions,
     pub(super) page: Option<BudgetPage>,
+    pub(super) indicators: Arc<Indicators>,
     pub(super) withheld: Arc<RwLock<Vec<Withheld>>>,
+    pub(super) signatures: Arc<SignatureBook>,
     pub(super) health: Arc<Health>,
     pub(super) evaluation_interval: Duration,
     pub(super) inbox: Inbox,
@@ -55,19 +66,25 @@ pub(super) struct Tick {
 pub(super) struct State {
     pub(super) planned: HashSet<ObjectiveId>,
     views: Vec<SeriesView>,
+    /// What the last evaluation worked out anew.
+    changed: Vec<Arc<BudgetStatus>>,
     decisions_seen: u64,
     evaluated_at: UnixNanos,
     retired: HashSet<CohortId>,
     swept_at: UnixNanos,
     store_failing: bool,
+    accounts: accounts::Planned,
+    accounts_failing: bool,
 }
 
 impl Tick {
     /// Writes what was counted, and evaluates when it is time to.
     pub(super) fn run(&mut self, now: UnixNanos) {
+        self.state.changed.clear();
         if let Some(change) = self.inbox.take() {
             self.adopt(now, *change);
         }
+        self.close_slices(now);
         self.persist(now);
         let since = now.0.saturating_sub(self.state.evaluated_at.0) as f64 / 1e9;
         // A timer that fires a hair early must not skip a whole interval.
@@ -82,19 +99,32 @@ impl Tick {
         }
     }
 
+    /// The statuses that the last [`Self::run`] worked out anew; none when it was not time to evaluate.
+    pub(super) fn changed(&self) -> &[Arc<BudgetStatus>] {
+        &self.state.changed
+    }
+
     /// Time until the next one: counts are durable within a second, however long the evaluation interval is.
     pub(super) fn every(&self) -> Duration {
         self.evaluation_interval.min(PERSIST_EVERY)
     }
 
+    /// Gauges in slices of time are events when their time has come.
+    fn close_slices(&self, now: UnixNanos) {
+        self.tap.tick(now, |series| {
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.absorb(now, series, &[]);
+        });
+    }
+
     /// Everything that was counted is durable when this returns.
     fn persist(&mut self, now: UnixNanos) {
-        match self.keeper.tick(now, &self.ledger) {
-            Ok(_) if self.state.store_failing => {
+        match self.scribe.write(&mut self.keeper, now, &self.ledger) {
+            Ok(()) if self.state.store_failing => {
                 self.state.store_failing = false;
                 tracing::info!("the store can be written again; nothing that was counted is missing");
             }
-            Ok(_) => {}
+            Ok(()) => {}
             Err(error) => {
                 metrics::counter!("burngate_store_errors_total").increment(1);
                 if !self.state.store_failing {
@@ -115,6 +145,7 @@ impl Tick {
 
     fn evaluate(&mut self, now: UnixNanos) {
         self.measure(now);
+        self.indicators.evaluate(now);
         self.decide(now);
         self.health.ticked(now);
     }
@@ -123,16 +154,29 @@ impl Tick {
     fn measure(&mut self, now: UnixNanos) {
         self.drain(now);
         let views = std::mem::take(&mut self.state.views);
-        let changed = self
-            .evaluator
-            .apply(now, &views, self.registry.as_ref(), &self.policies);
+        let touched = self.account(now, &views);
+        let accounts = (&self.accounts, touched.as_slice());
+        let mut changed =
+            self.evaluator
+                .apply_with(now, &views, self.registry.as_ref(), &self.policies, accounts);
+        let series = |member: &Member| accounts::series_of(&self.registry, member);
+        changed.extend(
+            self.evaluator
+                .composites(now, &self.policies, &series, &self.accounts),
+        );
         self.plan_new(&views);
         self.state.views = views;
         if let Some(page) = &mut self.page {
             page.apply(&changed);
         }
+        for (name, quality) in self.tap.qualities().all(now) {
+            let (service, slo) = (name.service.to_string(), name.slo.to_string());
+            metrics::gauge!("slo_sli_quality", "service" => service, "slo" => slo)
+                .set(f64::from(quality.code()));
+        }
         metrics::gauge!("burngate_evaluation_last_timestamp_seconds").set(now.0 as f64 / 1e9);
         metrics::gauge!("burngate_evaluation_changed_series").set(changed.len() as f64);
+        self.state.changed = changed;
         metrics::gauge!("burngate_cohorts_live").set(f64::from(self.registry.stats().cohorts));
     }
 
@@ -149,6 +193,8 @@ impl Tick {
                     .absolute(stats.refused_series_events);
                 metrics::counter!("burngate_ledger_refused_evidence_events_total")
                     .absolute(stats.refused_evidence_events);
+                metrics::counter!("burngate_ledger_unretracted_events_total")
+                    .absolute(stats.unretracted_events);
                 metrics::counter!("burngate_ledger_clock_steps_back_total").absolute(stats.clock_steps_back);
                 return;
             }
@@ -186,7 +232,8 @@ impl Tick {
         for decision in &updates {
             self.decider.update(decision);
         }
-        for decision in self.decider.evaluate(now, self.evaluator.board(), &self.policies) {
+        for mut decision in self.decider.evaluate(now, self.evaluator.board(), &self.policies) {
+            self.explain(&mut decision);
             tracing::warn!(
                 decision = %decision.id,
                 flag = %decision.flag,
@@ -203,6 +250,28 @@ impl Tick {
         }
         let withheld: Vec<Withheld> = self.decider.withheld().cloned().collect();
         *self.withheld.write().unwrap_or_else(PoisonError::into_inner) = withheld;
+    }
+
+    /// Adds what the bad events of the decision's cohort had in common.
+    fn explain(&self, decision: &mut Decision) {
+        let evidence = &mut decision.evidence;
+        let found = self.evaluator.board().list(&Filter {
+            service: Some(&evidence.service),
+            slo: Some(&evidence.slo),
+            environment: evidence.environment.as_deref(),
+            sha: evidence.sha.as_deref(),
+            flag: Some(&evidence.flag),
+            variant: Some(&evidence.variant),
+            totals: Some(false),
+        });
+        let sha_of = |status: &BudgetStatus| match &status.cohort.level {
+            Level::Flag { sha, .. } => sha.clone(),
+            _ => None,
+        };
+        let ours = |status: &&Arc<BudgetStatus>| sha_of(status).as_deref() == evidence.sha.as_deref();
+        if let Some(status) = found.iter().find(ours) {
+            evidence.signatures = self.signatures.top(status.objective_id, status.cohort_id);
+        }
     }
 
     /// Lets go of cohorts that have been idle for long; the ledger looks at a share of its series a tick.

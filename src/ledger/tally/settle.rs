@@ -4,17 +4,24 @@
 //! together: each cohort is looked up once for them. What they add is summed up by origin and cohort, and
 //! becomes rows, merged, at the end.
 
+mod routes;
 mod weights;
 
+use super::aside::Aside;
+use super::cohorts::Cohorts;
 use super::rows::{Lanes, merged};
+use super::timed::Sums;
 use super::{BEYOND, GroupCounts, GroupKey, Source, Tally, TallyStats};
 use crate::cohort::flags::{FlagSet, Problems};
 use crate::cohort::{
     Cap, CohortId, CohortRef, Deployment, Evidence, Interned, LevelRef, OVERFLOW_SERVICE, ObjectiveId,
     Registry, SourceId, StratumId, label_text,
 };
+use crate::ledger::join::{self, Base, Batch};
+use crate::ledger::shapes::{ShapeDelta, ToldDelta};
+use crate::ledger::signatures::SignatureDelta;
 use crate::ledger::tail_watch::Signs;
-use crate::ledger::{Counts, EvidenceDelta, SeriesDelta, WeightDelta};
+use crate::ledger::{Counts, EvidenceDelta, LatencyDelta, SeriesDelta, WeightDelta};
 use crate::time::UnixNanos;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -32,6 +39,8 @@ pub(in crate::ledger) struct Settled {
     pub(in crate::ledger) evidence: Vec<EvidenceDelta>,
     /// What sampled events stand for.
     pub(in crate::ledger) weights: Vec<WeightDelta>,
+    /// Durations, for the objectives that want quantiles.
+    pub(in crate::ledger) latencies: Vec<LatencyDelta>,
     /// What services show of a sampler that does not say so.
     pub(in crate::ledger) signs: Vec<(String, Signs)>,
     pub(in crate::ledger) stats: TallyStats,
@@ -39,47 +48,49 @@ pub(in crate::ledger) struct Settled {
     pub(in crate::ledger) overflow: BTreeMap<&'static str, u64>,
     /// Pieces of flag evidence that could not be used, by what was wrong.
     pub(in crate::ledger) problems: BTreeMap<&'static str, u64>,
+    /// What the join needs.
+    pub(in crate::ledger) batch: Batch,
+    /// What bad events had in common.
+    pub(in crate::ledger) signatures: Vec<SignatureDelta>,
+    /// The shapes in which flags came.
+    pub(in crate::ledger) shapes: Vec<ShapeDelta>,
+    /// Who told of flags.
+    pub(in crate::ledger) told: Vec<ToldDelta>,
 }
 
 /// A resolved origin.
-struct Home<'t> {
+pub(super) struct Home<'t> {
     service: &'t str,
     environment: Option<&'t str>,
-    total: Interned,
-    objectives: Vec<ObjectiveId>,
+    /// The same, to be kept.
+    pub(super) names: (Arc<str>, Option<Arc<str>>),
+    pub(super) total: Interned,
+    pub(super) objectives: Vec<ObjectiveId>,
     /// The first origin of the batch that has these objectives, which are the lanes of its sums: a service
     /// has many instances, and all of them add to the same rows.
     lanes: u32,
-    source: SourceId,
+    pub(super) source: SourceId,
 }
 
-/// The cohorts of one (origin, deployment, flags), and whether each has evidence cells.
-#[derive(Default)]
-struct Cohorts {
-    /// What they are for: the first three numbers of a key.
-    of: Option<(u32, u32, u32)>,
-    ids: Vec<(CohortId, bool)>,
-    refused: Option<Cap>,
-    problems: Problems,
-    invalid_deployment: bool,
-}
-
-struct Settling<'t, 'a, 'c> {
-    tally: &'t Tally<'a, 'c>,
+pub(super) struct Settling<'t, 'a, 'c> {
+    pub(super) tally: &'t Tally<'a, 'c>,
     registry: &'t Registry,
     now: UnixNanos,
     peer: Option<&'t str>,
     scratch: Vec<u8>,
-    homes: Vec<Option<Home<'t>>>,
+    pub(super) homes: Vec<Option<Home<'t>>>,
     /// The first origin with these objectives.
     lanes: HashMap<Vec<ObjectiveId>, u32, foldhash::fast::RandomState>,
     deployments: Vec<Option<Deployment>>,
     flags: Vec<Option<FlagSet>>,
     /// Of the groups that are being settled.
-    cohorts: Cohorts,
+    pub(super) cohorts: Cohorts,
     /// By origin and endpoint: an endpoint comes back in many groups.
     strata: HashMap<(u32, u32), StratumId, foldhash::fast::RandomState>,
-    out: Settled,
+    /// The cohorts of endpoints, by origin and endpoint.
+    routes: HashMap<(u32, u32), Option<CohortId>, foldhash::fast::RandomState>,
+    pub(super) apart: Aside,
+    pub(super) out: Settled,
 }
 
 impl Tally<'_, '_> {
@@ -106,12 +117,15 @@ impl Tally<'_, '_> {
             flags: vec![None; self.groups.flags.len()],
             cohorts: Cohorts::default(),
             strata: HashMap::default(),
+            routes: HashMap::default(),
+            apart: Aside::new(&self),
             out: Settled {
                 stats: self.stats,
                 ..Settled::default()
             },
         };
         settling.run(&order);
+        settling.set_aside();
         let mut out = settling.out;
         let seen = self
             .sources
@@ -131,9 +145,24 @@ impl<'t> Settling<'t, '_, '_> {
         let mut weighed = Weighed::default();
         let mut sums: Vec<Counts> = Vec::new();
         let tally = self.tally;
+        let mut timed = Sums::new(&tally.groups.timed, order);
+        let mut rank = 0;
         // Groups that differ in the endpoint alone make the same rows: they are added up first.
         for alike in order.chunk_by(|(a, _), (b, _)| a.without_endpoint() == b.without_endpoint()) {
+            let first = rank;
+            rank += alike.len();
             let Some((key, _)) = alike.first() else { continue };
+            // Points may have said that there is nothing new; no cohort lives of that.
+            let items = |number: &u32| {
+                tally
+                    .groups
+                    .spans
+                    .get(*number as usize)
+                    .map_or(0, |(_, items)| *items)
+            };
+            if alike.iter().all(|(_, number)| items(number) == 0) {
+                continue;
+            }
             let origin = key.origin as usize;
             let Some(source) = tally.sources.get(origin) else {
                 continue;
@@ -151,12 +180,14 @@ impl<'t> Settling<'t, '_, '_> {
                 };
                 let counts = tally.groups.counts.get(*begin..).unwrap_or_default();
                 for (sum, counts) in sums.iter_mut().zip(counts) {
-                    sum.good += u64::from(counts.good);
-                    sum.bad += u64::from(counts.bad);
+                    sum.good = sum.good.saturating_add(counts.good);
+                    sum.bad = sum.bad.saturating_add(counts.bad);
                 }
                 if has_cells {
                     self.add_cells(source, key, counts, &mut evidence);
                 }
+                self.add_route(source, key, (counts, *spans), &mut series);
+                self.note(source, key, *number, u64::from(*spans));
                 let Some(Some(home)) = self.homes.get(origin) else {
                     continue;
                 };
@@ -172,6 +203,7 @@ impl<'t> Settling<'t, '_, '_> {
             if !tally.groups.weights.is_empty() {
                 self.weigh(source, alike, &mut weighed);
             }
+            self.time(source, alike, first, timed.until(rank));
         }
         self.emit(&series, &evidence);
         self.emit_weights(&weighed);
@@ -231,8 +263,8 @@ impl<'t> Settling<'t, '_, '_> {
             return;
         };
         let lanes = counts.iter().take(home.objectives.len()).map(|counts| Counts {
-            good: counts.good.into(),
-            bad: counts.bad.into(),
+            good: counts.good,
+            bad: counts.bad,
         });
         for (cohort, _) in self.cohorts.ids.iter().filter(|(_, cells)| *cells) {
             evidence.add(
@@ -268,6 +300,7 @@ impl<'t> Settling<'t, '_, '_> {
         let source = instance.map_or(SourceId::OVERFLOW, |name| self.registry.source_id(name, self.now));
         if let Some(home) = self.homes.get_mut(origin as usize) {
             *home = Some(Home {
+                names: (Arc::from(service), environment.map(Arc::from)),
                 service,
                 environment,
                 total,
@@ -278,7 +311,7 @@ impl<'t> Settling<'t, '_, '_> {
         }
     }
 
-    fn stratum(&mut self, source: &Source<'_, '_>, key: &GroupKey) -> StratumId {
+    pub(super) fn stratum(&mut self, source: &Source<'_, '_>, key: &GroupKey) -> StratumId {
         if let Some(known) = self.strata.get(&(key.origin, key.endpoint)) {
             return *known;
         }
@@ -334,34 +367,26 @@ impl<'t> Settling<'t, '_, '_> {
             .map(|slot| &*slot.get_or_insert_with(|| read_flags(tally, source, key.flags)));
         let sha = deployment.as_ref().and_then(|deployment| deployment.sha());
         cohorts.invalid_deployment = deployment == Some(&Deployment::Invalid);
-        let mut add = |level, cells| {
-            let place = registry.intern(&at(level), *now, scratch);
-            let id = match place {
-                Interned::Live(id) => (id, cells),
-                Interned::Overflow(id, cap) => {
-                    cohorts.refused.get_or_insert(cap);
-                    (id, false)
-                }
-            };
-            // An event counts once in the overflow, however many of its cohorts were refused.
-            if !cohorts.ids.contains(&id) {
-                cohorts.ids.push(id);
-            }
-        };
+        let mut intern = |level| registry.intern(&at(level), *now, scratch);
         if let Some(sha) = sha {
-            add(LevelRef::Deployment(sha), true);
+            cohorts.add(intern(LevelRef::Deployment(sha)), true);
+            cohorts.sha = Some(sha.into());
         }
-        for flag in flags.map_or(&[][..], |set| &set.flags) {
-            add(
-                LevelRef::Flag {
-                    sha,
-                    flag: &flag.flag,
-                    variant: &flag.variant,
-                },
-                flag.named,
-            );
+        let Some(set) = flags else { return cohorts };
+        for flag in &set.flags {
+            let place = intern(LevelRef::Flag {
+                sha,
+                flag: &flag.flag,
+                variant: &flag.variant,
+            });
+            let place = cohorts.add(place, flag.named);
+            cohorts.bases.push(Base {
+                id: join::id_of(&flag.flag),
+                rank: flag.rank,
+                place: Some(place),
+            });
         }
-        cohorts.problems = flags.map(|set| set.problems).unwrap_or_default();
+        cohorts.take(set);
         cohorts
     }
 }
@@ -374,12 +399,12 @@ fn refused(place: Interned) -> Option<Cap> {
     }
 }
 
-fn read_deployment(tally: &Tally<'_, '_>, number: u32) -> Deployment {
+pub(super) fn read_deployment(tally: &Tally<'_, '_>, number: u32) -> Deployment {
     let raw = tally.groups.deployments.get(number);
     Deployment::read(raw.copied().flatten())
 }
 
-fn read_flags(tally: &Tally<'_, '_>, source: &Source<'_, '_>, number: u32) -> FlagSet {
+pub(super) fn read_flags(tally: &Tally<'_, '_>, source: &Source<'_, '_>, number: u32) -> FlagSet {
     let Some((context, item)) = tally.groups.flags.get(number) else {
         return FlagSet::default();
     };

@@ -36,6 +36,22 @@ impl Declared {
     }
 }
 
+/// What an event of one candidate stands for by the word of its policy.
+pub(super) fn declared(declared: &[Option<Declared>], bit: usize, is_bad: bool) -> EventWeight {
+    match declared.get(bit).copied().flatten() {
+        Some(shares) if is_bad => shares.bad,
+        Some(shares) => shares.good,
+        None => EventWeight::ONE,
+    }
+}
+
+impl Declared {
+    /// What a good event stands for, and a bad one.
+    pub(super) fn pair(self) -> [EventWeight; 2] {
+        [self.good, self.bad]
+    }
+}
+
 /// What a span says of sampling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said {
@@ -45,6 +61,16 @@ pub(super) enum Said {
     Weight(EventWeight),
     /// It stands for none, and counts nowhere.
     None,
+}
+
+impl Said {
+    /// The weight that the span itself tells.
+    pub(super) fn weight(self) -> Option<EventWeight> {
+        match self {
+            Self::Weight(weight) => Some(weight),
+            Self::Nothing | Self::None => None,
+        }
+    }
 }
 
 /// Reads tracestates. Most spans of a batch come through one sampler, so the last one is remembered.
@@ -126,11 +152,7 @@ impl GroupWeights {
             let is_bad = bad >> bit & 1 == 1;
             let weight = match said {
                 Said::Weight(weight) => weight,
-                Said::None | Said::Nothing => match declared.get(bit).copied().flatten() {
-                    Some(shares) if is_bad => shares.bad,
-                    Some(shares) => shares.good,
-                    None => EventWeight::ONE,
-                },
+                Said::None | Said::Nothing => self::declared(declared, bit, is_bad),
             };
             if weight.is_one() {
                 return;

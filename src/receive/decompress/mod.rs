@@ -30,6 +30,9 @@ const RATIO_FREE_BYTES: usize = 1 << 20;
 /// Output of one step; between two steps other tasks run.
 const STEP_BYTES: usize = 256 << 10;
 
+/// What gzip begins with.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
 /// What one body may become.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caps {
@@ -66,7 +69,9 @@ pub(super) async fn decompress(
         Coding::Identity => {}
         Coding::Gzip => {
             let from = MultiGzDecoder::new(&body[..]);
-            out.drain(from, guess, STEP_BYTES, "gzip", ticket).await?;
+            let told = told_by_gzip(&body, caps.ceiling(body.len()));
+            out.drain(from, told.unwrap_or(guess), STEP_BYTES, "gzip", ticket)
+                .await?;
         }
         Coding::Zlib => {
             let mut from = ZlibDecoder::new(&body[..]);
@@ -82,6 +87,19 @@ pub(super) async fn decompress(
         Coding::Lz4 => lz4::unfold(&body, &mut out, ticket).await?,
     }
     Ok(out.finish())
+}
+
+/// Room for what gzip's trailer says (RFC 1952: ISIZE, the last four bytes), so that no buffer need grow.
+/// Only a hint: it is the size of the last member of perhaps several, and whoever wrote it may lie. So the
+/// room is charged like any other, and the decoder compares in the end; `None` where the body is no gzip or
+/// would be refused if it were true, since a wrong body must hear that it is wrong and not that memory is
+/// short.
+fn told_by_gzip(body: &[u8], ceiling: usize) -> Option<usize> {
+    if !body.starts_with(&GZIP_MAGIC) {
+        return None;
+    }
+    let told = usize::try_from(u32::from_le_bytes(*body.last_chunk()?)).ok()?;
+    (told <= ceiling).then(|| told.max(body.len()).saturating_add(1))
 }
 
 fn malformed(name: &str) -> Failure {

@@ -5,6 +5,9 @@ use crate::receive::admission::Ticket;
 use bytes::Bytes;
 use std::io::Read;
 
+/// Share of a body by which its buffer may be larger.
+const SLACK_SHARE: usize = 8;
+
 /// What has been unfolded so far.
 pub(super) struct Output {
     buf: Vec<u8>,
@@ -29,9 +32,13 @@ impl Output {
         self.ceiling - self.filled
     }
 
-    /// What came.
+    /// What came. A buffer much larger than that is not kept: a body may wait in a queue for long.
     pub(super) fn finish(mut self) -> Bytes {
         self.buf.truncate(self.filled);
+        // Copied, not shrunk: an allocator may leave a block as it is until half of it is unused.
+        if self.buf.capacity() - self.filled > self.filled / SLACK_SHARE {
+            return Bytes::copy_from_slice(&self.buf);
+        }
         Bytes::from(self.buf)
     }
 
@@ -54,7 +61,8 @@ impl Output {
         &self.buf[before..self.filled]
     }
 
-    /// Reads `from` to its end, `step` bytes at a time.
+    /// Reads `from` to its end, `step` bytes at a time. A `guess` of one byte more than there are makes a
+    /// buffer that never grows: the last byte is for seeing the end.
     pub(super) async fn drain(
         &mut self,
         mut from: impl Read,
@@ -92,8 +100,13 @@ impl Output {
         let to = to.clamp(self.filled + 1, self.ceiling + 1);
         if to > self.buf.len() {
             ticket.charge(to - self.buf.len()).await?;
-            self.buf.reserve_exact(to - self.buf.len());
-            self.buf.resize(to, 0);
+            if self.buf.is_empty() {
+                // An allocator knows which memory is zero already.
+                self.buf = vec![0; to];
+            } else {
+                self.buf.reserve_exact(to - self.buf.len());
+                self.buf.resize(to, 0);
+            }
         }
         Ok(())
     }

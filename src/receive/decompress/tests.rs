@@ -119,6 +119,63 @@ fn bombs_are_charged_little_more_than_their_ceiling() {
 }
 
 #[test]
+fn a_size_that_a_trailer_or_header_tells_is_the_size_of_the_buffer() {
+    let body = b"tell me how large you are".repeat(20_000);
+    for (name, coding, packed) in [
+        ("gzip", Coding::Gzip, gzip(&body)),
+        ("zstd", Coding::Zstd, zstd_whole(&body)),
+        ("snappy block", Coding::Snappy, snappy_block(&body)),
+    ] {
+        let (result, charged) = run(coding, packed, CAPS);
+        assert!(result.unwrap() == body, "{name}");
+        assert!(charged <= body.len() as u64 + 1, "{name}: {charged}");
+    }
+}
+
+#[test]
+fn a_buffer_is_hardly_larger_than_its_body_whatever_was_told() {
+    let body = b"and again and again".repeat(30_000);
+    let members = [gzip(&body), gzip(&body), gzip(b"and the last is short")].concat();
+    let packs = PACKS.map(|(name, coding, pack)| (name, coding, pack(&body)));
+    for (name, coding, packed) in packs.into_iter().chain([("members", Coding::Gzip, members)]) {
+        let unfolded = run(coding, packed, CAPS).0.unwrap();
+        let len = unfolded.len();
+        // Nobody else has it, so that this is the allocation itself.
+        let whole = Vec::from(unfolded).capacity();
+        assert!(whole - len <= len / 8, "{name}: {whole} for {len}");
+    }
+}
+
+#[test]
+fn a_gzip_trailer_that_lies_is_malformed_and_charged_no_more_than_a_bomb() {
+    let body = vec![b'x'; 300_000];
+    for told in [0, 1, 299_999, 300_001, u32::MAX] {
+        let mut packed = gzip(&body);
+        let at = packed.len() - 4;
+        packed[at..].copy_from_slice(&told.to_le_bytes());
+        let ceiling = CAPS.ceiling(packed.len()) as u64;
+        let (result, charged) = run(Coding::Gzip, packed, CAPS);
+        assert!(matches!(result, Err(Failure::Malformed(_))), "{told}: {result:?}");
+        assert!(charged <= ceiling + 1, "{told}: {charged} of {ceiling}");
+    }
+}
+
+#[test]
+fn what_is_no_gzip_or_would_be_too_large_is_not_believed_about_its_size() {
+    let mut beyond = gzip(b"hello");
+    let at = beyond.len() - 4;
+    beyond[at..].copy_from_slice(&u32::MAX.to_le_bytes());
+    for body in [b"no gzip".to_vec(), beyond] {
+        let (result, charged) = run(Coding::Gzip, body, CAPS);
+        assert!(matches!(result, Err(Failure::Malformed(_))), "{result:?}");
+        assert!(
+            charged <= 1024,
+            "{charged}: a wrong body must not hear that memory is short"
+        );
+    }
+}
+
+#[test]
 fn the_limit_is_exact() {
     let caps = Caps {
         limit: 1000,

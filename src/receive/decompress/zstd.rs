@@ -32,8 +32,8 @@ async fn one<'a>(input: &'a [u8], out: &mut Output, ticket: &mut Ticket) -> Resu
     // With room for the whole frame zstd writes straight into our buffer and needs no window of its own.
     let whole = content.filter(|c| *c <= RATIO_FREE_BYTES || window > MAX_WINDOW_BYTES);
     let (guess, step) = match (whole, content) {
-        (Some(c), _) => (c, c.max(1)),
-        (None, Some(c)) => (c, STEP_BYTES),
+        (Some(c), _) => (c.saturating_add(1), c.max(1)),
+        (None, Some(c)) => (c.saturating_add(1), STEP_BYTES),
         (None, None) => (input.len().saturating_mul(4), STEP_BYTES),
     };
     if whole.is_none() {

@@ -62,13 +62,16 @@ impl Field {
         match name {
             "scope" | "scope.name" => Self::ScopeName,
             "scope.version" => Self::ScopeVersion,
-            _ => {
-                let (place, key) = Place::split(name);
-                Self::Attribute {
-                    place,
-                    key: key.to_owned(),
-                }
-            }
+            _ => Self::attribute(name),
+        }
+    }
+
+    /// The attribute `name`, whatever it is called; `span.`, `scope.` and `resource.` before it say where.
+    pub fn attribute(name: &str) -> Self {
+        let (place, key) = Place::split(name);
+        Self::Attribute {
+            place,
+            key: key.to_owned(),
         }
     }
 

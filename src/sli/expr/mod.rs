@@ -160,7 +160,31 @@ impl FromStr for Expr {
     type Err = ExprError;
 
     fn from_str(text: &str) -> Result<Self, ExprError> {
-        parser::parse(text)
+        Vocabulary::Span.parse(text)
+    }
+}
+
+/// What the names in an expression mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// Of a span: `kind`, `status`, `duration` and the like are parts of it, all else is an attribute.
+    Span,
+    /// Of a data point: every name is an attribute, also `status` and `name`, which many metrics have.
+    Attributes,
+}
+
+impl Vocabulary {
+    /// Parses an expression.
+    pub fn parse(self, text: &str) -> Result<Expr, ExprError> {
+        parser::parse(text, self)
+    }
+
+    /// The field that a plain (not backticked) name means.
+    pub fn field(self, name: &str) -> Field {
+        match self {
+            Self::Span => Field::from_name(name),
+            Self::Attributes => Field::attribute(name),
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use super::lexer::{KEYWORDS, Token, tokens};
 use super::{
     Check, EXPRESSION_BYTES_MAX, EXPRESSION_DEPTH_MAX, Expr, ExprError, Field, GlobPattern, Literal, Order,
-    Place, RegexPattern, Test,
+    Place, RegexPattern, Test, Vocabulary,
 };
 
 /// Parses a whole expression.
-pub(super) fn parse(text: &str) -> Result<Expr, ExprError> {
+pub(super) fn parse(text: &str, vocabulary: Vocabulary) -> Result<Expr, ExprError> {
     if text.len() > EXPRESSION_BYTES_MAX {
         return Err(ExprError::TooLong { bytes: text.len() });
     }
@@ -15,6 +15,7 @@ pub(super) fn parse(text: &str) -> Result<Expr, ExprError> {
         tokens: tokens(text)?,
         at: 0,
         depth: 0,
+        vocabulary,
     };
     let expr = parser.or()?;
     match parser.peek() {
@@ -28,6 +29,7 @@ struct Parser {
     tokens: Vec<(usize, Token)>,
     at: usize,
     depth: u32,
+    vocabulary: Vocabulary,
 }
 
 impl Parser {
@@ -122,7 +124,7 @@ impl Parser {
 
     fn field(&mut self) -> Result<Field, ExprError> {
         let field = match self.peek() {
-            Token::Word(word) if !KEYWORDS.contains(&word.as_str()) => Field::from_name(word),
+            Token::Word(word) if !KEYWORDS.contains(&word.as_str()) => self.vocabulary.field(word),
             Token::Key(prefix, key) => Field::Attribute {
                 place: Place::of_prefix(prefix).unwrap_or(Place::Any),
                 key: key.clone(),

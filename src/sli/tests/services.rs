@@ -179,3 +179,27 @@ fn an_index_of_another_set_is_not_ours() {
     assert_eq!(judged, Judgement::NotOurs);
     assert!(set.is_empty());
 }
+
+#[test]
+fn what_is_counted_by_hand_alone_is_no_candidate_of_telemetry() {
+    let by_hand = ObjectiveSpec {
+        sli: serde_saphyr::from_str("{ events: {} }").unwrap(),
+        ..spec("cart", None, "jobs")
+    };
+    let set = compile(&[by_hand, spec("cart", None, "availability")], Some(&fallback())).unwrap();
+    for signal in Signal::ALL {
+        let found = set.candidates(signal, b"cart", None);
+        assert_eq!(found.len(), usize::from(signal == Signal::Traces), "{signal:?}");
+    }
+    let all = |service: &str| {
+        set.candidates_by_hand(service.as_bytes(), None)
+            .iter()
+            .map(|i| i.0)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (all("cart"), all("other")),
+        (vec![1, 0], vec![2]),
+        "and the default takes them, too"
+    );
+}

@@ -3,7 +3,9 @@
 use super::transaction::{begin, put_journal, write_all};
 use super::{RedbStore, decoded, failed};
 use crate::ledger::{Chunk, ChunkVisitor, History, HistoryError, SeriesRef, SeriesState, Tier};
-use crate::store::tables::{CHUNKS, FRAMES, IDS, JOURNAL, META, NAMES, STATES, chunk_key, chunk_parts};
+use crate::store::tables::{
+    CHUNKS, FRAMES, IDS, JOURNAL, META, NAMES, STATES, STREAMS, chunk_key, chunk_parts,
+};
 use crate::store::{Commit, Journal, JournalLimits, Meta, NameRow, Store, StoreError};
 use crate::time::UnixNanos;
 use redb::{Database, ReadableDatabase, ReadableTable};
@@ -149,6 +151,18 @@ impl Store for RedbStore {
                 });
             }
             Ok(rows)
+        })
+    }
+
+    fn streams(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.guarded(|database| {
+            let read = database.begin_read().map_err(failed)?;
+            let streams = read.open_table(STREAMS).map_err(failed)?;
+            for row in streams.iter().map_err(failed)? {
+                let (key, value) = row.map_err(failed)?;
+                visit(key.value(), value.value());
+            }
+            Ok(())
         })
     }
 

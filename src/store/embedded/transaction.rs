@@ -2,7 +2,7 @@
 
 use super::{decoded, failed};
 use crate::ledger::{SeriesRef, Tier};
-use crate::store::tables::{CHUNKS, FRAMES, IDS, JOURNAL, META, NAMES, STATES, chunk_key};
+use crate::store::tables::{CHUNKS, FRAMES, IDS, JOURNAL, META, NAMES, STATES, STREAMS, chunk_key};
 use crate::store::{Commit, EXPIRE_ROWS, JournalLimits, StoreError};
 use crate::time::UnixNanos;
 use redb::{Database, Durability, ReadableTable, ReadableTableMetadata, WriteTransaction};
@@ -25,7 +25,22 @@ pub(super) fn write_all(
     write_names(write, commit)?;
     write_chunks(write, commit)?;
     write_frames(write, commit)?;
+    write_streams(write, commit)?;
     write_journal(write, commit, before, limits)
+}
+
+fn write_streams(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
+    if commit.streams.is_empty() {
+        return Ok(());
+    }
+    let mut streams = write.open_table(STREAMS).map_err(failed)?;
+    for (key, value) in &commit.streams {
+        match value {
+            Some(value) => streams.insert(key.as_slice(), value.as_slice()).map_err(failed)?,
+            None => streams.remove(key.as_slice()).map_err(failed)?,
+        };
+    }
+    Ok(())
 }
 
 /// Writes one row, dated by the last commit, and keeps the journal below its cap: the oldest go, and never
@@ -44,25 +59,24 @@ pub(super) fn put_journal(
         .map_or(0, |v| v.value());
     let mut journal = write.open_table(JOURNAL).map_err(failed)?;
     journal.insert(id, (now, value)).map_err(failed)?;
-    let len = journal.len().map_err(failed)?;
-    let excess = usize::try_from(len)
-        .unwrap_or(usize::MAX)
-        .saturating_sub(limits.rows.max(1));
-    if excess > 0 {
+    let most = limits.rows.max(1);
+    let len = usize::try_from(journal.len().map_err(failed)?).unwrap_or(usize::MAX);
+    if len > most && !JournalLimits::is_guest(id) {
         let mut others = Vec::new();
         for row in journal.iter().map_err(failed)? {
             let (other, row) = row.map_err(failed)?;
-            if other.value() != id {
+            if other.value() != id && !JournalLimits::is_guest(other.value()) {
                 others.push((row.value().0, other.value().to_owned()));
             }
         }
         others.sort_unstable();
+        let excess = (others.len() + 1).saturating_sub(most);
         for (_, oldest) in others.iter().take(excess) {
             journal.remove(oldest.as_str()).map_err(failed)?;
         }
         metrics::counter!("burngate_journal_forgotten_total").increment(excess as u64);
     }
-    metrics::gauge!("burngate_journal_rows").set(len.saturating_sub(excess as u64) as f64);
+    metrics::gauge!("burngate_journal_rows").set(journal.len().map_err(failed)? as f64);
     Ok(())
 }
 
@@ -153,9 +167,10 @@ fn write_journal(
     }
     // Once an hour is enough for rows that are kept for days.
     if commit.now.secs() / 3_600 != before.secs() / 3_600 {
-        let oldest = commit.now.minus_secs(limits.secs).0;
         let mut journal = write.open_table(JOURNAL).map_err(failed)?;
-        journal.retain(|_, (at, _)| at >= oldest).map_err(failed)?;
+        journal
+            .retain(|id, (at, _)| limits.keeps(id, UnixNanos(at), commit.now))
+            .map_err(failed)?;
         metrics::gauge!("burngate_journal_rows").set(journal.len().map_err(failed)? as f64);
     }
     Ok(())

@@ -42,6 +42,14 @@ impl Settling<'_, '_, '_> {
             let Some(sums) = groups.weights.sum(begins(own, &groups.spans), source) else {
                 continue;
             };
+            if let Some(route) = self.route(source, &group.0)
+                && let Some(Some(home)) = self.homes.get(key.origin as usize)
+            {
+                let wanted = |bit: usize| source.details.routes >> bit & 1 == 1;
+                let lanes = sums.iter().enumerate();
+                let lanes = lanes.map(|(bit, sum)| if wanted(bit) { *sum } else { Weights::default() });
+                weighed.series.add((home.lanes, route, key.bucket), lanes);
+            }
             let stratum = self.stratum(source, &group.0);
             let Some(Some(home)) = self.homes.get(key.origin as usize) else {
                 continue;
