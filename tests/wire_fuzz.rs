@@ -1,6 +1,6 @@
 //! The walk reads generated and mutated requests as prost does.
 //!
-//! Twenty thousand cases a signal every day; a million traces with `BURNGATE_LONG=1` (meant for `--release`).
+//! Ten thousand cases a signal every day; a million traces with `BURNGATE_LONG=1` (meant for `--release`).
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -61,7 +61,7 @@ fn compare(signal: Signal, long: u32, check: impl Fn(&[u8]) -> Result<bool, Stri
     let cases = if std::env::var_os("BURNGATE_LONG").is_some() {
         long
     } else {
-        20_000
+        10_000
     };
     let accepted = Cell::new(0);
     let config = Config {
@@ -162,7 +162,7 @@ fn mutated_logs_read_as_prost_reads_them() {
 #[test]
 fn noise_reads_as_prost_reads_it() {
     let config = Config {
-        cases: 20_000,
+        cases: 10_000,
         failure_persistence: None,
         ..Config::default()
     };
