@@ -169,6 +169,54 @@ fn an_exponential_histogram_of_an_sdk_is_divided_at_its_bounds() {
     assert_eq!(found, (below, count - below));
 }
 
+/// A summary's point: so many observations, of which nine in ten took at most 0.11 s.
+fn summary(
+    name: &str,
+    (start, time): (u64, u64),
+    count: u64,
+) -> opentelemetry_proto::tonic::metrics::v1::Metric {
+    use opentelemetry_proto::tonic::metrics::v1::summary_data_point::ValueAtQuantile;
+    use opentelemetry_proto::tonic::metrics::v1::{Summary, SummaryDataPoint};
+    let quantile = |(quantile, value)| ValueAtQuantile { quantile, value };
+    let point = SummaryDataPoint {
+        start_time_unix_nano: start * SECOND,
+        time_unix_nano: time * SECOND,
+        count,
+        quantile_values: [(0.5, 0.1), (0.9, 0.11), (0.99, 0.12)].map(quantile).to_vec(),
+        ..SummaryDataPoint::default()
+    };
+    opentelemetry_proto::tonic::metrics::v1::Metric {
+        name: name.to_owned(),
+        unit: "s".to_owned(),
+        data: Some(Data::Summary(Summary {
+            data_points: vec![point],
+        })),
+        ..opentelemetry_proto::tonic::metrics::v1::Metric::default()
+    }
+}
+
+/// Two observations a point: rounded point by point, each would lose one of them.
+#[test]
+fn a_summary_of_many_small_points_counts_as_one_of_a_large_one() {
+    let slis = [
+        "{ metrics: took, faster_than: 500ms }",
+        "{ metrics: took, faster_than: 110ms }",
+        "{ metrics: took, faster_than: 105ms }",
+        "{ metrics: took, faster_than: 50ms }",
+    ];
+    let (mut small, mut large) = (World::new(&slis), World::new(&slis));
+    for step in 1..=500 {
+        let point = summary("took", (T, T + step * 10), step * 2);
+        small.send(&request(vec![], vec![point]), T + step * 10 + 1);
+    }
+    let point = summary("took", (T, T + 5000), 1000);
+    large.send(&request(vec![], vec![point]), T + 5001);
+    for (slo, good) in [(0, 990), (1, 900), (2, 700), (3, 0)] {
+        assert_eq!(large.total(slo), (good, 1000 - good), "{}", slis[slo]);
+        assert_eq!(small.total(slo), (good, 1000 - good), "{}", slis[slo]);
+    }
+}
+
 fn codes(name: &str, times: (u64, u64), counts: [i64; 2]) -> opentelemetry_proto::tonic::metrics::v1::Metric {
     let point = |(code, n)| number(vec![int("code", code)], times, n);
     counter(

@@ -9,7 +9,7 @@
 
 A window at t holds the points of (t - w, t]; the far edge is rounded down to ten seconds, and to a minute in windows
 of more than two hours. Of a summary the share below a threshold is a line between its quantiles, and never more than
-the highest of them says.
+the highest of them says; it is a fraction of the decimals in the recording.
 """
 import bisect, gzip, json, sys
 from fractions import Fraction
@@ -24,17 +24,29 @@ def text(attributes, key):
     return ""
 
 
+def decimal(number):
+    """The number that a person would write: 0.9 is nine tenths."""
+    return Fraction(repr(float(number)))
+
+
+def fits(share):
+    return max(share.numerator, share.denominator) < 2**64
+
+
 def below(summary, threshold):
     """How many of a summary's observations took at most `threshold` seconds."""
     known = sorted((q["value"], q["quantile"]) for q in summary["quantileValues"])
     at = bisect.bisect_right([value for value, _ in known], threshold)
     if at == 0:
         return 0
-    low, share = known[at - 1]
-    if at < len(known):
-        high, upper = known[at]
-        share += (upper - share) * (threshold - low) / (high - low)
-    return int(summary["count"]) * round(share * 2**32) >> 32
+    low, lower = known[at - 1]
+    high, upper = known[at] if at < len(known) else (low + 1, lower)
+    limit = threshold if at < len(known) else low
+    within = (decimal(limit) - decimal(low)) / (decimal(high) - decimal(low))
+    share = decimal(lower) + (decimal(upper) - decimal(lower)) * within
+    if not (fits(within) and fits(share)):
+        share = Fraction(round((lower + (upper - lower) * (limit - low) / (high - low)) * 2**32), 2**32)
+    return int(int(summary["count"]) * share)
 
 
 def read(path, begin, end):

@@ -31,6 +31,6 @@ pub use streams::{StreamLimits, Streams};
 pub(super) use emit::slice_rows;
 pub(super) use pairs::Brought;
 pub(super) use reading::{Reading, bounds_hash, encode_explicit, encode_exponential, encode_summary};
-pub(super) use share::{Share, summary_share};
+pub(super) use share::{Share, part, summary_share};
 pub(super) use slices::{LevelAt, Place};
 pub(super) use streams::{Skip, Step, StreamId, Times};

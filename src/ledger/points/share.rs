@@ -76,7 +76,7 @@ impl Share {
 }
 
 /// `floor(count * of)`.
-fn part(count: u64, (numerator, denominator): (u64, u64)) -> u64 {
+pub(in crate::ledger) fn part(count: u64, (numerator, denominator): (u64, u64)) -> u64 {
     let product = u128::from(count) * u128::from(numerator) / u128::from(denominator.max(1));
     u64::try_from(product).unwrap_or(u64::MAX)
 }
@@ -175,25 +175,54 @@ impl PowerShare {
     }
 }
 
-/// How many of `count` observations a summary puts at or below `threshold`: its quantiles, joined by lines.
+/// Which share of its observations a summary puts at or below `threshold`: its quantiles, joined by lines.
 /// Below the lowest one nothing is taken for known, above the highest no more than it says.
-pub(in crate::ledger) fn summary_share(summary: &SummaryValue<'_>, threshold: f64, count: u64) -> u64 {
+pub(in crate::ledger) fn summary_share(summary: &SummaryValue<'_>, threshold: f64) -> (u64, u64) {
     let mut points: Vec<(f64, f64)> = Vec::new();
     summary.for_each(|quantile, value| {
         if (0.0..=1.0).contains(&quantile) && value.is_finite() {
             points.push((value, quantile));
         }
     });
+    share_of_quantiles(points, threshold)
+}
+
+/// The same of values and their quantiles, in any order.
+fn share_of_quantiles(mut points: Vec<(f64, f64)>, threshold: f64) -> (u64, u64) {
     points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let above = points.partition_point(|(value, _)| *value <= threshold);
     let Some(&(low, from)) = above.checked_sub(1).and_then(|at| points.get(at)) else {
-        return 0;
+        return (0, 1);
     };
-    let share = match points.get(above) {
-        Some(&(high, to)) => from + (to - from) * (threshold - low) / (high - low),
-        None => from,
+    let Some(&(high, to)) = points.get(above) else {
+        return exact_between(from, from, (0, 1)).unwrap_or((fixed(from), ONE));
     };
-    part(count, (fixed(share), ONE))
+    let exact = exact_fraction(low, threshold, high).and_then(|of| exact_between(from, to, of));
+    exact.unwrap_or_else(|| {
+        let share = from + (to - from) * (threshold - low) / (high - low);
+        (fixed(share), ONE)
+    })
+}
+
+/// `from + (to - from) * of` in lowest terms, of the decimals that people write: 0.9 is nine tenths.
+fn exact_between(from: f64, to: f64, (numerator, denominator): (u64, u64)) -> Option<(u64, u64)> {
+    let decimals = [decimal(from)?, decimal(to)?];
+    let exponent = decimals[0].1.min(decimals[1].1).min(0);
+    let scaled = |(digits, own): (i128, i32)| -> Option<i128> {
+        let power = u32::try_from(own.checked_sub(exponent)?).ok()?;
+        digits.checked_mul(10i128.checked_pow(power)?)
+    };
+    let [from, to] = [scaled(decimals[0])?, scaled(decimals[1])?];
+    let one = 10i128.checked_pow(exponent.unsigned_abs())?;
+    let (numerator, denominator) = (i128::from(numerator), i128::from(denominator));
+    let grown = to.checked_sub(from)?.checked_mul(numerator)?;
+    let share = from.checked_mul(denominator)?.checked_add(grown)?;
+    let whole = one.checked_mul(denominator)?;
+    let divisor = gcd(share, whole);
+    Some((
+        u64::try_from(share / divisor).ok()?,
+        u64::try_from(whole / divisor).ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -251,7 +280,33 @@ mod tests {
         assert_eq!((half.index, half.is_exact, half.of(0, 10)), (0, false, 5));
     }
 
+    #[test]
+    fn a_summary_s_share_is_a_fraction_of_the_decimals_that_people_write() {
+        let quantiles = vec![(0.4, 0.99), (0.1, 0.5), (0.2, 0.9)];
+        let share = |threshold| share_of_quantiles(quantiles.clone(), threshold);
+        assert_eq!(share(0.2), (9, 10));
+        assert_eq!(share(0.15), (7, 10));
+        assert_eq!(share(0.3), (189, 200));
+        assert_eq!(share(0.05), (0, 1), "below the lowest one nothing is known");
+        assert_eq!(
+            share(9.0),
+            (99, 100),
+            "above the highest one no more than it says"
+        );
+        assert_eq!(share_of_quantiles(Vec::new(), 1.0), (0, 1));
+        assert_eq!(part(10, share(0.2)), 9, "nine of ten, and not one lost to 2^-32");
+    }
+
     proptest! {
+        #[test]
+        fn a_summary_s_share_is_one(
+            quantiles in proptest::collection::vec((-1e9f64..1e9, 0.0f64..=1.0), 0..6),
+            threshold in -1e9f64..1e9,
+        ) {
+            let (n, d) = share_of_quantiles(quantiles, threshold);
+            prop_assert!(d > 0 && n <= d);
+        }
+
         #[test]
         fn parts_of_parts_add_up_to_the_part_of_the_sum(
             counts in proptest::collection::vec((0u64..1000, 0u64..1000), 5),

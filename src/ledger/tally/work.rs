@@ -2,7 +2,7 @@
 
 use crate::ledger::points::{
     Brought, Quality, Reading, Share, Step, Streams, bounds_hash, encode_explicit, encode_exponential,
-    encode_summary, summary_share,
+    encode_summary, part, summary_share,
 };
 use crate::sli::Measure;
 use crate::wire::{HistogramValue, NumberValue, PointValue};
@@ -120,9 +120,12 @@ impl<'a> Work<'a> {
             let count =
                 |reading: Reading<'_>| reading.level(Measure::Count, 0, None).map(|level| level.amount);
             let before = before.map_or(Some(0), count)?;
-            let new = count(streams.after())?.saturating_sub(before);
+            let after = count(streams.after())?;
+            // Of all that the stream has ever counted, as of buckets: parts of each point's few events
+            // would lose up to one of them to rounding, at every point.
+            let share = summary_share(summary, threshold);
             return Some(Added {
-                amount: summary_share(summary, threshold, new),
+                amount: part(after, share).saturating_sub(part(before, share)),
                 quality: Quality::Estimated,
             });
         }
