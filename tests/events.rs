@@ -240,6 +240,46 @@ fn an_answered_batch_survives_kill_9_with_its_key() {
 }
 
 #[test]
+fn a_script_that_runs_again_with_its_key_is_told_so_and_counts_nothing() {
+    let gateway = gateway();
+    let api = gateway.url("api", "");
+    let run = |more: &[&str]| {
+        let args = [
+            "--good",
+            "99",
+            "--bad",
+            "1",
+            "--api",
+            &api,
+            "--idempotency-key",
+            "night-1",
+        ];
+        let done = record(&[&args[..], more].concat(), &[]);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        (done.status.code(), said)
+    };
+    assert_eq!(
+        run(&[]),
+        (Some(0), "recorded 99 good and 1 bad events\n".to_owned())
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            run(&[]),
+            (
+                Some(0),
+                "recorded already, nothing was counted again\n".to_owned()
+            )
+        );
+    }
+    assert_eq!(
+        run(&["--flag", "fast-path"]).0,
+        Some(64),
+        "other events under the same key"
+    );
+    await_totals(&gateway, "import", (99, 1));
+}
+
+#[test]
 fn a_token_keeps_strangers_out() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("policies")).unwrap();

@@ -38,7 +38,8 @@ pub struct RecordArgs {
     /// Bad events
     #[arg(long, value_name = "N", default_value_t = 0)]
     bad: u64,
-    /// When they happened (RFC 3339 or Unix seconds), up to five minutes ago; now without this
+    /// When they happened (RFC 3339 or Unix seconds), up to five minutes ago; now without this, or with
+    /// --idempotency-key when the gateway first hears of them
     #[arg(long, value_name = "TIME")]
     time: Option<String>,
     /// The environment they belong to
@@ -150,9 +151,11 @@ impl Request {
         }
         let now = SystemClock.now();
         let key = args.idempotency_key.clone().unwrap_or_else(|| made_up(now, args));
-        // Said now, so that a later try does not make it a later event.
-        let at = args.time.clone().unwrap_or_else(|| now.to_string());
-        let at = at.parse::<f64>().map_or(Value::from(at), Value::from);
+        // Said now, so that a later try does not make it a later event. With a key of the user's the next
+        // call must say the same events, so that the time of one without --time is the first arrival's.
+        let own = args.idempotency_key.is_none().then(|| now.to_string());
+        let at = args.time.clone().or(own);
+        let at = at.map(|at| at.parse::<f64>().map_or(Value::from(at), Value::from));
         let body = json!({
             "events": [{
                 "service": args.service,
