@@ -26,6 +26,8 @@ pub struct Reached {
     pub sum: Slices,
     /// Slices that the whole interval has, the ones to come included, without those that do not count.
     pub slices: u64,
+    /// A sampler kept some of the events, and only what they stand for is known.
+    pub sampled: bool,
 }
 
 /// What is known for good of one interval: its slices from `from` to where the account is sealed.
@@ -125,7 +127,8 @@ impl Account {
             self.born = self.first_event(self.sealed_to, &open);
         }
         let open = self.judge_all(self.sealed_to, &open);
-        self.answer(now, to, &aims, &open);
+        let sampled = sources.pasts.iter().flatten().any(Past::is_sampled);
+        self.answer((now, to), &aims, &open, sampled);
         Ok(())
     }
 
@@ -309,7 +312,7 @@ impl Account {
         self.starts(from).zip(slices).map(judge).collect()
     }
 
-    fn answer(&mut self, now: UnixNanos, to: UnixNanos, aims: &[Aim], open: &[Slices]) {
+    fn answer(&mut self, (now, to): (UnixNanos, UnixNanos), aims: &[Aim], open: &[Slices], sampled: bool) {
         let grain = self.spec.rule.slice_secs;
         let until = self
             .spec
@@ -336,6 +339,7 @@ impl Account {
                 until: None,
                 sum,
                 slices: (aim.window_secs / grain).saturating_sub(without),
+                sampled,
             }
         };
         let mut all: Vec<Reached> = aims.iter().zip(&self.reaches).map(reached).collect();

@@ -65,6 +65,11 @@ impl Past {
         ((self.series, self.first), excess)
     }
 
+    /// Whether any of its events stands for others.
+    pub fn is_sampled(&self) -> bool {
+        self.excess.is_some()
+    }
+
     /// No event is older than this second.
     pub fn first_secs(&self) -> u64 {
         start_secs(self.first)

@@ -5,7 +5,7 @@ use crate::account::Accounts;
 use crate::budget::{Confidence, Method, Period};
 use crate::cohort::{CohortKey, Level, Registry};
 use crate::config::Cohorts;
-use crate::ledger::{Counts, Ledger, LedgerLimits, SeriesDelta, WindowPlan};
+use crate::ledger::{Counts, Ledger, LedgerLimits, SeriesDelta, WeightDelta, Weights, WindowPlan};
 use crate::sli::ObjectiveName;
 use crate::store::{Keeper, MemStore, Names as StoreNames, Store};
 use crate::time::UnixNanos;
@@ -76,6 +76,30 @@ impl World {
             .lock()
             .unwrap()
             .absorb(UnixNanos::from_secs(now), &[delta], &[]);
+    }
+
+    /// The same of events that each stand for `weight`.
+    fn count_sampled(&self, now: u64, of: (&str, &str), seen: Counts, weight: u64) {
+        self.count(now, of, seen.good, seen.bad);
+        let (objective, cohort) = self.key(of.0, of.1);
+        let times = |each: u64| Counts {
+            good: seen.good * each,
+            bad: seen.bad * each,
+        };
+        let delta = WeightDelta {
+            objective,
+            cohort,
+            cell: None,
+            bucket: (now - 1) / 10,
+            weights: Weights {
+                excess: times((weight - 1) << 16),
+                variance: times((weight * (weight - 1)) << 4),
+            },
+        };
+        self.ledger
+            .lock()
+            .unwrap()
+            .absorb_weights(UnixNanos::from_secs(now), &[delta]);
     }
 
     fn tick(&mut self, now: u64) {
@@ -711,4 +735,81 @@ fn every_calendar_unit_has_the_workbooks_pairs_of_its_nominal_length() {
             "the ledger keeps no such period"
         );
     }
+}
+
+/// Ten minutes in which a sampler keeps one in a hundred of a's events, and nothing samples b's.
+fn of_a_sample(policy: &str, weight: u64) -> World {
+    let mut world = World::new(policy);
+    for now in (T0..T0 + 660).step_by(60) {
+        let (good, bad) = (900 / weight, 100 / weight);
+        if weight > 1 {
+            world.count_sampled(now + 60, A, Counts { good, bad }, weight);
+        } else {
+            world.count(now + 60, A, good, bad);
+        }
+        if policy.contains("journey") {
+            world.count(now + 60, B, 100, 0);
+        }
+        world.tick(now + 60);
+    }
+    world
+}
+
+#[test]
+fn a_journey_of_sampled_events_says_on_what_it_rests() {
+    let policy = JOURNEY.replace("BUDGETING", "");
+    let five = |weight| {
+        let status = of_a_sample(&policy, weight).composite();
+        let five = *status.windows.iter().find(|w| w.sum.window_secs == 300).unwrap();
+        (five, status.period.unwrap(), status.detail.interval.unwrap())
+    };
+    let (all, period, interval) = five(1);
+    assert_eq!((all.sum.sampled, period.sampled), (None, None));
+    let (few, few_period, few_interval) = five(100);
+    assert_eq!((few.sum.counts, few.share), (all.sum.counts, all.share));
+    let seen = few.sum.seen();
+    // Five minutes of nine good and one bad event that were kept, and of a hundred of the other service.
+    assert_eq!(seen, Counts { good: 545, bad: 5 });
+    assert_eq!(few_period.seen().bad, 11);
+    let width = |(low, high): (f64, f64)| high - low;
+    assert!(
+        width(few.interval.unwrap()) > 3.0 * width(all.interval.unwrap())
+            && width(few_interval) > 3.0 * width(interval),
+        "{few:?} {all:?}"
+    );
+}
+
+#[test]
+fn sampled_events_of_calendars_and_slices_are_known_with_low_confidence() {
+    let journey = |budgeting: &str| JOURNEY.replace("BUDGETING", budgeting);
+    let calendar = "window: { calendar: day }";
+    let slices = "budgeting: { method: timeslices, slice_target: 50% }";
+    let policy =
+        |more: &str| format!("service: a\nslos:\n  - name: availability\n    target: 99%\n    {more}\n");
+    for more in [calendar, slices] {
+        for (text, of_journey) in [(policy(more), false), (journey(more), true)] {
+            let status = |weight| {
+                let world = of_a_sample(&text, weight);
+                if of_journey {
+                    world.composite()
+                } else {
+                    world.status("a", "availability")
+                }
+            };
+            let (all, few) = (status(1), status(100));
+            assert!(
+                all.detail.interval.is_some() && !all.detail.of_unknown_sample,
+                "{text}"
+            );
+            assert_eq!(few.detail.spent, all.detail.spent, "{text}");
+            assert_eq!(
+                (few.confidence, few.detail.interval),
+                (Confidence::Low, None),
+                "{text}"
+            );
+        }
+    }
+    let few = of_a_sample(&policy(slices), 100).status("a", "availability");
+    let window = few.windows.iter().find(|w| w.sum.window_secs == 300).unwrap();
+    assert_eq!((window.interval, window.confidence), (None, Confidence::Low));
 }

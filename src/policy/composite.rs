@@ -7,7 +7,7 @@
 
 use super::board::SeriesKey;
 use super::evaluate::Evaluator;
-use super::figures::{Identity, Input, assemble, window};
+use super::figures::{Identity, Input, assemble, trials, window};
 use super::model::{Composite, Journey};
 use super::set::{COMMON_WINDOWS_SECS, PolicySet};
 use super::status::{BudgetKind, BudgetStatus, MemberStatus, PeriodStatus, WindowBurn};
@@ -15,7 +15,7 @@ use super::workbook;
 use crate::account::{Accounts, Figures};
 use crate::budget::{Period, RATIO_ONE, Share};
 use crate::cohort::{CohortId, CohortKey, Level, ObjectiveId};
-use crate::ledger::{Counts, WindowSum};
+use crate::ledger::{Counts, Sampled, WindowSum};
 use crate::sli::ObjectiveName;
 use crate::time::UnixNanos;
 use std::collections::BTreeSet;
@@ -167,7 +167,7 @@ fn by_events(now: UnixNanos, composite: &Composite, identity: Identity, known: &
             from,
             to: now,
             counts,
-            sampled: None,
+            sampled: sampled(parts.iter().map(|(_, (sum, _))| sum)),
         };
         Some((sum, excluded, share))
     };
@@ -181,14 +181,18 @@ fn by_events(now: UnixNanos, composite: &Composite, identity: Identity, known: &
     let windows: Vec<WindowBurn> = lengths
         .into_iter()
         .filter_map(of_window)
-        .map(|(sum, out, share)| window(sum, out, None, (share, sum.counts.less(out).total()), slo.target))
+        .map(|(sum, out, share)| {
+            let known = (share, trials(&sum, sum.counts.less(out)));
+            window(sum, out, None, known, slo.target)
+        })
         .collect();
     let detail = |(sum, excluded, spent): (WindowSum, Counts, Share), until| {
         let detail = PeriodStatus {
             excluded,
             spent,
-            trials: sum.counts.less(excluded).total(),
+            trials: trials(&sum, sum.counts.less(excluded)),
             until,
+            of_unknown_sample: until.is_some() && any_sampled(known),
             ..PeriodStatus::default()
         };
         (sum, detail)
@@ -198,6 +202,22 @@ fn by_events(now: UnixNanos, composite: &Composite, identity: Identity, known: &
         Period::Calendar(_) => calendar(now, known).map(|(known, until)| detail(known, until)),
     };
     assemble(now, slo, identity, (windows, period), lifetime(known))
+}
+
+/// What the parts' events stand for together; `None` when all of them were seen.
+fn sampled<'s>(parts: impl Iterator<Item = &'s WindowSum>) -> Option<Sampled> {
+    let (mut sum, mut any) = (Sampled::default(), false);
+    for part in parts {
+        any |= part.sampled.is_some();
+        sum.add(part.estimate());
+    }
+    any.then_some(sum)
+}
+
+/// Whether the calendar period of any part is an estimate.
+fn any_sampled(known: &[Known]) -> bool {
+    let period = |k: &Known| k.figures.as_ref()?.period;
+    known.iter().filter_map(period).any(|reached| reached.sampled)
 }
 
 /// A calendar period, of the accounts of its parts.

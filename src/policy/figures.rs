@@ -85,7 +85,7 @@ fn of_events(sum: WindowSum, excluded: Counts, target: Target) -> WindowBurn {
 }
 
 /// On how many events `kept` of a window was measured: those of a sampler say less than they stand for.
-fn trials(sum: &WindowSum, kept: Counts) -> u64 {
+pub(super) fn trials(sum: &WindowSum, kept: Counts) -> u64 {
     let worth = |s| budget::effective_events(s).unwrap_or(0.0) / sum.counts.total().max(1) as f64;
     let worth = sum.sampled.map_or(1.0, worth);
     // Whole and below 2^53 where it matters; a saturating cast of a figure for people.
@@ -104,13 +104,27 @@ fn trials(sum: &WindowSum, kept: Counts) -> u64 {
 
 fn of_slices(reached: &Reached, method: Method, target: Target) -> WindowBurn {
     let trials = reached.sum.counted();
-    window(
+    let mut burn = window(
         sum_of(reached),
         reached.sum.excluded,
         Some(reached.sum),
         (reached.sum.share(method), trials),
         target,
-    )
+    );
+    if reached.sampled {
+        (burn.interval, burn.confidence) = of_unknown_sample(burn.confidence);
+    }
+    burn
+}
+
+/// What can be said of figures whose events a sampler kept, when how many is not known: an account keeps what
+/// events stand for, slice by slice, and not how many were seen.
+fn of_unknown_sample(confidence: Confidence) -> (Option<(f64, f64)>, Confidence) {
+    let known = match confidence {
+        Confidence::None => Confidence::None,
+        Confidence::Low | Confidence::High => Confidence::Low,
+    };
+    (None, known)
 }
 
 fn sum_of(reached: &Reached) -> WindowSum {
@@ -175,6 +189,7 @@ impl Input<'_> {
                 },
                 until: reached.until,
                 interval: None,
+                of_unknown_sample: reached.sampled,
             };
             return Some((sum_of(reached), detail));
         }
@@ -202,6 +217,15 @@ impl Input<'_> {
     }
 }
 
+/// Where the burn rate of a period lies, and how far it can be trusted.
+fn of_period(detail: &PeriodStatus, target: Target) -> (Option<(f64, f64)>, Confidence) {
+    let (interval, confidence) = burn_interval(detail.spent, detail.trials, target);
+    if detail.of_unknown_sample {
+        return of_unknown_sample(confidence);
+    }
+    (interval, confidence)
+}
+
 /// A status of windows and a period that are known already.
 pub(super) fn assemble(
     now: UnixNanos,
@@ -219,7 +243,7 @@ pub(super) fn assemble(
         .find(|w| w.sum.window_secs == exhaustion_window_secs);
     let share = burn.map_or(Share::default(), |w| w.share);
     let confidence = if period.is_some() {
-        let (interval, confidence) = burn_interval(detail.spent, detail.trials, slo.target);
+        let (interval, confidence) = of_period(&detail, slo.target);
         detail.interval = interval;
         confidence
     } else {

@@ -92,6 +92,8 @@ pub struct PeriodStatus {
     pub until: Option<UnixNanos>,
     /// On how many events or slices that was measured.
     pub trials: u64,
+    /// A sampler kept some of the events and nobody knows how many, so that no interval can be stated.
+    pub of_unknown_sample: bool,
     /// Where the burn rate of the period lies with 95 % confidence.
     pub interval: Option<(f64, f64)>,
 }
