@@ -813,3 +813,48 @@ fn sampled_events_of_calendars_and_slices_are_known_with_low_confidence() {
     let window = few.windows.iter().find(|w| w.sum.window_secs == 300).unwrap();
     assert_eq!((window.interval, window.confidence), (None, Confidence::Low));
 }
+
+#[test]
+fn calls_are_told_of_every_window_that_the_service_s_own_slos_have() {
+    let mut world = World::new(
+        "service: a\nslos: [{ name: availability, target: 99%, alerts: [{ name: page, burn: \"45m > 2\" }] }]\n\
+         dependencies: [{ callee: payments }]\n",
+    );
+    for now in (T0..T0 + 600).step_by(60) {
+        world.count(now + 60, A, 90, 10);
+        world.count(now + 60, ("a", "dependency:payments"), 92, 8);
+        world.tick(now + 60);
+    }
+    let status = world.status("a", "availability");
+    let told: Vec<_> = status.dependencies[0]
+        .windows
+        .iter()
+        .map(|w| (w.0, w.2))
+        .collect();
+    let own: Vec<_> = status.windows.iter().map(|w| w.sum.window_secs).collect();
+    assert!(own.contains(&2700));
+    assert_eq!(told.iter().map(|w| w.0).collect::<Vec<_>>(), own);
+    assert!(told.contains(&(2700, 80)), "{told:?}");
+}
+
+#[test]
+fn a_window_of_which_calls_are_not_known_is_left_out_and_not_zero() {
+    let mut world = World::new(
+        "service: a\nslos: [{ name: availability, target: 99%, alerts: [{ name: page, burn: \"45m > 2\" }] }]\n\
+         dependencies: [{ callee: payments }]\n",
+    );
+    let (objective, _) = world.key("a", "dependency:payments");
+    let plan = WindowPlan::new(&[300, 3600], &[300]).unwrap();
+    world.ledger.lock().unwrap().set_plan(objective, plan);
+    world.count(T0 + 60, ("a", "dependency:payments"), 92, 8);
+    world.tick(T0 + 60);
+    world.count(T0 + 120, A, 90, 10);
+    world.tick(T0 + 120);
+    let status = world.status("a", "availability");
+    let told: Vec<_> = status.dependencies[0]
+        .windows
+        .iter()
+        .map(|w| (w.0, w.2))
+        .collect();
+    assert_eq!(told, [(300, 8), (3600, 8)]);
+}

@@ -65,21 +65,21 @@ pub(super) fn tell(policy: &Policy, status: &mut BudgetStatus, objectives: &Obje
         let Some(calls) = id.and_then(|id| board.get(id, status.cohort_id)) else {
             continue;
         };
-        let ours = |secs| calls.window(secs).map_or(Counts::ZERO, |w| w.counts);
-        let windows = status.windows.iter().map(|w| {
-            let called = ours(w.sum.window_secs);
+        // A window that the calls do not have (yet) is not one without calls.
+        let windows = status.windows.iter().filter_map(|w| {
+            let called = calls.window(w.sum.window_secs)?.counts;
             let kept = w.sum.counts.less(w.excluded);
             let bad = called.bad.min(kept.bad);
             let attributed = Counts {
                 good: kept.total().saturating_sub(bad),
                 bad,
             };
-            (
+            Some((
                 w.sum.window_secs,
                 called,
                 bad,
                 burn_rate(attributed, status.target),
-            )
+            ))
         });
         status.dependencies.push(DependencyStatus {
             callee: Arc::clone(&dependency.callee),

@@ -241,6 +241,38 @@ impl PolicySet {
     /// The windows to keep for `objective`, whatever the environment: those of its alerts and kill switches,
     /// the common ones, and the period.
     pub fn plan(&self, objective: &ObjectiveName) -> Result<WindowPlan, PlanError> {
+        let mut windows = self.own_windows(objective);
+        // What calls account for is told of every window of the SLOs beside them; a policy with so many that
+        // there is no room for all is told of fewer.
+        for own in self.beside_calls(objective) {
+            for secs in self.own_windows(&own) {
+                if windows.len() < WindowPlan::MAX_WINDOWS {
+                    windows.insert(secs);
+                }
+            }
+        }
+        let totals: Vec<u64> = windows.iter().copied().collect();
+        let cohorts: Vec<u64> = windows.into_iter().filter(|&w| w <= COHORT_REACH_SECS).collect();
+        WindowPlan::new(&totals, &cohorts)
+    }
+
+    /// The SLOs of the policies that have `objective` as one of a dependency's calls.
+    fn beside_calls(&self, objective: &ObjectiveName) -> BTreeSet<ObjectiveName> {
+        let mut beside = BTreeSet::new();
+        for policy in self.of_service(&objective.service) {
+            if policy.dependencies.iter().any(|d| d.slo == objective.slo) {
+                let is_own = |slo: &&Arc<Slo>| policy.dependencies.iter().all(|d| d.slo != slo.name);
+                beside.extend(policy.slos.iter().filter(is_own).map(|slo| ObjectiveName {
+                    service: Arc::clone(&objective.service),
+                    slo: Arc::clone(&slo.name),
+                }));
+            }
+        }
+        beside
+    }
+
+    /// The windows that an objective needs for itself.
+    fn own_windows(&self, objective: &ObjectiveName) -> BTreeSet<u64> {
         let mut windows = BTreeSet::from(COMMON_WINDOWS_SECS);
         for policy in self.of_service(&objective.service) {
             for slo in policy.slos.iter().filter(|s| s.name == objective.slo) {
@@ -264,9 +296,7 @@ impl PolicySet {
         if let Some(slo) = self.default_slo.as_ref().filter(|d| d.name == objective.slo) {
             add_slo(&mut windows, slo);
         }
-        let totals: Vec<u64> = windows.iter().copied().collect();
-        let cohorts: Vec<u64> = windows.into_iter().filter(|&w| w <= COHORT_REACH_SECS).collect();
-        WindowPlan::new(&totals, &cohorts)
+        windows
     }
 }
 
