@@ -281,6 +281,50 @@ async fn over_grpc(gateway: &Gateway) {
     );
 }
 
+/// Long before a count leaves a window: nothing but the correction itself makes the budget change.
+#[test]
+fn a_correction_shows_at_once_in_a_budget_to_which_nothing_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path());
+    let gateway = start(dir.path());
+    send(&gateway, &[group("stock", "b1", &[], 60, 40)]);
+    let burnt = eventually("the burn of stock", Duration::from_secs(30), || {
+        Some(budget(&gateway, "stock")).filter(|b| b["bad_total"] == 40)
+    });
+    assert!(
+        (burnt["consumed"].as_f64().unwrap() - 40.0).abs() < 1e-9,
+        "{burnt}"
+    );
+    let (from, to) = around_now();
+    let body = json!({ "service": "stock", "from": from, "to": to, "author": "ben", "reason": "load test" });
+    let path = "/api/v1/corrections";
+    let (status, made) = call(&gateway, path, Some("s3cret"), &body);
+    assert_eq!(status, 201, "{made}");
+    // Ticks come every second; far less than the five minutes after which a window loses the events.
+    let follows = |bad: u64| {
+        eventually("the budget follows", Duration::from_secs(60), || {
+            Some(budget(&gateway, "stock")).filter(|b| b["accounting"]["excluded_bad"] == bad)
+        })
+    };
+    let left_out = follows(40);
+    assert_eq!(
+        (&left_out["period"]["bad"], &left_out["consumed"]),
+        (&json!(40), &Value::Null),
+        "raw counts stay"
+    );
+    let five = |b: &Value| b["windows"][0]["burn_rate"].clone();
+    assert_eq!(five(&left_out), Value::Null);
+    let id = made["id"].as_str().unwrap();
+    let why = json!({ "author": "anna", "reason": "it was an outage" });
+    assert_eq!(
+        call(&gateway, &format!("{path}/{id}/withdraw"), Some("s3cret"), &why).0,
+        200
+    );
+    let back = follows(0);
+    assert!((back["consumed"].as_f64().unwrap() - 40.0).abs() < 1e-9, "{back}");
+    assert_eq!(five(&back), five(&burnt));
+}
+
 #[test]
 fn without_a_token_nobody_corrects_anything() {
     let gateway = Gateway::start(&Setup::default());

@@ -33,10 +33,10 @@ impl Planned {
 impl Tick {
     /// Opens and closes accounts, brings them up to date and returns those that changed.
     pub(super) fn account(&mut self, now: UnixNanos, views: &[SeriesView]) -> Vec<Key> {
-        self.plan_accounts(now, views);
-        let (touched, outcome) = self
-            .accounts
-            .update(now, views, &self.ledger, self.keeper.store().as_ref());
+        let closed = self.plan_accounts(now, views);
+        let (mut touched, outcome) =
+            self.accounts
+                .update(now, views, &self.ledger, self.keeper.store().as_ref());
         if let Err(error) = outcome {
             metrics::counter!("burngate_account_errors_total").increment(1);
             if !self.state.accounts_failing {
@@ -49,10 +49,14 @@ impl Tick {
         let (open, refused) = self.accounts.len();
         metrics::gauge!("burngate_accounts_open").set(open as f64);
         metrics::gauge!("burngate_accounts_refused").set(refused as f64);
+        // What is no longer left out counts again at once, also where no event comes.
+        touched.extend(closed);
         touched
     }
 
-    fn plan_accounts(&mut self, now: UnixNanos, views: &[SeriesView]) {
+    /// Returns the totals whose accounts were closed; those that were opened are due at the next update.
+    fn plan_accounts(&mut self, now: UnixNanos, views: &[SeriesView]) -> Vec<Key> {
+        let mut closed = Vec::new();
         let (version, corrections) = self.corrections.snapshot();
         let planned = &mut self.state.accounts;
         let again = planned.day != now.secs() / DAY || planned.corrections != version;
@@ -61,7 +65,10 @@ impl Tick {
             planned.seen.clear();
             let board = self.evaluator.board().snapshot();
             for status in board.iter().filter(|s| s.is_total()) {
-                self.plan_total(now, (status.objective_id, status.cohort_id), None, &corrections);
+                let key = (status.objective_id, status.cohort_id);
+                if self.plan_total(now, key, None, &corrections) {
+                    closed.push(key);
+                }
             }
         }
         let mut fresh = again;
@@ -71,27 +78,30 @@ impl Tick {
                 continue;
             }
             fresh = true;
-            self.plan_total(now, key, Some(view), &corrections);
+            if self.plan_total(now, key, Some(view), &corrections) {
+                closed.push(key);
+            }
         }
         if fresh {
             self.plan_composites(now, &corrections);
         }
+        closed
     }
 
-    /// Opens the account of one total, or closes it.
+    /// Opens the account of one total, or closes it; true when one was closed.
     fn plan_total(
         &mut self,
         now: UnixNanos,
         key: Key,
         view: Option<&SeriesView>,
         corrections: &[Arc<Correction>],
-    ) {
+    ) -> bool {
         let (Some(name), Some(cohort)) = (self.registry.objective(key.0), self.registry.key(key.1)) else {
-            return;
+            return false;
         };
         self.state.accounts.seen.insert(key);
         if cohort.level != Level::Total {
-            return;
+            return false;
         }
         let environment = cohort.environment.as_deref();
         let spec = self.policies.find(&name, environment).and_then(|(_, slo)| {
@@ -100,14 +110,18 @@ impl Tick {
                 .filter(|c| c.concerns(&name.service, &name.slo, environment));
             slo.account(now, key, ours.map(|c| &**c))
         });
-        match spec {
-            Some(spec) => self
-                .accounts
-                .open(key, spec, view.map_or(&[], |v| v.windows.as_slice())),
+        let Some(spec) = spec else {
+            return self.accounts.close(key);
+        };
+        match view {
+            Some(view) => self.accounts.open(key, spec, &view.windows),
+            // No count has come since: what the board shows are the ledger's windows.
             None => {
-                self.accounts.close(key);
+                let windows = self.accounts_windows(key);
+                self.accounts.open(key, spec, &windows);
             }
         }
+        false
     }
 
     /// Opens the accounts that composites need, and closes those of composites that are gone.
