@@ -858,3 +858,37 @@ fn a_window_of_which_calls_are_not_known_is_left_out_and_not_zero() {
         .collect();
     assert_eq!(told, [(300, 8), (3600, 8)]);
 }
+
+#[test]
+fn a_part_of_a_journey_that_never_counts_is_warned_about() {
+    let said = |of: &str, environment: &str| {
+        let text = format!(
+            "service: a\nenvironment: production\nslos: [{{ name: availability, target: 99% }}]\n---\n\
+             journey: buy\n{environment}slos: [{{ name: whole, target: 99%, of: [{of}] }}]\n"
+        );
+        let set = from_text("p.yaml", &text).unwrap();
+        set.warnings().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let within = "environment: production\n";
+    assert!(said("{ service: a, slo: availability }", within).is_empty());
+    assert!(
+        said("{ service: nobody, slo: availability }", within).is_empty(),
+        "its policy may come from elsewhere"
+    );
+    let misspelt = said("{ service: a, slo: availabilty }", within);
+    assert!(
+        misspelt[0].contains("no SLO \"availabilty\"")
+            && misspelt[0].contains("did you mean \"availability\"?"),
+        "{misspelt:?}"
+    );
+    for (of, environment) in [
+        ("{ service: a, slo: availability }", ""),
+        ("{ service: a, slo: availability, environment: staging }", within),
+    ] {
+        let elsewhere = said(of, environment);
+        assert!(
+            elsewhere[0].contains("have an SLO \"availability\" in production and none"),
+            "{elsewhere:?}"
+        );
+    }
+}

@@ -98,7 +98,7 @@ impl Reader {
         let set = PolicySet::new(self.policies, self.journeys, self.warnings);
         let problems = set.plan_problems();
         if problems.is_empty() {
-            Ok(set)
+            Ok(set.with_missing_parts())
         } else {
             Err(PolicyError { problems })
         }

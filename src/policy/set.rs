@@ -8,7 +8,7 @@
 //! chosen by the same rule where spans are judged.
 
 use super::error::{PolicyError, PolicyProblem, nearest, one_of};
-use super::model::{Budgeting, Composite, Journey, KillSwitch, LowTraffic, Plans, Policy, Slo};
+use super::model::{Budgeting, Composite, Journey, KillSwitch, LowTraffic, Member, Plans, Policy, Slo};
 use super::place::Warning;
 use super::workbook;
 use crate::budget::{Period, Target};
@@ -81,6 +81,70 @@ impl PolicySet {
             }))
         });
         self
+    }
+
+    /// The same set, with warnings of parts of journeys that will never count: the policies speak of the
+    /// service, and of no such SLO there. Of a service that they do not speak of nothing is known: its policy
+    /// may be added later, or the default objective hold.
+    pub(super) fn with_missing_parts(mut self) -> Self {
+        let mut missing = Vec::new();
+        for (journey, composite) in self.composites() {
+            for member in &composite.members {
+                if let Some(message) = self.missing_part(member) {
+                    let message = format!(
+                        "the SLO \"{}\" of journey \"{}\": {message}",
+                        composite.slo.name, journey.name
+                    );
+                    let place = journey.place.clone();
+                    missing.push(Warning { place, message });
+                }
+            }
+        }
+        self.warnings.extend(missing);
+        self
+    }
+
+    /// Why a part of a journey never counts, if that is so.
+    fn missing_part(&self, member: &Member) -> Option<String> {
+        let name = ObjectiveName {
+            service: Arc::clone(&member.service),
+            slo: Arc::clone(&member.slo),
+        };
+        self.of_service(&member.service).next()?;
+        if self.find(&name, member.environment.as_deref()).is_some() {
+            return None;
+        }
+        let (service, slo) = (&member.service, &member.slo);
+        let covers = |p: &&Arc<Policy>| p.covers(service, member.environment.as_deref());
+        let within = |e: Option<&str>| e.map_or("without an environment".to_owned(), |e| format!("in {e}"));
+        let elsewhere: BTreeSet<String> = self
+            .of_service(service)
+            .filter(|p| !covers(p) && p.slos.iter().any(|s| s.name == *slo))
+            .map(|p| within(p.environment.as_deref()))
+            .collect();
+        if !elsewhere.is_empty() {
+            let where_else = elsewhere.into_iter().collect::<Vec<_>>().join(" and ");
+            let wanted = within(member.environment.as_deref());
+            return Some(format!(
+                "the policies of service \"{service}\" have an SLO \"{slo}\" {where_else} and none {wanted}, \
+                 so this part never counts; write the environment of the part or of the journey"
+            ));
+        }
+        // Of a service text that is less close nothing holds.
+        let closest = self.of_service(service).find(covers).map(|p| p.service.as_str());
+        let known: BTreeSet<&str> = self
+            .of_service(service)
+            .filter(|p| closest.is_none_or(|text| p.service.as_str() == text))
+            .flat_map(|p| p.slos.iter().map(|s| &*s.name))
+            .collect();
+        let known: Vec<&str> = known.into_iter().collect();
+        let hint = match nearest(slo, known.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("it has {}", one_of(&known)),
+        };
+        Some(format!(
+            "the policies of service \"{service}\" have no SLO \"{slo}\", so this part never counts; {hint}"
+        ))
     }
 
     /// The policies, closest first.
@@ -288,7 +352,7 @@ impl PolicySet {
             );
         }
         for (_, composite) in self.composites().filter(|(_, c)| !c.slo.budgeting.is_sliced()) {
-            let ours = |m: &super::model::Member| m.service == objective.service && m.slo == objective.slo;
+            let ours = |m: &Member| m.service == objective.service && m.slo == objective.slo;
             if composite.members.iter().any(ours) {
                 add_slo(&mut windows, &composite.slo);
             }
