@@ -815,6 +815,29 @@ fn sampled_events_of_calendars_and_slices_are_known_with_low_confidence() {
 }
 
 #[test]
+fn a_rule_for_little_traffic_counts_the_bad_events_that_were_seen() {
+    let policy = |rule: &str| {
+        format!(
+            "service: a\n{rule}\
+             slos: [{{ name: availability, target: 99.9%, alerts: [{{ name: page, burn: \"1h > 14.4\" }}] }}]\n"
+        )
+    };
+    let held = |rule: &str, bad: u64| {
+        let mut world = World::new(&policy(rule));
+        // Each stands for a hundred.
+        world.count_sampled(T0 + 60, A, Counts { good: 20, bad }, 100);
+        world.tick(T0 + 61);
+        let status = world.status("a", "availability");
+        let held = status.alerts[0].held_back.map(|h| (h.bad, h.needed));
+        (state(&status, "page"), held)
+    };
+    let rule = "low_traffic: { min_bad: 3, budget_events: false }\n";
+    assert_eq!(held("", 2).0, AlertState::FastBurn);
+    assert_eq!(held(rule, 2), (AlertState::Healthy, Some((2, 3.0))));
+    assert_eq!(held(rule, 3), (AlertState::FastBurn, None));
+}
+
+#[test]
 fn calls_are_told_of_every_window_that_the_service_s_own_slos_have() {
     let mut world = World::new(
         "service: a\nslos: [{ name: availability, target: 99%, alerts: [{ name: page, burn: \"45m > 2\" }] }]\n\

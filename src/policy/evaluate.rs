@@ -324,6 +324,12 @@ fn held_back(slo: &Slo, alert: &Alert, status: &BudgetStatus, peaks: &Peaks) -> 
         .iter()
         .find(|w| w.sum.window_secs == longest.window_secs);
     let bad = window.map_or(0, |w| w.sum.counts.less(w.excluded).bad);
+    // One error that a sampler kept in a hundred is one piece of evidence, whatever it stands for.
+    let seen = window.map_or(0, |w| seen_bad(&w.sum, bad));
+    if seen < rule.min_bad.min(bad) {
+        let needed = rule.min_bad as f64;
+        return Some(HeldBack { bad: seen, needed });
+    }
     let mut needed = rule.min_bad as f64;
     let mut enough = bad >= rule.min_bad;
     let events = status
@@ -337,6 +343,16 @@ fn held_back(slo: &Slo, alert: &Alert, status: &BudgetStatus, peaks: &Peaks) -> 
         needed = needed.max(spent * target.budget_ratio() * events as f64);
     }
     (!enough).then_some(HeldBack { bad, needed })
+}
+
+/// How many bad events were seen for the `kept` ones that a window counts.
+fn seen_bad(window: &WindowSum, kept: u64) -> u64 {
+    let (seen, counted) = (window.seen().bad, window.counts.bad);
+    if seen == counted || counted == 0 {
+        return kept;
+    }
+    let part = (u128::from(seen) * u128::from(kept)).div_ceil(u128::from(counted));
+    u64::try_from(part).unwrap_or(u64::MAX)
 }
 
 /// The most severe of the alerts and the budget. Without alerts the windows say whether there is data.
