@@ -271,6 +271,7 @@ fn bucket_names_of_prometheus_are_shares_of_the_histogram() {
         "{ metrics: { metric: http_request_duration_seconds_bucket, le: 0.25 } }",
         "{ metrics: http.request.duration, faster_than: 250ms }",
         "{ metrics: { good: 'http_request_duration_seconds_bucket{le=\"0.3\"}', total: http_request_duration_seconds_count } }",
+        "{ metrics: { good: 'http_request_duration_seconds_bucket{le=\"0.25\"}', total: 'http_request_duration_seconds_bucket{le=\"+Inf\"}' } }",
     ];
     let mut world = World::new(&slis);
     let points = vec![buckets(vec![], (T, T + 10), [1, 2, 10, 4])];
@@ -281,6 +282,7 @@ fn bucket_names_of_prometheus_are_shares_of_the_histogram() {
     );
     assert_eq!([0, 1, 2].map(|slo| world.total(slo)), [(3, 14); 3]);
     assert_eq!(world.total(3), (5, 12));
+    assert_eq!(world.total(4), (3, 14), "the bucket of all is the count");
     let quality = |slo: usize| {
         let name = ObjectiveName {
             service: Arc::from("shop"),

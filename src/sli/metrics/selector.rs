@@ -17,7 +17,7 @@ pub struct Selector {
     pub name: String,
     /// What its labels must be.
     pub labels: Vec<LabelMatcher>,
-    /// `le`, in the metric's unit: only what lies at or below it.
+    /// `le`, in the metric's unit: only what lies at or below it; everything lies below `+Inf`.
     pub at_most: Option<f64>,
 }
 
@@ -87,8 +87,13 @@ impl Selector {
             if matcher.negated || matcher.regex || self.at_most.is_some() {
                 return Err("le takes one value, such as le=\"0.5\"".to_owned());
             }
-            let bound = matcher.value.parse().ok().filter(|bound: &f64| bound.is_finite());
-            self.at_most = Some(bound.ok_or_else(|| format!("le={:?} is no number", matcher.value))?);
+            let bound = matcher
+                .value
+                .parse()
+                .ok()
+                .filter(|bound: &f64| *bound > f64::NEG_INFINITY);
+            let bound = bound.ok_or_else(|| format!("le={:?} is no number", matcher.value))?;
+            self.at_most = Some(bound).filter(|bound| bound.is_finite());
             return Ok(());
         }
         if matcher.regex {
@@ -193,6 +198,11 @@ mod tests {
                 ("http.route", false, false, "\"")
             ]
         );
+        let all: Selector = r#"x_bucket{le="+Inf"}"#.parse().unwrap();
+        assert_eq!(
+            (all.name.as_str(), all.at_most, all.labels.len()),
+            ("x_bucket", None, 0)
+        );
         assert_eq!("a{}".parse::<Selector>().unwrap().name, "a");
         assert_eq!(r#"a{b="c",}"#.parse::<Selector>().unwrap().labels.len(), 1);
     }
@@ -210,6 +220,8 @@ mod tests {
             ("a{b=\"c\" d=\"e\"}", "comma"),
             ("a{b=~\"(\"}", "regular expression"),
             ("a{le=\"x\"}", "no number"),
+            ("a{le=\"-Inf\"}", "no number"),
+            ("a{le=\"NaN\"}", "no number"),
             ("a{le=~\"0.5\"}", "one value"),
         ] {
             let problem = text.parse::<Selector>().unwrap_err();
