@@ -277,7 +277,23 @@ fn log_records_are_events_of_slis_and_count_for_their_flags() {
             json!([text("step", "load"), { "key": "rows", "value": { "intValue": rows.to_string() } }]);
         record(5, json!({ "body": { "kvlistValue": { "values": members } } }))
     };
+    // As SDKs named events before a record had a field for it, and severities as some libraries write them.
+    let mut early = order("retail", "accepted");
+    let name = early["eventName"].take();
+    let attributes = early["attributes"].as_array_mut().unwrap();
+    attributes.push(text("event.name", name.as_str().unwrap()));
+    early["eventName"] = json!("");
+    let worded = |text: &str| {
+        record(
+            0,
+            json!({ "severityText": text, "body": { "stringValue": "worded" } }),
+        )
+    };
     let mut records = vec![
+        early,
+        worded("Information"),
+        worded("INFO"),
+        worded("error"),
         order("retail", "accepted"),
         order("b2b", "lost"),
         order("gift", "lost"),
@@ -298,24 +314,24 @@ fn log_records_are_events_of_slis_and_count_for_their_flags() {
         })
     };
     eventually("all four", WITHIN, || {
-        // quiet: 9, 12, 13, 16 good; 17 and 21 bad.
+        // quiet: 9, INFO, 12, 13, 16 good; 17, error and 21 bad.
         let seen = ["placed", "quiet", "import", "rows"].map(of);
-        (seen == [(1, 1), (4, 2), (1, 1), (1, 1)]).then_some(())
+        (seen == [(2, 1), (5, 3), (1, 1), (1, 1)]).then_some(())
     });
     let cohorts = gateway.api("/api/v1/cohorts?service=orders&flag=new-checkout");
     let on = counts(&cohorts["cohorts"], |c| {
         c["slo"] == "placed" && c["variant"] == "on" && c["sha"] == "abc"
     });
-    assert_eq!(on, (1, 1));
-    // Each once, however many SLOs it is of; the gift is of none.
-    assert_eq!(metric(&gateway, "burngate_log_records_judged_total", &[]), 11);
+    assert_eq!(on, (2, 1));
+    // Each once, however many SLOs it is of; the gift and what has no severity that anybody knows are of none.
+    assert_eq!(metric(&gateway, "burngate_log_records_judged_total", &[]), 14);
     assert_eq!(
         metric(
             &gateway,
             "burngate_receiver_accepted_items_total",
             &[("transport", "http"), ("signal", "logs")]
         ),
-        12
+        16
     );
 }
 

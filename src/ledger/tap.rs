@@ -57,6 +57,8 @@ pub struct Compiled {
     sketches: Signatures,
     /// `otel.metric.overflow`.
     overflow: Slot,
+    /// `event.name`, where a record's event name stood before it had a field of its own.
+    pub(super) event_name: Slot,
     /// Indicators over spans.
     pub(super) watches: SpanWatches,
     /// Indicators over metrics.
@@ -107,6 +109,7 @@ impl Compiled {
             join: cohorts.join.clone(),
             sketches: cohorts.signatures.clone(),
             overflow: keys.key("otel.metric.overflow"),
+            event_name: keys.key("event.name"),
             watches: SpanWatches::compile(indicators, &mut keys),
             points: MetricWatches::compile(indicators, cohorts, limits),
             limits,

@@ -6,7 +6,7 @@
 //!   logs:
 //!     severity: info                          # at least
 //!     body: "order *"                         # a glob, as everywhere
-//!     event: order.placed                     # the event's name
+//!     event: order.placed                     # the event's name, or else the attribute event.name
 //!     scope: shop.orders
 //!     match: { order.kind: [ retail, b2b ], resource.cloud.region: eu-1, body.step: pay }
 //!   good: "order.outcome == ok"

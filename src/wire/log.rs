@@ -107,6 +107,7 @@ impl<'a, S> Records<'_, 'a, S> {
             && let Some(encoded) = usize::try_from(record.severity_number)
                 .ok()
                 .filter(|number| *number > 0)
+                .or_else(|| severity_of(record.severity_text))
                 .and_then(|number| SEVERITIES.get(number))
         {
             self.attributes.put(slot, AnyValue::new(encoded), limits);
@@ -133,6 +134,29 @@ impl<'a, S> Records<'_, 'a, S> {
             }
         }
     }
+}
+
+/// The number of a severity's text, for a record that has no number: `ERROR`, `warning`, `Info2`.
+fn severity_of(text: &[u8]) -> Option<usize> {
+    const NAMES: [(&[u8], usize); 7] = [
+        (b"trace", 1),
+        (b"debug", 5),
+        (b"info", 9),
+        (b"warning", 13),
+        (b"warn", 13),
+        (b"error", 17),
+        (b"fatal", 21),
+    ];
+    NAMES.iter().find_map(|(name, first)| {
+        let (head, rest) = text.split_at_checked(name.len())?;
+        let step = match rest {
+            _ if !head.eq_ignore_ascii_case(name) => return None,
+            [] => 0,
+            [digit @ b'1'..=b'4'] => usize::from(digit - b'1'),
+            _ => return None,
+        };
+        Some(first + step)
+    })
 }
 
 /// The severities of the data model as encoded AnyValues: `int_value: n`.
@@ -231,4 +255,27 @@ fn read<'a>(
         }
     }
     Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_severity_that_is_only_a_text_has_the_number_of_its_name() {
+        for (text, number) in [
+            ("ERROR", Some(17)),
+            ("warning", Some(13)),
+            ("Warn", Some(13)),
+            ("INFO2", Some(10)),
+            ("fatal4", Some(24)),
+            ("trace", Some(1)),
+            ("", None),
+            ("notice", None),
+            ("errors", None),
+            ("error5", None),
+        ] {
+            assert_eq!(severity_of(text.as_bytes()), number, "{text}");
+        }
+    }
 }

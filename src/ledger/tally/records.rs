@@ -1,7 +1,7 @@
 //! Log records in a tally.
 
 use super::Tally;
-use crate::wire::{Attributes, LogRecord, LogSink, Scope, Span};
+use crate::wire::{Attributes, LogRecord, LogSink, Scope, Slot, Span, Value};
 
 /// A record is judged as a span is that has its event name as name, its severity's text as status message,
 /// and begins and ends at its time. Severity and body stand among its attributes, under names of their own.
@@ -38,7 +38,10 @@ impl<'a> LogSink<'a> for Tally<'a, '_> {
         let span = Span {
             trace_id: record.trace_id,
             span_id: record.span_id,
-            name: record.event_name,
+            name: match record.event_name {
+                [] => named_among(attributes, self.compiled.event_name),
+                name => name,
+            },
             status_message: record.severity_text,
             start_time_unix_nano: time,
             end_time_unix_nano: time,
@@ -48,5 +51,13 @@ impl<'a> LogSink<'a> for Tally<'a, '_> {
         let span_set = self.apart.span_set.take();
         self.count(&span, attributes, &[], candidates);
         self.apart.span_set = span_set;
+    }
+}
+
+/// The event name that stands among a record's attributes; empty without one.
+fn named_among<'a>(attributes: &Attributes<'a>, slot: Slot) -> &'a [u8] {
+    match attributes.get(slot).and_then(|value| value.value().ok()) {
+        Some(Value::Str(name)) => name,
+        _ => &[],
     }
 }
