@@ -318,7 +318,7 @@ fn group_status(store: &Store, definition: &Definition, outcome: &Outcome) -> Gr
     let pairs = definition.spec.by.iter().zip(values.into_iter().flatten());
     GroupStatus {
         labels: pairs
-            .filter_map(|(field, value)| Some((field.to_string().into(), value.as_deref()?.to_owned())))
+            .filter_map(|(field, value)| Some((field.bare_name().into(), value.as_deref()?.to_owned())))
             .collect(),
         value: outcome.value.ok(),
         state: outcome.machine.state(),

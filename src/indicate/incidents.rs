@@ -374,7 +374,12 @@ fn saturation_is_seen_under_every_name() {
             &when(bad, 2.0, 0.0),
         )
     });
+    let mut labels = Vec::new();
     incident("thread_pool_use", |world, _, bad| {
+        let status = world.status("thread_pool_use");
+        if let Some(group) = status.as_ref().and_then(|it| it.groups.first()) {
+            labels.clone_from(&group.labels);
+        }
         world.point(
             "tomcat.threads.busy",
             "threads",

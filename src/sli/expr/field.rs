@@ -123,6 +123,16 @@ impl Place {
     }
 }
 
+impl Field {
+    /// Its name as a label: without the quotes that tell an attribute `name` from a span's own name.
+    pub fn bare_name(&self) -> String {
+        match self {
+            Self::Attribute { place, key } => format!("{}{key}", place.prefix()),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Attribute { place, key } = self else {
