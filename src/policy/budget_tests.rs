@@ -915,3 +915,20 @@ fn a_part_of_a_journey_that_never_counts_is_warned_about() {
         );
     }
 }
+
+#[test]
+fn a_promise_by_quantile_may_leave_failed_requests_out() {
+    use crate::sli::spec::Failed;
+    let text = "service: a\nslos: [{ name: x, p95_below: 200ms, sli: { failed: exclude } }]\n";
+    let set = from_text("p.yaml", text).unwrap();
+    let latency = set.objectives()[0].sli.latency.unwrap();
+    assert_eq!(
+        (latency.faster_than_nanos, latency.failed),
+        (200_000_000, Failed::Exclude)
+    );
+    let alone = refusal("service: a\nslos: [{ name: x, target: 95%, sli: { failed: exclude } }]\n");
+    assert!(alone.contains("failed belongs to a latency SLI"), "{alone}");
+    let of_logs =
+        refusal("service: a\nslos: [{ name: x, p95_below: 1s, sli: { logs: {}, failed: exclude } }]\n");
+    assert!(of_logs.contains("are of spans"), "{of_logs}");
+}

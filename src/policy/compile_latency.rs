@@ -6,7 +6,7 @@
 use super::compile::Findings;
 use super::raw::{RawSlo, Text};
 use crate::budget::Target;
-use crate::sli::spec::{Failed, Latency, Source};
+use crate::sli::spec::{Failed, Latency, Source, WrittenSli};
 use crate::sli::{Detail, SliSpec, parse_nanos};
 use serde_saphyr::Location;
 
@@ -41,12 +41,24 @@ pub(super) fn promise(raw: &RawSlo, findings: &mut Findings) -> Option<Promise> 
     .into_iter()
     .filter_map(|(percent, text)| Some((percent, text.as_ref()?)))
     .collect();
-    let mut sli = raw.sli.clone().unwrap_or_default();
+    let WrittenSli {
+        spec: mut sli,
+        failed,
+    } = raw.sli.clone().unwrap_or_default();
+    if failed.is_some() && below.is_empty() {
+        let message =
+            "failed belongs to a latency SLI; add faster_than (or p99_below and its kin) or remove it";
+        findings.problem(raw.name.referenced, message);
+        return None;
+    }
     let (target, at) = match (raw.target.as_ref(), below.as_slice()) {
         (Some(target), []) => (target.value.clone(), target.referenced),
         (None, [(percent, threshold)]) => {
             let latency = quantile(percent, threshold, &sli, findings)?;
-            sli.latency = Some(latency);
+            sli.latency = Some(Latency {
+                failed: failed.unwrap_or_default(),
+                ..latency
+            });
             (format!("{percent}%"), threshold.referenced)
         }
         (None, []) => {

@@ -7,6 +7,7 @@
 use super::error::{PolicyProblem, nearest, one_of};
 use super::place::Place;
 use crate::sli::SliSpec;
+use crate::sli::spec::WrittenSli;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -52,7 +53,7 @@ pub(super) struct RawPolicy {
 pub(super) struct RawSlo {
     pub(super) name: Text,
     pub(super) target: Option<Text>,
-    pub(super) sli: Option<SliSpec>,
+    pub(super) sli: Option<WrittenSli>,
     /// Of a journey: the SLOs that it is made of.
     pub(super) of: Option<Spanned<Vec<Spanned<RawMember>>>>,
     pub(super) p50_below: Option<Text>,

@@ -221,6 +221,33 @@ struct RawSli {
     failed: Option<Failed>,
 }
 
+/// `sli:` of an SLO, whose latency may stand beside it: `p95_below: 200ms, sli: { failed: exclude }`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "RawSli")]
+pub struct WrittenSli {
+    /// What it says by itself.
+    pub spec: SliSpec,
+    /// `failed` of spans without a threshold, which must then be said elsewhere.
+    pub failed: Option<Failed>,
+}
+
+impl TryFrom<RawSli> for WrittenSli {
+    type Error = String;
+
+    fn try_from(mut raw: RawSli) -> Result<Self, String> {
+        let of_spans = raw.logs.is_none() && raw.events.is_none() && raw.metrics.is_none();
+        let failed = if of_spans && raw.faster_than.is_none() {
+            raw.failed.take()
+        } else {
+            None
+        };
+        Ok(Self {
+            spec: raw.try_into()?,
+            failed,
+        })
+    }
+}
+
 impl TryFrom<RawSli> for SliSpec {
     type Error = String;
 
