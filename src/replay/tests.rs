@@ -182,6 +182,40 @@ fn any_order_and_any_division_into_files_gives_the_same() {
 }
 
 #[test]
+fn what_a_file_exporter_compressed_is_read_as_what_it_did_not() {
+    let folder = Folder::new();
+    let requests = incident();
+    let whole = folder.put("whole.pbs", stream(&requests));
+    let want = json_of(&folder.replay(&[&whole]));
+    // (u32 length, zstd frame)*, a frame a message, under whatever name it was given.
+    let framed = |messages: Vec<Vec<u8>>| {
+        let mut out = Vec::new();
+        for message in messages {
+            let frame = zstd::encode_all(message.as_slice(), 1).unwrap();
+            out.extend(u32::try_from(frame.len()).unwrap().to_be_bytes());
+            out.extend(frame);
+        }
+        out
+    };
+    let proto = || requests.iter().map(|it| it.encode_to_vec()).collect();
+    let lines = || {
+        requests
+            .iter()
+            .map(|it| serde_json::to_vec(it).unwrap())
+            .collect()
+    };
+    for (name, content) in [
+        ("plain.pbs", framed(proto())),
+        ("named.pbs.zst", framed(proto())),
+        ("plain.jsonl", framed(lines())),
+        ("named.jsonl.zst", framed(lines())),
+    ] {
+        let file = folder.put(name, content);
+        assert_eq!(json_of(&folder.replay(&[&file])), want, "{name}");
+    }
+}
+
+#[test]
 fn a_request_of_an_hour_counts_where_its_spans_ended() {
     let folder = Folder::new();
     let ends: Vec<u64> = (0..3600).map(|second| START + second).collect();

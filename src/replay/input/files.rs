@@ -2,6 +2,7 @@
 
 use super::super::error::ReplayError;
 use super::super::play::Progress;
+use super::frames::{Frames, are_frames};
 use crate::pipeline::Signal;
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
@@ -93,13 +94,18 @@ fn signal_of(name: &str) -> Signal {
 impl Opened {
     /// Its content; `progress` hears of the bytes as they lie in the file.
     pub(super) fn reader<'p>(self, progress: &'p dyn Progress) -> Box<dyn BufRead + 'p> {
-        let metered = BufReader::with_capacity(
+        let mut metered = BufReader::with_capacity(
             BUFFER,
             Metered {
                 file: self.file,
                 progress,
             },
         );
+        // An error comes again at the first read.
+        if self.packing != Packing::Gzip && metered.fill_buf().is_ok_and(are_frames) {
+            let frames = Frames::new(metered, self.format);
+            return Box::new(BufReader::with_capacity(BUFFER, frames));
+        }
         match self.packing {
             Packing::Plain => Box::new(metered),
             Packing::Gzip => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(metered))),

@@ -8,6 +8,7 @@
 //! What cannot be read is left out and named, and does not stop the rest.
 
 mod files;
+mod frames;
 mod lines;
 mod minutes;
 mod streams;
