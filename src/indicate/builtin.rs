@@ -61,6 +61,8 @@ const ENTRIES: [Entry; 23] = [
         value: "first(
             60 * slope(envoy_cluster_upstream_rq_pending_active[10m])
                 / (avg(envoy_cluster_upstream_rq_pending_active[10m]) + 100),
+            60 * slope(upstream_rq_pending_active[10m])
+                / (avg(upstream_rq_pending_active[10m]) + 100),
             60 * slope(rabbitmq_queue_messages_ready[10m])
                 / (avg(rabbitmq_queue_messages_ready[10m]) + 100),
             60 * slope(rabbitmq.message.current{state == ready}[10m])
@@ -367,7 +369,11 @@ const ENTRIES: [Entry; 23] = [
         name: "dependency_errors_spans",
         description: "share of calls to another service or a database that failed, from client spans",
         unit: "1",
-        value: "share({status == error}, spans{kind in (client, producer)}[5m], 20)",
+        value: "share({status == error
+                or http.response.status_code >= 400 or http.status_code >= 400
+                or rpc.grpc.status_code >= 1 or grpc.status_code >= 1
+                or (rpc.response.status_code exists and not rpc.response.status_code in (OK, 0))},
+            spans{kind in (client, producer)}[5m], 20)",
         by: &["server.address", "peer.service", "db.system.name"],
         enter: "> 5% for 30s",
         leave: "< 2% for 1m",

@@ -395,17 +395,23 @@ fn saturation_is_seen_under_every_name() {
             &[200.0],
         );
     });
-    let mut depth = 50.0;
-    incident("queue_growth", |world, _, bad| {
-        depth = if bad { depth + 200.0 } else { 50.0 };
-        world.point(
-            "rabbitmq_queue_messages_ready",
-            "",
-            &Kind::Gauge,
-            &[("queue", "mail")],
-            &[depth],
-        );
-    });
+    assert_eq!(
+        labels,
+        [("name".into(), "http".to_owned())],
+        "as it is called, not as a formula must write it"
+    );
+    for (name, key) in [
+        ("rabbitmq_queue_messages_ready", "queue"),
+        ("envoy_cluster_upstream_rq_pending_active", "envoy_cluster_name"),
+        ("envoy.cluster.upstream_rq_pending_active", "envoy.cluster_name"),
+        ("upstream_rq_pending_active", "envoy_cluster_name"),
+    ] {
+        let mut depth = 50.0;
+        incident("queue_growth", |world, _, bad| {
+            depth = if bad { depth + 200.0 } else { 50.0 };
+            world.point(name, "", &Kind::Gauge, &[(key, "mail")], &[depth]);
+        });
+    }
 }
 
 #[test]
@@ -1005,6 +1011,14 @@ fn incidents_are_seen_in_spans() {
             .collect::<Vec<_>>()
     };
     assert_eq!(label(&errors.groups[0]), ["server.address=bank"]);
+    // The status that an SLI would call bad, of spans whose own status nobody set to an error.
+    for status in [503, 429] {
+        over_spans("dependency_errors_spans", |_, bad| {
+            let mut spans = vec![(20, -1, 200, "a"); 50];
+            spans.extend(vec![(1, -1, if bad { status } else { 200 }, "a"); 20]);
+            spans
+        });
+    }
 }
 
 #[test]
