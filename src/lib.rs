@@ -33,6 +33,7 @@
 //! * [`ledger`]: counts: one batch's tally, the 10 s ring and the running window sums.
 //! * [`store`]: what survives a restart.
 //! * [`budget`]: pure arithmetic: burn rates, budget left, time to exhaustion.
+//! * [`evidence`]: pure statistics: is this variant worse than its control, given that we look all the time?
 //! * [`account`]: calendar periods, time slices and exclusions, kept up to date tick by tick.
 //! * [`policy`]: the team's sentence as code: objectives, alerts, kill switches.
 //! * [`decide`]: state machines that turn verdicts over time into decisions.
@@ -54,6 +55,7 @@ pub mod cohort;
 pub mod config;
 pub mod connect;
 pub mod decide;
+pub mod evidence;
 pub mod extend;
 pub mod forward;
 pub mod gateway;
