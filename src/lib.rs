@@ -44,6 +44,7 @@
 //! * [`extend`]: extensions about the process itself: CPU profiles, zpages.
 //! * [`gateway`]: wires everything; owns the clock, the tick and the order of shutdown.
 //! * [`replay`]: recorded telemetry through the same core, in event time.
+//! * [`simulate`]: made-up services in which it is known who is to blame: the proof of [`evidence`].
 //! * [`cli`]: one file a subcommand.
 
 pub mod account;
@@ -67,6 +68,7 @@ pub mod process;
 pub mod publish;
 pub mod receive;
 pub mod replay;
+pub mod simulate;
 pub mod sli;
 pub mod store;
 pub mod telemetry;

@@ -31,7 +31,7 @@ const LONG_FUNCTIONS: [(&str, &str, usize); 4] = [
 ];
 
 /// The rooms, from the ground up: a room may import those before it.
-const ROOMS: [&str; 26] = [
+const ROOMS: [&str; 27] = [
     "time",
     "config",
     "wire",
@@ -57,6 +57,7 @@ const ROOMS: [&str; 26] = [
     "extend",
     "gateway",
     "replay",
+    "simulate",
     "cli",
 ];
 
