@@ -33,6 +33,7 @@
 //! * [`ledger`]: counts: one batch's tally, the 10 s ring and the running window sums.
 //! * [`store`]: what survives a restart.
 //! * [`budget`]: pure arithmetic: burn rates, budget left, time to exhaustion.
+//! * [`evidence`]: pure statistics: is this variant worse than its control, given that we look all the time?
 //! * [`account`]: calendar periods, time slices and exclusions, kept up to date tick by tick.
 //! * [`policy`]: the team's sentence as code: objectives, alerts, kill switches.
 //! * [`decide`]: state machines that turn verdicts over time into decisions.
@@ -43,6 +44,7 @@
 //! * [`extend`]: extensions about the process itself: CPU profiles, zpages.
 //! * [`gateway`]: wires everything; owns the clock, the tick and the order of shutdown.
 //! * [`replay`]: recorded telemetry through the same core, in event time.
+//! * [`simulate`]: made-up services in which it is known who is to blame: the proof of [`evidence`].
 //! * [`cli`]: one file a subcommand.
 
 pub mod account;
@@ -54,6 +56,7 @@ pub mod cohort;
 pub mod config;
 pub mod connect;
 pub mod decide;
+pub mod evidence;
 pub mod extend;
 pub mod forward;
 pub mod gateway;
@@ -65,6 +68,7 @@ pub mod process;
 pub mod publish;
 pub mod receive;
 pub mod replay;
+pub mod simulate;
 pub mod sli;
 pub mod store;
 pub mod telemetry;

@@ -31,7 +31,7 @@ const LONG_FUNCTIONS: [(&str, &str, usize); 4] = [
 ];
 
 /// The rooms, from the ground up: a room may import those before it.
-const ROOMS: [&str; 25] = [
+const ROOMS: [&str; 27] = [
     "time",
     "config",
     "wire",
@@ -46,6 +46,7 @@ const ROOMS: [&str; 25] = [
     "ledger",
     "store",
     "budget",
+    "evidence",
     "account",
     "policy",
     "decide",
@@ -56,6 +57,7 @@ const ROOMS: [&str; 25] = [
     "extend",
     "gateway",
     "replay",
+    "simulate",
     "cli",
 ];
 

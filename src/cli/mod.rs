@@ -11,6 +11,7 @@ mod print_config;
 mod record;
 mod replay;
 mod run;
+mod simulate;
 mod validate;
 
 use crate::config::ConfigError;
@@ -18,6 +19,7 @@ pub use arguments::ConfigArgs;
 use clap::{Args, Parser, Subcommand};
 pub use record::RecordArgs;
 pub use replay::ReplayArgs;
+pub use simulate::SimulateArgs;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
@@ -86,6 +88,8 @@ enum Command {
     Demo(DemoArgs),
     /// Play recorded telemetry through policies, and say what would have happened
     Replay(Box<ReplayArgs>),
+    /// Play made-up services through the kill rule: how often it is wrong, how quickly it is right
+    Simulate(Box<SimulateArgs>),
     /// Give a running gateway the counts of a batch job or a script
     Record(Box<RecordArgs>),
 }
@@ -145,6 +149,7 @@ impl Cli {
             Some(Command::PrintConfig(args)) => print_config::print(&args),
             Some(Command::Demo(args)) => demo::run(args),
             Some(Command::Replay(args)) => replay::replay(&args),
+            Some(Command::Simulate(args)) => simulate::simulate(&args),
             Some(Command::Record(args)) => record::record(&args),
         }
     }
