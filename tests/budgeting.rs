@@ -302,7 +302,7 @@ fn a_correction_shows_at_once_in_a_budget_to_which_nothing_comes() {
     assert_eq!(status, 201, "{made}");
     // Ticks come every second; far less than the five minutes after which a window loses the events.
     let follows = |bad: u64| {
-        eventually("the budget follows", Duration::from_secs(60), || {
+        eventually("the budget follows", Duration::from_mins(1), || {
             Some(budget(&gateway, "stock")).filter(|b| b["accounting"]["excluded_bad"] == bad)
         })
     };

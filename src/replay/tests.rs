@@ -197,7 +197,7 @@ fn what_a_file_exporter_compressed_is_read_as_what_it_did_not() {
         }
         out
     };
-    let proto = || requests.iter().map(|it| it.encode_to_vec()).collect();
+    let proto = || requests.iter().map(prost::Message::encode_to_vec).collect();
     let lines = || {
         requests
             .iter()

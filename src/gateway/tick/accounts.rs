@@ -113,13 +113,12 @@ impl Tick {
         let Some(spec) = spec else {
             return self.accounts.close(key);
         };
-        match view {
-            Some(view) => self.accounts.open(key, spec, &view.windows),
+        if let Some(view) = view {
+            self.accounts.open(key, spec, &view.windows);
+        } else {
             // No count has come since: what the board shows are the ledger's windows.
-            None => {
-                let windows = self.accounts_windows(key);
-                self.accounts.open(key, spec, &windows);
-            }
+            let windows = self.accounts_windows(key);
+            self.accounts.open(key, spec, &windows);
         }
         false
     }
