@@ -109,7 +109,10 @@ impl House {
             .lock()
             .unwrap()
             .absorb(UnixNanos::from_secs(now), &[delta], &[]);
-        self.truth[service].entry(at / 10).or_default().add(counts);
+        // No event at all is nothing to be born by.
+        if !counts.is_zero() {
+            self.truth[service].entry(at / 10).or_default().add(counts);
+        }
     }
 
     fn tick(&mut self, now: u64) -> Vec<SeriesView> {

@@ -189,6 +189,7 @@ mod tests {
             .filter(|(stack, _)| stack.iter().any(|it| it.contains("burn_cpu_here")))
             .map(|(_, count)| count)
             .sum();
-        assert!(burnt * 2 > profile.samples(), "{burnt} of {}", profile.samples());
+        // Other tests of this process burn as well.
+        assert!(burnt * 5 > profile.samples(), "{burnt} of {}", profile.samples());
     }
 }
