@@ -7,7 +7,7 @@ use prost::Message as _;
 use std::path::PathBuf;
 
 const PROTOS: [&str; 2] = ["burngate/v1/budget.proto", "burngate/v1/events.proto"];
-const TIMESTAMPS: [&str; 30] = [
+const TIMESTAMPS: [&str; 34] = [
     "Event.time",
     "Budget.evaluated_at",
     "Window.from",
@@ -19,6 +19,8 @@ const TIMESTAMPS: [&str; 30] = [
     "Alert.since",
     "Decision.decided_at",
     "Decision.updated_at",
+    "Decision.phase_until",
+    "Decision.expires_at",
     "Step.at",
     "Withheld.since",
     "Evidence.signatures_from",
@@ -38,6 +40,8 @@ const TIMESTAMPS: [&str; 30] = [
     "Indicator.since",
     "Indicator.evaluated_at",
     "IndicatorGroup.since",
+    "Proof.epoch_since",
+    "Ruling.at",
 ];
 const STATES: [&str; 2] = ["Budget.state", "Alert.state"];
 const INDICATOR_STATES: [&str; 2] = ["Indicator.state", "IndicatorGroup.state"];

@@ -30,6 +30,7 @@ mod prepared;
 mod receivers;
 mod rehearsal;
 mod reload;
+mod rules;
 mod scribe;
 mod servers;
 mod services;

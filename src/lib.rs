@@ -37,6 +37,7 @@
 //! * [`account`]: calendar periods, time slices and exclusions, kept up to date tick by tick.
 //! * [`policy`]: the team's sentence as code: objectives, alerts, kill switches.
 //! * [`decide`]: state machines that turn verdicts over time into decisions.
+//! * [`audit`]: the record of decisions: append-only, hash-chained.
 //! * [`act`]: exporters of decisions: journal, delivery, Unleash, webhook.
 //! * [`publish`]: exporters of budget metrics: Prometheus, OTLP.
 //! * [`api`]: budgets, cohorts and decisions over HTTP and gRPC; health.
@@ -50,6 +51,7 @@
 pub mod account;
 pub mod act;
 pub mod api;
+pub mod audit;
 pub mod budget;
 pub mod cli;
 pub mod cohort;

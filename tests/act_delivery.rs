@@ -54,7 +54,7 @@ fn flag(name: &str) -> Decision {
 }
 
 fn is_final(d: &Decision) -> bool {
-    !matches!(d.state, DecisionState::Decided | DecisionState::Sending { .. })
+    d.state.is_final()
 }
 
 impl Process {
@@ -130,6 +130,7 @@ async fn a_decision_is_sent_once_and_read_back() {
             Event::Read(id.clone()),
             Event::Journal(id.clone(), sending),
             Event::Send(id.clone()),
+            Event::Journal(id.clone(), DecisionState::Verifying { attempt: 1 }),
             Event::Read(id.clone()),
             Event::Journal(id.clone(), confirmed(true, false)),
         ]
@@ -185,14 +186,14 @@ async fn survives_every_crash(unreadable: bool) -> usize {
 async fn a_crash_at_any_step_ends_in_one_switch_where_the_flag_can_be_read() {
     assert_eq!(
         survives_every_crash(false).await,
-        6,
-        "six steps, each crashed before and after"
+        7,
+        "seven steps, each crashed before and after"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_at_any_step_repeats_at_most_the_same_id_where_it_cannot() {
-    assert_eq!(survives_every_crash(true).await, 6);
+    assert_eq!(survives_every_crash(true).await, 7);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use act_support::{StepClock, T0, World, decision, target};
 use burngate::act::preflight::Readiness;
 use burngate::act::webhook::signature;
 use burngate::act::{Decisions, Delivery, Exporters, Pacing, Preflight};
-use burngate::config::{Secret, UnleashExporter, WebhookExporter};
+use burngate::config::{DecisionExporter, Secret, UnleashExporter, WebhookExporter};
 use burngate::decide::{Decision, DecisionState, FailureReason};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -46,15 +46,24 @@ fn fast() -> Pacing {
 }
 
 fn both(unleash_url: &str, webhook_url: &str) -> Arc<Exporters> {
-    Arc::new(Exporters::build(&[unleash(unleash_url)], &[webhook(webhook_url)]).unwrap())
+    Arc::new(
+        Exporters::build(
+            &[
+                DecisionExporter::from(unleash(unleash_url)),
+                webhook(webhook_url).into(),
+            ]
+            .into(),
+        )
+        .unwrap(),
+    )
 }
 
 fn of_unleash(url: &str) -> Arc<Exporters> {
-    Arc::new(Exporters::build(&[unleash(url)], &[]).unwrap())
+    Arc::new(Exporters::build(&[unleash(url)].into()).unwrap())
 }
 
 fn of_webhook(config: WebhookExporter) -> Arc<Exporters> {
-    Arc::new(Exporters::build(&[], &[config]).unwrap())
+    Arc::new(Exporters::build(&[config].into()).unwrap())
 }
 
 async fn end_of(decisions: &Decisions, id: &str) -> Decision {
@@ -316,7 +325,7 @@ async fn an_endless_answer_is_cut() {
         timeout: Duration::from_secs(20),
         ..unleash(&url)
     };
-    let exporters = Arc::new(Exporters::build(&[generous], &[]).unwrap());
+    let exporters = Arc::new(Exporters::build(&[generous].into()).unwrap());
     let (reason, detail) = failed(&carried_out(exporters, decision("unleash", "f")).await);
     assert_eq!(reason, FailureReason::Unreachable);
     assert!(detail.contains("cut off, 1048576 bytes"), "{detail}");
@@ -593,7 +602,10 @@ async fn no_secret_appears_in_any_log_record_or_debug_print() {
         hook.headers = vec![("X-Api-Key".to_owned(), Secret::new("canary-key-5521"))];
         hook.signing_key = Some(Secret::new("canary-signing-99"));
         for url in [&double.url, &hostile.url] {
-            let exporters = Arc::new(Exporters::build(&[unleash(url)], std::slice::from_ref(&hook)).unwrap());
+            let exporters = Arc::new(
+                Exporters::build(&[DecisionExporter::from(unleash(url)), hook.clone().into()].into())
+                    .unwrap(),
+            );
             write!(seen, "{exporters:?} {:?}", unleash(url)).unwrap();
             let world = Arc::new(World::default());
             let log = Arc::new(world.process());

@@ -15,9 +15,11 @@ mod act_support;
 
 use act_support::{StepClock, T0, World, decision, target};
 use burngate::act::preflight::Readiness;
-use burngate::act::{Delivery, Exporters, Pacing, Preflight};
+use burngate::act::{Actuator, Delivery, Exporters, FlagState, Pacing, Preflight, Trouble};
 use burngate::config::{Secret, UnleashExporter};
-use burngate::decide::{Decision, DecisionState, FailureReason};
+use burngate::decide::{Action, Decision, DecisionState, FailureReason};
+use burngate::policy::SafeState;
+use burngate::time::UnixNanos;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -172,7 +174,7 @@ impl Server {
 
     fn exporters(&self, token: &str) -> Arc<Exporters> {
         let config = UnleashExporter::new("unleash", self.var("UNLEASH_URL"), Secret::new(token));
-        Arc::new(Exporters::build(&[config], &[]).unwrap())
+        Arc::new(Exporters::build(&[config].into()).unwrap())
     }
 }
 
@@ -244,11 +246,13 @@ async fn a_real_unleash_flag_is_switched_off_and_nothing_else() {
     an_approval_is_asked_for(&server).await;
     an_archived_flag_is_a_case_for_a_human(&server, &admin).await;
     preflight_sees_what_is_wrong(&server, &admin).await;
+    a_rollout_gets_smaller_and_on_needs_a_strategy(&server, &admin).await;
+    events_tell_whose_the_last_change_was(&admin).await;
     // The last: the server goes away.
     let url = server.var("UNLEASH_URL").to_owned();
     drop(server);
     let gone = UnleashExporter::new("unleash", url, Secret::new("*:*.whatever"));
-    let gone = Arc::new(Exporters::build(&[gone], &[]).unwrap());
+    let gone = Arc::new(Exporters::build(&[gone].into()).unwrap());
     let first = Duration::from_millis(50);
     let pacing = Pacing {
         first,
@@ -334,7 +338,7 @@ async fn wrong_tokens_and_names_have_their_own_record(server: &Server, admin: &A
         Secret::new(server.var("UNLEASH_ADMIN_TOKEN")),
     );
     elsewhere.project = "shop".to_owned();
-    let elsewhere = Arc::new(Exporters::build(&[elsewhere], &[]).unwrap());
+    let elsewhere = Arc::new(Exporters::build(&[elsewhere].into()).unwrap());
     let (_, detail) = failed(&carried_out(elsewhere, decision("unleash", "innocent")).await);
     assert!(
         detail.contains("in project \"default\""),
@@ -350,7 +354,14 @@ async fn an_approval_is_asked_for(server: &Server) {
     assert_eq!(reason, FailureReason::NeedsApproval, "{detail}");
     assert!(server.is_on("innocent", "production").await);
     server.sql("DELETE FROM change_request_settings");
-    let d = carried_out(editor, decision("unleash", "innocent")).await;
+    let d = carried_out(Arc::clone(&editor), decision("unleash", "innocent")).await;
+    let ours = editor
+        .get("unleash")
+        .unwrap()
+        .last_change(&target("unleash", "innocent"), T0)
+        .await;
+    let ours = ours.unwrap().unwrap();
+    assert!(ours.is_ours && ours.by.contains("burngate"), "{ours:?}");
     assert!(
         matches!(
             d.state,
@@ -378,6 +389,79 @@ async fn an_archived_flag_is_a_case_for_a_human(server: &Server, admin: &Arc<Exp
     let (reason, detail) = failed(&d);
     assert_eq!(reason, FailureReason::Rejected);
     assert!(detail.contains("archived"), "{detail}");
+}
+
+fn to(flag: &str, state: SafeState) -> Decision {
+    let mut d = decision("unleash", flag);
+    d.id = format!("{}-{state}", d.id);
+    d.action = Action::Switch { to: state };
+    d
+}
+
+async fn a_rollout_gets_smaller_and_on_needs_a_strategy(server: &Server, admin: &Arc<Exporters>) {
+    let it = admin.get("unleash").unwrap();
+    server.make_flag("gradual", "release").await;
+    let five = to("gradual", SafeState::Rollout { percent: 5 });
+    let state = async |d: &Decision| it.read_back(d, T0).await.unwrap().unwrap().state;
+    assert_eq!(state(&five).await, FlagState::Exposed);
+    it.carry_out(&five, None, T0).await.unwrap();
+    assert_eq!(state(&five).await, FlagState::Safe);
+    assert!(server.is_on("gradual", "production").await);
+    let rollout = async |environment: &str| {
+        let at = format!("/projects/default/features/gradual/environments/{environment}");
+        server.api("GET", &at, None).await["strategies"][0]["parameters"]["rollout"].clone()
+    };
+    assert_eq!(
+        (rollout("production").await, rollout("development").await),
+        (json!("5"), json!("100"))
+    );
+    // Twenty percent is more than it has: nothing gets larger.
+    let twenty = to("gradual", SafeState::Rollout { percent: 20 });
+    assert_eq!(state(&twenty).await, FlagState::Safe);
+    let on = to("gradual", SafeState::On);
+    it.carry_out(&to("gradual", SafeState::Off), None, T0)
+        .await
+        .unwrap();
+    assert_eq!(state(&on).await, FlagState::Exposed);
+    assert_eq!(
+        state(&five).await,
+        FlagState::Safe,
+        "off is more than a rollout asks for"
+    );
+    it.carry_out(&on, None, T0).await.unwrap();
+    assert_eq!(
+        (state(&on).await, rollout("production").await),
+        (FlagState::Safe, json!("5"))
+    );
+    let bare = json!({ "name": "bare", "type": "release" });
+    server.api("POST", "/projects/default/features", Some(bare)).await;
+    let refused = it.carry_out(&to("bare", SafeState::On), None, T0).await;
+    let Err(Trouble::Permanent { reason, detail }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(reason, FailureReason::Rejected);
+    assert!(detail.contains("no active strategy"), "{detail}");
+    assert!(!server.is_on("bare", "production").await);
+}
+
+async fn events_tell_whose_the_last_change_was(admin: &Arc<Exporters>) {
+    let it = admin.get("unleash").unwrap();
+    let change = it
+        .last_change(&target("unleash", "gradual"), T0)
+        .await
+        .unwrap()
+        .unwrap();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let now = UnixNanos::from_secs(now.as_secs());
+    assert!(
+        change.at.plus_secs(60) > now && change.at <= now.plus_secs(5),
+        "{change:?}"
+    );
+    assert!(!change.is_ours, "a token of the server names nobody: {change:?}");
+    assert_eq!(
+        it.last_change(&target("unleash", "bare"), T0).await.unwrap(),
+        None
+    );
 }
 
 async fn preflight_sees_what_is_wrong(server: &Server, admin: &Arc<Exporters>) {

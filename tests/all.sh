@@ -67,6 +67,23 @@ install_clients() {
   fi
 }
 
+# The official clients of tests/act_launchdarkly.rs.
+install_launchdarkly() {
+  mkdir -p "$TOOLS"
+  if [ ! -x "$TOOLS/launchdarkly/bin/python" ]; then
+    step "LaunchDarkly's Python clients"
+    python3 -m venv "$TOOLS/launchdarkly"
+    "$TOOLS/launchdarkly/bin/pip" install -q --disable-pip-version-check 'launchdarkly-api>=25,<26' \
+      'launchdarkly-server-sdk>=9,<10'
+  fi
+  if [ ! -d "$TOOLS/launchdarkly-js/node_modules" ]; then
+    step "LaunchDarkly's Node SDK"
+    mkdir -p "$TOOLS/launchdarkly-js"
+    (cd "$TOOLS/launchdarkly-js" && npm install --silent --no-audit --no-fund --ignore-scripts \
+      @launchdarkly/node-server-sdk@9)
+  fi
+}
+
 # The clients of tests/interop.rs: what the shared ones lack. Each is remade only when what it comes from changes.
 TELEMETRYGEN=v0.161.0
 TOXIPROXY=v2.5.0
@@ -114,6 +131,7 @@ install_rust_parts
 if [ $FAST = 0 ]; then
   install_debian
   install_clients
+  install_launchdarkly
   install_interop
   if [ -d "$SHARED/tools" ]; then export BURNGATE_NO_SKIP=1; fi
 fi
@@ -140,6 +158,8 @@ if [ $LONG = 1 ]; then
     --test cohort_counts --test process_edit --test store_crash --test crash --test chaos --test hostile -- --nocapture
   step "a flood of ten million cohorts"
   BURNGATE_LONG=1 cargo test --locked --release --lib cohort::registry
+  step "two million states of a kill's life"
+  BURNGATE_LONG=1 cargo test --locked --release --lib decide::life
   step "benches, one quick round each"
   cargo bench --locked --bench walk --bench tally --bench ledger --bench edit --bench gateway --bench collector -- --test
   step "the demo, in release"

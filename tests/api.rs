@@ -34,8 +34,8 @@ slos:
   - { name: availability, target: 99.9% }
   - { name: latency, target: 99%, sli: { faster_than: 250ms } }
 kill_switches:
-  - { flag: new-pay, exporter: webhook, slo: availability, mode: observe, when: { burn_above: 7, window: 5m, for: 0s } }
-  - { flag: alone, exporter: webhook, slo: availability, mode: observe, when: { burn_above: 7, window: 5m, for: 0s } }
+  - { flag: new-pay, exporter: webhook, slo: availability, attribution: off, mode: observe, when: { burn_above: 7, window: 5m, for: 0s } }
+  - { flag: alone, exporter: webhook, slo: availability, attribution: off, mode: observe, when: { burn_above: 7, window: 5m, for: 0s } }
 ";
 
 /// Two services; on one of them a flag burns (and its rule only observes), another burns with nothing to compare it with.

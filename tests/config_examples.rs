@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use burngate::config::{Config, ConfigSource, GrpcReceiver};
+use burngate::config::{Config, ConfigSource, DecisionExporter, GrpcReceiver};
 use std::path::Path;
 
 fn example(name: &str) -> Config {
@@ -26,8 +26,11 @@ fn the_central_gateway_is_open_to_all_and_decides_through_unleash() {
         grpc.endpoint.address().unwrap().ip().is_unspecified() && grpc.max_connections == 4096
     }));
     assert_eq!(config.receivers[0].config.limits.max_in_flight_mib, 1024);
-    assert_eq!(config.unleash.len(), 1);
-    assert_eq!(config.unleash[0].token.expose(), "t0ken");
+    let decides: Vec<_> = config.decision_exporters.iter().collect();
+    let [DecisionExporter::Unleash(unleash)] = &decides[..] else {
+        panic!("one unleash")
+    };
+    assert_eq!(unleash.token.expose(), "t0ken");
     assert!(
         config
             .storage
@@ -56,12 +59,12 @@ fn the_sidecar_takes_telemetry_from_loopback_only_and_stays_small() {
     assert!(config.api.unwrap().endpoint.ip().is_loopback());
     assert_eq!(config.receivers[0].config.limits.max_in_flight_mib, 32);
     assert_eq!(config.error_budget.cohorts.max_total, 1000);
-    assert!(config.error_budget.policies.is_empty() && config.unleash.is_empty());
+    assert!(config.error_budget.policies.is_empty() && config.decision_exporters.is_empty());
 }
 
 #[test]
 fn the_compose_file_of_the_repository_holds() {
     let config = example("compose/gateway.yaml");
-    assert_eq!(config.unleash.len(), 1);
+    assert_eq!(config.decision_exporters.ids().collect::<Vec<_>>(), ["unleash"]);
     assert!(config.signals.traces && config.signals.metrics && config.signals.logs);
 }

@@ -280,7 +280,7 @@ fn prepare(dir: &Path, cycles: usize, flag_service: &FlagService) {
         let when = "when: { burn_above: 7, window: 1m, for: 0s }";
         writeln!(
             switches,
-            "  - {{ flag: flag-{i}, exporter: webhook, mode: auto, {when} }}"
+            "  - {{ flag: flag-{i}, exporter: webhook, attribution: off, mode: auto, {when} }}"
         )
         .unwrap();
     }

@@ -215,7 +215,7 @@ fn every_exporter_on_a_page_is_a_configuration_that_holds() {
             fs::write(&file, filled + &rest).unwrap();
             let config = Config::load(&ConfigSource::File(file)).unwrap_or_else(|e| panic!("{name}:\n{e}"));
             assert_eq!(config.warnings, Vec::<String>::new(), "{name}:\n{block}");
-            burngate::act::Exporters::build(&config.unleash, &config.webhooks).unwrap();
+            burngate::act::Exporters::build(&config.decision_exporters).unwrap();
             counted += 1;
         }
     }
@@ -224,11 +224,11 @@ fn every_exporter_on_a_page_is_a_configuration_that_holds() {
 
 #[test]
 fn every_placeholder_of_a_webhook_is_documented() {
-    let page = read("docs/kill-switch.md");
+    let page = read("docs/providers.md");
     for (name, _) in burngate::act::PLACEHOLDERS {
         assert!(
             page.contains(&format!("`{name}`")),
-            "docs/kill-switch.md lacks the placeholder {name}"
+            "docs/providers.md lacks the placeholder {name}"
         );
     }
 }
@@ -236,7 +236,7 @@ fn every_placeholder_of_a_webhook_is_documented() {
 #[test]
 fn the_routes_on_the_page_are_the_routes_of_the_api() {
     let page = read("docs/api.md");
-    let source = read("src/api/http.rs") + &read("src/api/corrections.rs");
+    let source = read("src/api/http.rs") + &read("src/api/corrections.rs") + &read("src/api/hands.rs");
     let routes = all_matches(r#"\.route\("([^"]+)""#, &source);
     assert!(routes.len() >= 4, "{routes:?}");
     assert_eq!(all_matches(r"(?m)^\| `(?:GET|POST) ([^`]+)` \|", &page), routes);

@@ -32,7 +32,7 @@ fn setup(url: &str) -> Setup {
 fn policy(hold: &str, flags: &[&str]) -> String {
     let switch = |flag: &&str| {
         let when = format!("{{ burn_above: 7, window: 5m, for: {hold}, contrast: 2 }}");
-        format!("  - {{ flag: {flag}, exporter: unleash, mode: auto, when: {when} }}\n")
+        format!("  - {{ flag: {flag}, exporter: unleash, attribution: off, mode: auto, when: {when} }}\n")
     };
     let switches: String = flags.iter().map(switch).collect();
     let head = "service: checkout\nenvironment: production\nwindow: 30d\n\

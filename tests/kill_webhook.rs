@@ -47,7 +47,7 @@ fn policy_of(slos: &str, switches: &[&str]) -> String {
     format!("service: checkout\nenvironment: production\nwindow: 30d\n{slos}kill_switches:\n{switches}")
 }
 
-const RULE: &str = "exporter: webhook, mode: auto, when: { burn_above: 7, window: 5m, for: 2s, contrast: 2 }";
+const RULE: &str = "exporter: webhook, attribution: off, mode: auto, when: { burn_above: 7, window: 5m, for: 2s, contrast: 2 }";
 
 fn switch(flag: &str) -> String {
     format!("flag: {flag}, {RULE}")

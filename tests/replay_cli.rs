@@ -15,7 +15,7 @@ slos:
   - { name: availability, target: 99.9% }
   - { name: other, target: 99% }
 kill_switches:
-  - { flag: new-import, exporter: nowhere, slo: availability, mode: auto, when: { burn_above: 7, window: 5m, for: 3m } }
+  - { flag: new-import, exporter: nowhere, slo: availability, attribution: off, mode: auto, when: { burn_above: 7, window: 5m, for: 3m } }
 ";
 
 fn folder(rows: &str) -> tempfile::TempDir {

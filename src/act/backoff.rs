@@ -22,6 +22,8 @@ pub struct Pacing {
     pub max_in_flight: usize,
     /// Decisions kept in memory; older ones stay in the journal.
     pub max_in_memory: usize,
+    /// Time between two looks at flags that were switched.
+    pub watch_every: Duration,
 }
 
 impl Default for Pacing {
@@ -41,6 +43,7 @@ impl From<&Delivery> for Pacing {
             breaker_open: config.breaker_pause,
             max_in_flight: config.max_in_flight,
             max_in_memory: config.max_in_memory,
+            watch_every: Duration::from_mins(1),
         }
     }
 }

@@ -6,15 +6,13 @@
 //! to drop or block, and both are wrong for a kill. The list is bounded: the oldest finished decision leaves
 //! first, a live one never.
 
-use crate::decide::Decision;
+use crate::decide::{Decision, DecisionState, Phase};
+use crate::time::UnixNanos;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-
-/// Entries kept of a decision's history.
-const MAX_HISTORY: usize = 64;
 
 /// Why a decision was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +20,20 @@ pub enum SubmitError {
     /// Every place holds a live decision.
     #[error("{0} decisions are live already; this one is refused")]
     Full(usize),
+}
+
+/// Why a decision was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmendError<E> {
+    /// Nobody knows it.
+    #[error("no such decision")]
+    Unknown,
+    /// It is being written to the journal at this moment.
+    #[error("it is being written at this moment")]
+    Busy,
+    /// It cannot be done to it.
+    #[error(transparent)]
+    Refused(E),
 }
 
 /// Handle of the list; clones share it.
@@ -56,6 +68,10 @@ struct Entry {
     stored: bool,
     /// The journal has been asked once: before that, nobody may see a decision that a crash would undo.
     shown: bool,
+    /// A driver writes it: what it is now is not for others to change.
+    busy: bool,
+    /// The state that was reported last.
+    reported: Option<DecisionState>,
     deadline: Instant,
     journal_failures: u32,
     panics: u32,
@@ -66,6 +82,8 @@ struct Entry {
 pub(crate) struct Work {
     pub(crate) decision: Decision,
     pub(crate) stored: bool,
+    /// Number of the last change, for [`Decisions::begin`].
+    pub(crate) seq: u64,
     pub(crate) deadline: Instant,
     pub(crate) journal_failures: u32,
 }
@@ -102,6 +120,8 @@ impl Decisions {
             seq: 0,
             stored: false,
             shown: false,
+            busy: false,
+            reported: None,
             deadline,
             journal_failures: 0,
             panics: 0,
@@ -160,11 +180,14 @@ impl Decisions {
     pub(crate) fn restore(&self, decision: Decision, age: Duration) -> Result<(), SubmitError> {
         let left = self.shared.give_up_after.saturating_sub(age);
         let deadline = Instant::now() + left;
+        let reported = Some(decision.state.clone());
         self.insert(Entry {
             decision,
             seq: 0,
             stored: true,
             shown: true,
+            busy: false,
+            reported,
             deadline,
             journal_failures: 0,
             panics: 0,
@@ -182,7 +205,7 @@ impl Decisions {
         let table = self.lock();
         let oldest = table.order.iter().filter_map(|(_, id)| table.entries.get(id));
         let due: Vec<(String, FlagKey)> = oldest
-            .filter(|e| !e.stored || !e.decision.state.is_final())
+            .filter(|e| !e.stored || !e.decision.state.is_at_rest())
             .map(|e| (e.decision.id.clone(), flag_key(&e.decision)))
             .collect();
         metrics::gauge!("burngate_decisions_live").set(due.len() as f64);
@@ -194,13 +217,22 @@ impl Decisions {
         self.lock().entries.get(id).map(|e| Work {
             decision: e.decision.clone(),
             stored: e.stored,
+            seq: e.seq,
             deadline: e.deadline,
             journal_failures: e.journal_failures,
         })
     }
 
-    /// Publishes a new state; `stored` says whether the journal holds it.
-    pub(crate) fn update(&self, decision: &Decision, stored: bool) {
+    /// A driver is about to write what it knows as of `seq`; false when the decision has changed since.
+    pub(crate) fn begin(&self, id: &str, seq: u64) -> bool {
+        let mut table = self.lock();
+        let entry = table.entries.get_mut(id).filter(|e| e.seq == seq && !e.busy);
+        entry.map(|e| e.busy = true).is_some()
+    }
+
+    /// Publishes a new state and returns the number of this change; `stored` says whether the journal holds
+    /// it.
+    pub(crate) fn update(&self, decision: &Decision, stored: bool) -> u64 {
         let mut table = self.lock();
         table.seq += 1;
         let seq = table.seq;
@@ -208,6 +240,7 @@ impl Decisions {
             entry.decision = decision.clone();
             entry.seq = seq;
             entry.shown = true;
+            entry.busy = false;
             entry.stored = stored;
             entry.journal_failures = if stored {
                 0
@@ -217,12 +250,77 @@ impl Decisions {
         }
         drop(table);
         self.shared.changed.send_replace(seq);
+        seq
+    }
+
+    /// Changes a decision that the journal knows, unless a driver writes it just now. What `change` says is
+    /// true is written before anything follows from it; nobody else changes the decision meanwhile.
+    pub fn amend<E>(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut Decision) -> Result<bool, E>,
+    ) -> Result<Decision, AmendError<E>> {
+        let mut table = self.lock();
+        let (seq, give_up_after) = (table.seq + 1, self.shared.give_up_after);
+        let entry = table.entries.get_mut(id).ok_or(AmendError::Unknown)?;
+        if entry.busy || !entry.stored {
+            return Err(AmendError::Busy);
+        }
+        let mut decision = entry.decision.clone();
+        if change(&mut decision).map_err(AmendError::Refused)? {
+            if entry.decision.life.armed_at != decision.life.armed_at {
+                // An approved proposal begins now.
+                entry.deadline = Instant::now() + give_up_after;
+            }
+            let is_new = decision.life.phase.as_str() != entry.decision.life.phase.as_str();
+            entry.decision = decision.clone();
+            entry.seq = seq;
+            entry.stored = false;
+            table.seq = seq;
+            drop(table);
+            if is_new {
+                report_phase(&decision);
+            }
+            self.shared.changed.send_replace(seq);
+            self.shared.wake.notify_one();
+        }
+        Ok(decision)
+    }
+
+    /// Whether the decision's state was not reported yet; from now on it was.
+    pub(crate) fn is_news(&self, decision: &Decision) -> bool {
+        let mut table = self.lock();
+        let Some(entry) = table.entries.get_mut(&decision.id) else {
+            return true;
+        };
+        let state = Some(decision.state.clone());
+        let is_news = entry.reported != state;
+        entry.reported = state;
+        is_news
+    }
+
+    /// Decisions that still await something: a vote, a look at their effect, the end of a cooldown or hold.
+    pub fn pending(&self) -> Vec<Decision> {
+        let table = self.lock();
+        let awaits = |d: &Decision| match &d.life.phase {
+            // Without a fence nobody drove it: a replay's, or one of a release that did not look further.
+            Phase::Act => match d.state {
+                DecisionState::Proposed { .. } => true,
+                DecisionState::Confirmed { .. } => d.life.fence > 0,
+                _ => false,
+            },
+            Phase::Closed { .. } => false,
+            _ => true,
+        };
+        let known = table.entries.values().filter(|e| e.stored && awaits(&e.decision));
+        known.map(|e| e.decision.clone()).collect()
     }
 
     /// Counts a crash of the decision's driver.
     pub(crate) fn note_panic(&self, id: &str) -> u32 {
         let mut table = self.lock();
         table.entries.get_mut(id).map_or(0, |entry| {
+            entry.busy = false;
             entry.panics = entry.panics.saturating_add(1);
             entry.panics
         })
@@ -269,16 +367,31 @@ pub(crate) fn flag_key(d: &Decision) -> FlagKey {
     FlagKey {
         exporter: d.exporter.clone(),
         environment: d.environment.clone(),
-        flag: d.flag.clone(),
+        flag: d.subject(),
     }
 }
 
-/// Adds a line to the history; the first and the last half of [`MAX_HISTORY`] are kept.
-pub(crate) fn note(decision: &mut Decision, now: crate::time::UnixNanos, what: impl Into<String>) {
-    if decision.history.len() >= MAX_HISTORY {
-        decision.history.remove(MAX_HISTORY / 2);
+/// One log line and one count a phase.
+fn report_phase(d: &Decision) {
+    let phase = d.life.phase.as_str();
+    metrics::counter!("burngate_kill_phases_total", "phase" => phase).increment(1);
+    let words = d.history.last().map_or("", |(_, words)| words.as_str());
+    let (decision, flag, environment) = (&d.id, d.subject(), &d.environment);
+    match &d.life.phase {
+        Phase::Escalated { .. } => tracing::error!(
+            %decision, %flag, %environment, words,
+            "a kill switch had no effect; a human must look, and no other flag of the service is switched"
+        ),
+        Phase::HumanHold { .. } => {
+            tracing::warn!(%decision, %flag, %environment, words, "a flag is in hold");
+        }
+        _ => tracing::info!(%decision, %flag, %environment, phase, words, "what came of a decision"),
     }
-    decision.history.push((now, what.into()));
+}
+
+/// A new state: a line of the history, and the time of it.
+pub(crate) fn note(decision: &mut Decision, now: UnixNanos, what: impl Into<String>) {
+    decision.tell(now, what);
     decision.updated_at = now;
 }
 
@@ -302,8 +415,6 @@ fn make_finite(decision: &mut Decision) {
 mod tests {
     use super::*;
     use crate::act::tests::decision;
-    use crate::decide::DecisionState;
-    use crate::time::UnixNanos;
 
     fn list(capacity: usize) -> Decisions {
         Decisions::new(capacity, Duration::from_mins(10))

@@ -11,7 +11,9 @@ use super::decisions::{Decisions, FlagKey};
 use super::drive::{Drive, Outlets, Shared, record};
 use super::exporter::{Actuator, Exporter, Exporters};
 use super::journal::{DecisionLog, JournalError};
-use crate::decide::{DecisionState, FailureReason};
+use super::lease::{Alone, Lease};
+use super::watch::watch;
+use crate::decide::{DecisionState, FailureReason, LifeRules};
 use crate::time::Clock;
 use arc_swap::ArcSwap;
 use std::collections::{HashMap, HashSet};
@@ -20,7 +22,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::watch as watched;
 use tokio::task::{Id, JoinError, JoinSet};
 
 /// How often the list is scanned for decisions that nobody works on.
@@ -32,7 +34,7 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(6);
 /// Carries decisions out until it is told to stop.
 pub struct Delivery<A = Exporter> {
     shared: Arc<Shared<A>>,
-    stop: watch::Sender<bool>,
+    stop: watched::Sender<bool>,
 }
 
 impl<A> fmt::Debug for Delivery<A> {
@@ -51,12 +53,26 @@ impl<A: Actuator> Delivery<A> {
         clock: Arc<dyn Clock>,
         pacing: Pacing,
     ) -> Result<Self, JournalError> {
+        let lease: Arc<dyn Lease> = Arc::new(Alone::begin(log.as_ref())?);
+        Self::with_lease(exporters, log, lease, clock, pacing)
+    }
+
+    /// The same under a lease that others may hold as well.
+    pub fn with_lease(
+        exporters: Arc<Exporters<A>>,
+        log: Arc<dyn DecisionLog>,
+        lease: Arc<dyn Lease>,
+        clock: Arc<dyn Clock>,
+        pacing: Pacing,
+    ) -> Result<Self, JournalError> {
         let decisions = Decisions::new(pacing.max_in_memory, pacing.give_up_after);
         restore(&decisions, log.as_ref(), clock.as_ref())?;
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = watched::channel(false);
         let shared = Shared {
             outlets: ArcSwap::from_pointee(Outlets::new(exporters, &pacing)),
             log,
+            lease,
+            rules: ArcSwap::from_pointee(LifeRules::default()),
             decisions,
             clock,
             pacing,
@@ -85,6 +101,9 @@ impl<A: Actuator> Delivery<A> {
             tasks: JoinSet::new(),
             at_work: HashMap::new(),
         };
+        // Goes with us, however we end.
+        let mut watchers = JoinSet::new();
+        watchers.spawn(watch(Arc::clone(&crew.shared)));
         let mut shutdown = pin!(shutdown);
         let mut scan = tokio::time::interval(SCAN);
         scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -102,6 +121,7 @@ impl<A: Actuator> Delivery<A> {
             }
             crew.start_due();
         }
+        watchers.abort_all();
         self.stop.send_replace(true);
         let finish = async { while crew.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(SHUTDOWN_GRACE, finish).await.is_err() {
@@ -128,6 +148,11 @@ impl<A: Actuator> OutletSwitch<A> {
         self.0
             .outlets
             .store(Arc::new(Outlets::new(exporters, &self.0.pacing)));
+    }
+
+    /// From now on, these rules of a decision's life.
+    pub fn set_rules(&self, rules: LifeRules) {
+        self.0.rules.store(Arc::new(rules));
     }
 }
 
@@ -204,8 +229,9 @@ fn restore(decisions: &Decisions, log: &dyn DecisionLog, clock: &dyn Clock) -> R
     let now = clock.now();
     let mut live = 0_u32;
     for decision in loaded.decisions {
-        let age = Duration::from_nanos(now.0.saturating_sub(decision.decided_at.0));
-        live += u32::from(!decision.state.is_final());
+        let began = decision.life.armed_at.unwrap_or(decision.decided_at);
+        let age = Duration::from_nanos(now.0.saturating_sub(began.0));
+        live += u32::from(!decision.state.is_at_rest());
         if let Err(error) = decisions.restore(decision, age) {
             tracing::error!(%error, "a decision of the journal is left out");
         }

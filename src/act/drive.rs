@@ -4,15 +4,19 @@
 //! timeout finds out what the lost call did, and a round after a restart never sends blind. `Sending` is in
 //! the journal before bytes leave; when the journal cannot be written, nothing is sent. After the service has
 //! said "done" nothing is sent again: a flag that then reads as on was switched on by somebody, or is not the
-//! one we switched; both are for a human.
+//! one we switched; both are for a human. Which step follows is decided in `decide::carry`; here it is done.
 
 use super::backoff::Pacing;
 use super::breaker::Breaker;
 use super::decisions::{Decisions, Work, note};
-use super::exporter::{Actuator, Exporters, FlagState};
+use super::exporter::{Actuator, Exporters, Reading};
 use super::journal::{DecisionLog, JournalError};
+use super::lease::Lease;
 use super::trouble::Trouble;
-use crate::decide::{Decision, DecisionState, FailureReason};
+use super::watch::seen;
+use crate::decide::{
+    Decision, DecisionState, FailureReason, LifeRules, Look, Next as Step, Tries, after_done, after_read,
+};
 use crate::time::Clock;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
@@ -28,6 +32,8 @@ const VERIFY_READS: u32 = 6;
 pub(crate) struct Shared<A> {
     pub(crate) outlets: ArcSwap<Outlets<A>>,
     pub(crate) log: Arc<dyn DecisionLog>,
+    pub(crate) lease: Arc<dyn Lease>,
+    pub(crate) rules: ArcSwap<LifeRules>,
     pub(crate) decisions: Decisions,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pacing: Pacing,
@@ -67,18 +73,36 @@ enum Next {
     Again(Duration),
 }
 
+/// Why a state was not taken on.
+enum NotWritten {
+    /// The journal did not take it, or the lease is another's.
+    Failed,
+    /// Somebody changed the decision before.
+    Overtaken,
+}
+
 impl<A: Actuator> Drive<A> {
     /// Carries the decision as far as it goes. What is left is picked up by the next scan.
     pub(crate) async fn run(shared: Arc<Shared<A>>, id: String) {
         let Some(work) = shared.decisions.work(&id) else {
             return;
         };
-        let rounds = attempt_of(&work.decision.state);
+        let rounds = work.decision.state.attempt();
         let mut drive = Self { shared, work, rounds };
-        if !drive.work.stored && !drive.persist().await {
-            return;
-        }
-        while !drive.work.decision.state.is_final() {
+        loop {
+            let Some(work) = drive.shared.decisions.work(&id) else {
+                return;
+            };
+            drive.work = work;
+            if !drive.work.stored {
+                match drive.persist().await {
+                    Err(NotWritten::Failed) => return,
+                    Ok(()) | Err(NotWritten::Overtaken) => continue,
+                }
+            }
+            if drive.work.decision.state.is_at_rest() {
+                return;
+            }
             match drive.round().await {
                 Next::Leave => return,
                 Next::Again(wait) => {
@@ -108,42 +132,73 @@ impl<A: Actuator> Drive<A> {
             }
             return Next::Again(wait.min(self.time_left()));
         }
+        if matches!(self.work.decision.state, DecisionState::Verifying { .. }) {
+            // The last process heard "done", and no more.
+            return self.verify(exporter).await;
+        }
         let read = exporter.read_back(&self.work.decision, shared.clock.now()).await;
         count_health(breaker, read.as_ref().err());
-        match read {
-            Ok(Some(FlagState::Off)) => self.confirm_found_off().await,
-            Ok(Some(FlagState::On) | None) => self.send(exporter, breaker).await,
-            Err(trouble) => self.trouble("read", trouble).await,
+        let reading = match read {
+            Ok(reading) => reading,
+            Err(trouble) => return self.trouble("read", trouble).await,
+        };
+        let version = reading.as_ref().and_then(|reading| reading.version.clone());
+        let look = seen(&shared, exporter, &self.work.decision, reading).await;
+        let tries = Tries {
+            max_attempts: shared.pacing.max_attempts,
+            is_late: self.late(),
+        };
+        match after_read(&self.work.decision.state, look.clone(), tries) {
+            Step::Send(attempt) => self.send(exporter, breaker, (attempt, version)).await,
+            Step::End(state) => {
+                let words = end_words(&state, self.work.decision.state.attempt());
+                self.end(state, &look, words).await
+            }
+            Step::Again => Next::Again(shared.pacing.wait(self.rounds + 1)),
         }
     }
 
-    async fn send(&mut self, exporter: &A, breaker: &Breaker) -> Next {
-        let sent = attempt_of(&self.work.decision.state);
-        if self.late() {
-            let detail = "decided too long ago to act on; the rule decides anew when it still holds";
-            return self.fail(FailureReason::Expired, detail.to_owned()).await;
-        }
-        if sent >= self.shared.pacing.max_attempts {
-            let detail = format!("still on after {sent} attempts; switch the flag by hand");
-            return self.fail(FailureReason::Unreachable, detail).await;
-        }
+    async fn send(
+        &mut self,
+        exporter: &A,
+        breaker: &Breaker,
+        (attempt, version): (u32, Option<String>),
+    ) -> Next {
         let before = self.work.decision.clone();
-        let state = DecisionState::Sending { attempt: sent + 1 };
-        if !self
-            .transition(state, format!("sending, attempt {}", sent + 1))
+        let life = &mut self.work.decision.life;
+        life.attempts = attempt;
+        life.version.clone_from(&version);
+        let state = DecisionState::Sending { attempt };
+        match self
+            .transition(state, format!("sending, attempt {attempt}"))
             .await
         {
-            // Not in the journal, so nothing leaves, and the decision stands where it stood.
-            self.work.decision = before;
-            self.shared.decisions.update(&self.work.decision, false);
+            Ok(()) => {}
+            Err(NotWritten::Overtaken) => return Next::Again(Duration::ZERO),
+            Err(NotWritten::Failed) => {
+                // Not in the journal, so nothing leaves, and the decision stands where it stood.
+                self.work.decision = before;
+                self.shared.decisions.update(&self.work.decision, false);
+                return Next::Leave;
+            }
+        }
+        // The row may have taken long to write, and the lease may be another's by now: who holds it reads the
+        // flag before anything else.
+        if self.shared.lease.fence() != Some(self.work.decision.life.fence) {
+            tracing::error!(decision = %self.work.decision.id, "the lease was lost before a call; nothing is sent");
             return Next::Leave;
         }
         let outcome = exporter
-            .switch_off(&self.work.decision, self.shared.clock.now())
+            .carry_out(&self.work.decision, version.as_deref(), self.shared.clock.now())
             .await;
         count_health(breaker, outcome.as_ref().err());
         match outcome {
-            Ok(()) => self.verify(exporter).await,
+            Ok(()) => {
+                let state = DecisionState::Verifying { attempt };
+                // Harmless when it cannot be written: the next process reads the flag in any case.
+                let _ = self.transition(state, "the service says done".to_owned()).await;
+                self.verify(exporter).await
+            }
             Err(trouble) => self.trouble("call", trouble).await,
         }
     }
@@ -151,23 +206,22 @@ impl<A: Actuator> Drive<A> {
     /// The service has said "done": reads until it agrees with itself.
     async fn verify(&mut self, exporter: &A) -> Next {
         for read in 1..=VERIFY_READS {
-            match exporter
+            let reading = exporter
                 .read_back(&self.work.decision, self.shared.clock.now())
-                .await
-            {
-                Ok(Some(FlagState::Off)) => return self.confirm(true, false, "off, read back").await,
-                Ok(None) => return self.confirm(false, false, "the service says done").await,
-                Ok(Some(FlagState::On)) if read == VERIFY_READS => {
-                    let detail =
-                        "the service said done, and still reads as on; did somebody switch it on again?";
-                    return self.fail(FailureReason::NotEffective, detail.to_owned()).await;
+                .await;
+            let look = self.looked(exporter, reading).await;
+            match after_done(look.clone(), read == VERIFY_READS) {
+                Step::End(state) => {
+                    let words = match &look {
+                        Look::Safe => "off, read back".to_owned(),
+                        Look::Refused { detail, .. } | Look::Failed { detail } => {
+                            format!("done, but not read back: {detail}")
+                        }
+                        _ => end_words(&state, 1),
+                    };
+                    return self.end(state, &look, words).await;
                 }
-                Err(trouble) if read == VERIFY_READS || matches!(trouble, Trouble::Permanent { .. }) => {
-                    return self
-                        .confirm(false, false, &format!("done, but not read back: {trouble}"))
-                        .await;
-                }
-                Ok(Some(FlagState::On)) | Err(_) => {}
+                Step::Again | Step::Send(_) => {}
             }
             let wait = self.shared.pacing.first.saturating_mul(2u32.pow(read - 1)) / 2;
             if self.stopped_during(wait).await {
@@ -177,13 +231,12 @@ impl<A: Actuator> Drive<A> {
         Next::Leave
     }
 
-    /// Off before this round sent anything: by somebody else, or by a call of ours whose answer was lost.
-    async fn confirm_found_off(&mut self) -> Next {
-        if attempt_of(&self.work.decision.state) == 0 {
-            return self.confirm(true, true, "was off already; nothing sent").await;
+    async fn looked(&self, exporter: &A, reading: Result<Option<Reading>, Trouble>) -> Look {
+        match reading {
+            Ok(reading) => seen(&self.shared, exporter, &self.work.decision, reading).await,
+            Err(Trouble::Permanent { reason, detail }) => Look::Refused { reason, detail },
+            Err(Trouble::Retry { detail, .. }) => Look::Failed { detail },
         }
-        self.confirm(true, false, "off, read back after an attempt without an answer")
-            .await
     }
 
     async fn trouble(&mut self, what: &str, trouble: Trouble) -> Next {
@@ -192,8 +245,9 @@ impl<A: Actuator> Drive<A> {
             Trouble::Retry { after, detail, .. } => (after, detail),
         };
         self.rounds += 1;
-        let (d, now) = (&mut self.work.decision, self.shared.clock.now());
-        note(d, now, format!("{what} failed: {detail}"));
+        let now = self.shared.clock.now();
+        let d = &mut self.work.decision;
+        d.tell(now, format!("{what} failed: {detail}"));
         tracing::warn!(
             decision = %d.id, exporter = %d.exporter, flag = %d.flag, round = self.rounds, %detail,
             "a call of a kill switch failed; it will be tried again"
@@ -213,43 +267,54 @@ impl<A: Actuator> Drive<A> {
         Next::Again(wait)
     }
 
-    async fn confirm(&mut self, verified: bool, already_off: bool, words: &str) -> Next {
-        self.transition(
-            DecisionState::Confirmed {
-                verified,
-                already_off,
-            },
-            words.to_owned(),
-        )
-        .await;
+    async fn end(&mut self, state: DecisionState, look: &Look, words: String) -> Next {
+        if let Look::Overruled { by } = look
+            && matches!(
+                state,
+                DecisionState::Failed {
+                    reason: FailureReason::Overruled,
+                    ..
+                }
+            )
+        {
+            let (now, hold_secs) = (self.shared.clock.now(), self.shared.rules.load().hold_secs);
+            self.work.decision.hold(now, hold_secs, by);
+        }
+        let _ = self.transition(state, words).await;
         Next::Leave
     }
 
     async fn fail(&mut self, reason: FailureReason, detail: String) -> Next {
         let words = format!("failed: {detail}");
-        self.transition(DecisionState::Failed { reason, detail }, words)
+        let _ = self
+            .transition(DecisionState::Failed { reason, detail }, words)
             .await;
         Next::Leave
     }
 
-    /// Takes a new state: first the journal, then everybody else. False when the journal could not be
-    /// written.
-    async fn transition(&mut self, state: DecisionState, words: String) -> bool {
+    /// Takes a new state: first the journal, then everybody else.
+    async fn transition(&mut self, state: DecisionState, words: String) -> Result<(), NotWritten> {
         let now = self.shared.clock.now();
         note(&mut self.work.decision, now, words);
         self.work.decision.state = state;
         self.persist().await
     }
 
-    async fn persist(&mut self) -> bool {
-        let written = record(&self.shared.log, &self.work.decision).await;
+    async fn persist(&mut self) -> Result<(), NotWritten> {
+        let shared = Arc::clone(&self.shared);
+        if !shared.decisions.begin(&self.work.decision.id, self.work.seq) {
+            return Err(NotWritten::Overtaken);
+        }
+        let written = self.record().await;
+        self.work.seq = shared.decisions.update(&self.work.decision, written.is_ok());
         let d = &self.work.decision;
-        self.shared.decisions.update(d, written.is_ok());
         match written {
             Ok(()) => {
                 self.work.journal_failures = 0;
-                report(d);
-                true
+                if shared.decisions.is_news(d) {
+                    report(d);
+                }
+                Ok(())
             }
             Err(error) => {
                 metrics::counter!("burngate_journal_failures_total").increment(1);
@@ -261,17 +326,34 @@ impl<A: Actuator> Drive<A> {
                         "a decision cannot be written to the journal, so nothing is sent for it"
                     );
                 }
-                false
+                Err(NotWritten::Failed)
             }
         }
     }
 
+    /// Writes the row under our fence; never over one of a later holder of the lease.
+    async fn record(&mut self) -> Result<(), JournalError> {
+        let life = &mut self.work.decision.life;
+        match self.shared.lease.fence() {
+            Some(fence) if fence >= life.fence => life.fence = fence,
+            Some(_) => {
+                return Err(JournalError(
+                    "a later process has taken the decision on".to_owned(),
+                ));
+            }
+            None => return Err(JournalError("the lease is not ours".to_owned())),
+        }
+        record(&self.shared.log, &self.work.decision).await
+    }
+
     /// Shows what happened within a state: whoever looks during an outage must see the attempts, also after
     /// a crash. What the journal does not take now goes with the next state.
-    async fn show(&self) {
-        let d = &self.work.decision;
-        let written = record(&self.shared.log, d).await;
-        self.shared.decisions.update(d, written.is_ok());
+    async fn show(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        if shared.decisions.begin(&self.work.decision.id, self.work.seq) {
+            let written = self.record().await;
+            self.work.seq = shared.decisions.update(&self.work.decision, written.is_ok());
+        }
     }
 
     fn late(&self) -> bool {
@@ -298,15 +380,22 @@ pub(crate) async fn record(log: &Arc<dyn DecisionLog>, decision: &Decision) -> R
     write.unwrap_or_else(|e| Err(JournalError(format!("the write did not end: {e}"))))
 }
 
-fn attempt_of(state: &DecisionState) -> u32 {
+/// What the history says of an end that a read has shown.
+fn end_words(state: &DecisionState, attempt: u32) -> String {
     match state {
-        DecisionState::Sending { attempt } => *attempt,
-        _ => 0,
+        DecisionState::Confirmed {
+            already_off: true, ..
+        } => "was off already; nothing sent".to_owned(),
+        DecisionState::Confirmed { verified: true, .. } if attempt > 0 => {
+            "off, read back after an attempt without an answer".to_owned()
+        }
+        DecisionState::Failed { detail, .. } => format!("failed: {detail}"),
+        _ => "done; it cannot be read back".to_owned(),
     }
 }
 
 /// Any answer at all shows that the service is there.
-fn count_health(breaker: &Breaker, trouble: Option<&Trouble>) {
+pub(crate) fn count_health(breaker: &Breaker, trouble: Option<&Trouble>) {
     if matches!(trouble, Some(Trouble::Retry { down: true, .. })) {
         breaker.failed(Instant::now());
     } else {

@@ -5,12 +5,14 @@
 //! Hosts come from the configuration only, never from telemetry, so they may be loopback or private. Requests
 //! are never repeated here: whether to send again is the delivery's decision, after reading the flag back.
 
+use super::guard::{Bound, Screened};
 use super::scrub::Scrubber;
 use super::trouble::{Trouble, classify, retry_after};
 use super::{ActError, scrub};
+use crate::decide::FailureReason;
 use crate::time::UnixNanos;
-use http::StatusCode;
 use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
 use std::time::Duration;
 
 /// Time to open a connection.
@@ -24,6 +26,17 @@ pub const MAX_ANSWER_BYTES: usize = 1 << 20;
 pub struct Caller {
     client: reqwest::Client,
     scrubber: Scrubber,
+    bound: Bound,
+}
+
+/// An answer, whatever it says.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    /// The body went on beyond [`MAX_ANSWER_BYTES`], or broke off.
+    pub(crate) cut: bool,
 }
 
 /// An answer that was 2xx.
@@ -50,6 +63,7 @@ impl Caller {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
+            .dns_resolver(Screened)
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
             .timeout(timeout)
@@ -61,7 +75,18 @@ impl Caller {
                 exporter: id.to_owned(),
                 problem: chain(&e.without_url()),
             })?;
-        Ok(Self { client, scrubber })
+        Ok(Self {
+            client,
+            scrubber,
+            bound: Bound::default(),
+        })
+    }
+
+    /// The same, for calls to the place of `url` only.
+    #[must_use]
+    pub(crate) fn bound_to(mut self, url: &reqwest::Url) -> Self {
+        self.bound = Bound::to(url);
+        self
     }
 
     /// Starts a request.
@@ -76,25 +101,65 @@ impl Caller {
         request: reqwest::RequestBuilder,
         now: UnixNanos,
     ) -> Result<Answer, Trouble> {
-        let mut response = match request.send().await {
+        let reply = self.exchange(request).await?;
+        if reply.status.is_success() {
+            let Reply { body, cut, .. } = reply;
+            return Ok(Answer { body, cut });
+        }
+        Err(self.trouble(&reply, now))
+    }
+
+    /// Sends it, for a caller that knows more of its answers than their class.
+    pub(crate) async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply, Trouble> {
+        let request = match request.build() {
+            Ok(request) if self.bound.admits(request.url()) => request,
+            Ok(request) => {
+                let detail = format!("{} is not the configured host", origin(request.url()));
+                return Err(Trouble::Permanent {
+                    reason: FailureReason::Rejected,
+                    detail,
+                });
+            }
+            Err(e) => return Err(Trouble::down(self.network_words(e))),
+        };
+        let mut response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(e) => return Err(Trouble::down(self.network_words(e))),
         };
-        let status = response.status();
-        let wait = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| retry_after(v, now));
-        let answer = read_capped(&mut response).await;
-        if status.is_success() {
-            return Ok(answer);
+        let Answer { body, cut } = read_capped(&mut response).await;
+        Ok(Reply {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+            cut,
+        })
+    }
+
+    /// Opens a connection to where `url` leads, and closes it.
+    pub(crate) async fn reach(&self, url: &reqwest::Url) -> Result<(), Trouble> {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = url.port_or_known_default().unwrap_or(80);
+        let connect = tokio::net::TcpStream::connect((host, port));
+        match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(e)) => Err(Trouble::down(self.clean(&format!("cannot connect: {e}")))),
+            Err(_) => Err(Trouble::down("timed out while connecting")),
         }
-        let body = String::from_utf8_lossy(&answer.body);
-        let detail = self
-            .scrubber
-            .clean(&format!("{}{}", status_words(status), message_of(&body)));
-        Err(classify(status, wait, &body, detail))
+    }
+
+    /// Status and words of an answer, made safe.
+    pub(crate) fn words(&self, reply: &Reply) -> String {
+        let body = String::from_utf8_lossy(&reply.body);
+        self.scrubber
+            .clean(&format!("{}{}", status_words(reply.status), message_of(&body)))
+    }
+
+    /// An answer by its class.
+    pub(crate) fn trouble(&self, reply: &Reply, now: UnixNanos) -> Trouble {
+        let wait = reply.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok());
+        let wait = wait.and_then(|v| retry_after(v, now));
+        let body = String::from_utf8_lossy(&reply.body);
+        classify(reply.status, wait, &body, self.words(reply))
     }
 
     /// A text for the record, made safe.

@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
-/// Version of the rows that this release writes.
-const VERSION: u32 = 1;
+/// Version of the rows that this release writes. Those of version 1 say nothing of what came after the
+/// switch, and are read.
+const VERSION: u32 = 2;
+const READ_SINCE: u32 = 1;
+/// Row with the epoch of the last process.
+const EPOCH_ROW: &str = "lease/epoch";
 
 /// Why the journal failed; the store's words.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -33,6 +37,13 @@ pub trait DecisionLog: Send + Sync + fmt::Debug + 'static {
     fn record(&self, decision: &Decision) -> Result<(), JournalError>;
     /// Reads every row.
     fn load(&self) -> Result<Loaded, JournalError>;
+    /// A number above every one that was given before: each process writes under its own. A log that several
+    /// processes share refuses a row whose [`crate::decide::Life::fence`] is below the one that it holds.
+    fn next_epoch(&self) -> Result<u64, JournalError> {
+        let loaded = self.load()?;
+        let last = loaded.decisions.iter().map(|d| d.life.fence).max();
+        Ok(last.unwrap_or(0) + 1)
+    }
 }
 
 impl<T: DecisionLog + ?Sized> DecisionLog for Arc<T> {
@@ -42,6 +53,10 @@ impl<T: DecisionLog + ?Sized> DecisionLog for Arc<T> {
 
     fn load(&self) -> Result<Loaded, JournalError> {
         (**self).load()
+    }
+
+    fn next_epoch(&self) -> Result<u64, JournalError> {
+        (**self).next_epoch()
     }
 }
 
@@ -76,6 +91,24 @@ impl<J: Journal + ?Sized + 'static> DecisionLog for StoreLog<J> {
         }
         Ok(loaded)
     }
+
+    fn next_epoch(&self) -> Result<u64, JournalError> {
+        let rows = self.0.all().map_err(|e| JournalError(e.to_string()))?;
+        let mut last = 0;
+        for (id, row) in rows {
+            if id == EPOCH_ROW {
+                let text = String::from_utf8_lossy(&row);
+                last = last.max(text.trim().parse().unwrap_or(0));
+            } else if let Ok(decision) = decode(&id, &row) {
+                last = last.max(decision.life.fence);
+            }
+        }
+        let epoch = last + 1;
+        self.0
+            .put(EPOCH_ROW, epoch.to_string().as_bytes())
+            .map_err(|e| JournalError(e.to_string()))?;
+        Ok(epoch)
+    }
 }
 
 #[derive(Serialize)]
@@ -107,9 +140,9 @@ pub fn encode(decision: &Decision) -> Result<Vec<u8>, JournalError> {
 pub fn decode(id: &str, row: &[u8]) -> Result<Decision, JournalError> {
     let refuse = |problem: String| JournalError(format!("row `{id}`: {problem}"));
     let Version { version } = serde_json::from_slice(row).map_err(|e| refuse(e.to_string()))?;
-    if version != VERSION {
+    if !(READ_SINCE..=VERSION).contains(&version) {
         return Err(refuse(format!(
-            "has version {version}, this release reads {VERSION}"
+            "has version {version}, this release reads {READ_SINCE} to {VERSION}"
         )));
     }
     let Row { decision } = serde_json::from_slice(row).map_err(|e| refuse(e.to_string()))?;
@@ -157,10 +190,33 @@ mod tests {
         let newer = encode(&d).unwrap();
         let newer = String::from_utf8(newer)
             .unwrap()
-            .replace("\"version\":1", "\"version\":9");
+            .replace("\"version\":2", "\"version\":9");
         let error = decode(&d.id, newer.as_bytes()).unwrap_err().to_string();
         assert!(error.contains("version 9") && error.contains(&d.id), "{error}");
         assert!(decode("other", &encode(&d).unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_row_of_the_first_version_is_read_as_one_without_a_life() {
+        let mut d = decision("f");
+        d.state = DecisionState::Sending { attempt: 2 };
+        let mut row: serde_json::Value = serde_json::from_slice(&encode(&d).unwrap()).unwrap();
+        row["version"] = 1.into();
+        for key in ["life", "action", "actor", "deployment"] {
+            row["decision"].as_object_mut().unwrap().remove(key).unwrap();
+        }
+        assert_eq!(decode(&d.id, row.to_string().as_bytes()).unwrap(), d);
+    }
+
+    #[test]
+    fn every_process_has_an_epoch_of_its_own_also_when_it_wrote_nothing() {
+        let log = StoreLog(Arc::new(Rows::default()));
+        assert_eq!((log.next_epoch().unwrap(), log.next_epoch().unwrap()), (1, 2));
+        let mut d = decision("f");
+        d.life.fence = 7;
+        log.record(&d).unwrap();
+        assert_eq!(log.next_epoch().unwrap(), 8);
+        assert_eq!(log.load().unwrap().unreadable, Vec::<String>::new());
     }
 
     #[test]

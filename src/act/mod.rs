@@ -9,34 +9,54 @@
 //! Rejected: sending from the tick (a hung server would stop the evaluation), and remembering in memory only
 //! what was sent (a restart would switch off again what a human has switched on since).
 
+pub mod ability;
+mod audited;
 mod backoff;
 mod breaker;
+mod changes;
 mod decisions;
 pub mod delivery;
+mod desk;
 mod drive;
 pub mod exporter;
+mod guard;
 pub mod http;
+pub mod http_api;
 pub mod journal;
+pub mod launchdarkly;
+mod lease;
+mod pattern;
 pub mod preflight;
 mod rehearse;
 mod scrub;
 mod template;
 mod trouble;
 pub mod unleash;
+mod watch;
 pub mod webhook;
 
+pub use ability::{Abilities, Ability};
+pub use audited::AuditedLog;
 pub use backoff::Pacing;
-pub use decisions::{Decisions, SubmitError};
+pub use changes::{ChangeWatch, FlagChanges};
+pub use decisions::{AmendError, Decisions, SubmitError};
 pub use delivery::{Delivery, OutletSwitch, SHUTDOWN_GRACE};
-pub use exporter::{Actuator, Exporter, Exporters, FlagState, Outcome};
+pub use desk::{Desk, DeskError, HandRequest, Waiting};
+pub use exporter::{
+    Actuator, Change, Exporter, Exporters, FlagState, FlagWarning, LastChange, Outcome, ReadBack, Reading,
+    Warnings,
+};
 pub use journal::{DecisionLog, JournalError, StoreLog};
+pub use lease::{Alone, Lease};
 pub use preflight::Preflight;
 pub use rehearse::rehearse;
 pub use scrub::Scrubber;
 pub use template::{PLACEHOLDERS, Template, TemplateError};
 pub use trouble::Trouble;
 
-use crate::policy::{KillMode, KillSwitch, Policy, PolicySet};
+use crate::decide::{Action, Decision};
+use crate::policy::{KillMode, KillSwitch, Policy, PolicySet, SafeState};
+use std::sync::Arc;
 
 /// What a kill rule asks of an exporter: enough to refuse a rule that cannot work and to probe one that
 /// should.
@@ -50,6 +70,10 @@ pub struct RuleTarget {
     pub environment: String,
     /// The flag.
     pub flag: String,
+    /// What would be made of it.
+    pub action: SafeState,
+    /// The variants that may be blamed; `None` for any.
+    pub variants: Option<Vec<Arc<str>>>,
 }
 
 impl RuleTarget {
@@ -69,12 +93,30 @@ impl RuleTarget {
         in_use.map(|(policy, switch)| Self::of(policy, switch)).collect()
     }
 
+    /// What a decision is about, as a rule's target.
+    pub fn of_decision(decision: &Decision) -> Self {
+        let action = match &decision.action {
+            Action::Switch { to } => to.clone(),
+            Action::Rollback | Action::Pause => SafeState::default(),
+        };
+        Self {
+            service: decision.evidence.service.clone(),
+            exporter: decision.exporter.clone(),
+            environment: decision.environment.clone(),
+            flag: decision.subject(),
+            action,
+            variants: None,
+        }
+    }
+
     fn of(policy: &Policy, switch: &KillSwitch) -> Self {
         Self {
             service: policy.service.as_str().to_owned(),
             exporter: switch.exporter.to_string(),
             environment: switch.environment.to_string(),
             flag: switch.flag.to_string(),
+            action: switch.action.clone(),
+            variants: switch.variants.clone(),
         }
     }
 }
@@ -93,6 +135,14 @@ pub enum ActError {
         flag: String,
         exporter: String,
         known: String,
+    },
+    /// A rule asks for what its exporter cannot do.
+    #[error("kill switch for flag `{flag}` of service `{service}`: exporter `{exporter}` {refusal}")]
+    CannotDo {
+        service: String,
+        flag: String,
+        exporter: String,
+        refusal: String,
     },
     /// A rule names no flag or no environment, or a name that no service can hold.
     #[error("kill switch of service `{service}` on exporter `{exporter}`: its {what} {problem}")]
@@ -127,14 +177,19 @@ pub enum ActError {
         problem: String,
     },
     /// The body template cannot be rendered to JSON.
-    #[error("exporters.{exporter}.body: {source}")]
-    Template { exporter: String, source: TemplateError },
+    #[error("exporters.{exporter}.{key}: {source}")]
+    Template {
+        exporter: String,
+        key: String,
+        source: TemplateError,
+    },
     /// The HTTP client cannot be built, for instance because the machine has no root certificates.
     #[error("exporters.{exporter}: the HTTP client cannot be built: {problem}")]
     Client { exporter: String, problem: String },
 }
 
-/// Refuses rules that name an exporter which does not exist, or no flag or environment.
+/// Refuses rules that name an exporter which does not exist or cannot do what they ask, or no flag or
+/// environment.
 ///
 /// Exporters themselves were checked when [`Exporters::build`] made them: an empty token never gets this far.
 pub fn check(rules: &[RuleTarget], exporters: &Exporters) -> Result<(), ActError> {
@@ -145,6 +200,17 @@ pub fn check(rules: &[RuleTarget], exporters: &Exporters) -> Result<(), ActError
                 flag: rule.flag.clone(),
                 exporter: rule.exporter.clone(),
                 known: exporters.describe_known(),
+            });
+        }
+        let action = Action::Switch {
+            to: rule.action.clone(),
+        };
+        if let Some(refusal) = exporters.refusal(&rule.exporter, &action) {
+            return Err(ActError::CannotDo {
+                service: rule.service.clone(),
+                flag: rule.flag.clone(),
+                exporter: rule.exporter.clone(),
+                refusal,
             });
         }
         for (what, value) in [("flag", &rule.flag), ("environment", &rule.environment)] {
@@ -169,7 +235,7 @@ pub fn check(rules: &[RuleTarget], exporters: &Exporters) -> Result<(), ActError
 pub(crate) mod tests {
     use super::*;
     use crate::config::{Secret, UnleashExporter, WebhookExporter};
-    use crate::decide::{Decision, DecisionState, Evidence};
+    use crate::decide::{DecisionState, Evidence};
     use crate::ledger::Counts;
     use crate::time::UnixNanos;
     use std::time::Duration;
@@ -182,6 +248,9 @@ pub(crate) mod tests {
             exporter: "unleash".to_owned(),
             environment: "production".to_owned(),
             flag: flag.to_owned(),
+            deployment: None,
+            action: Action::default(),
+            actor: crate::decide::Actor::default(),
             incident: 1,
             decided_at: now,
             updated_at: now,
@@ -205,8 +274,10 @@ pub(crate) mod tests {
                 control: Counts { good: 10_000, bad: 0 },
                 contrast: None,
                 signatures: crate::ledger::TopSignatures::default(),
+                proof: None,
             },
             state: DecisionState::Decided,
+            life: crate::decide::Life::default(),
             history: vec![(now, "decided".to_owned())],
         }
     }
@@ -219,6 +290,7 @@ pub(crate) mod tests {
             headers: Vec::new(),
             token: Some(Secret::new("canary-token")),
             body: None,
+            deploy_body: None,
             signing_key: None,
             timeout: Duration::from_secs(5),
         }
@@ -240,12 +312,14 @@ pub(crate) mod tests {
             exporter: exporter.to_owned(),
             environment: "production".to_owned(),
             flag: "new-checkout".to_owned(),
+            action: SafeState::Off,
+            variants: None,
         }
     }
 
     #[test]
     fn a_rule_on_an_unknown_exporter_is_refused_and_the_known_ones_named() {
-        let exporters = Exporters::build(&[unleash("http://127.0.0.1:1")], &[]).unwrap();
+        let exporters = Exporters::build(&[unleash("http://127.0.0.1:1")].into()).unwrap();
         assert!(check(&[target("unleash")], &exporters).is_ok());
         let error = check(&[target("unlaesh")], &exporters).unwrap_err().to_string();
         assert!(
@@ -256,6 +330,24 @@ pub(crate) mod tests {
             .unwrap_err()
             .to_string();
         assert!(none.contains("none that can switch flags"), "{none}");
+    }
+
+    #[test]
+    fn a_rule_that_asks_for_what_its_exporter_cannot_do_is_refused_with_what_it_can() {
+        let mut does_more = webhook("http://h/x");
+        does_more.id = "webhook/more".to_owned();
+        does_more.body = Some(r#"{"flag":"{{flag}}","do":"{{action}}"}"#.to_owned());
+        let exporters = Exporters::build(&[webhook("http://h/x"), does_more].into()).unwrap();
+        let mut rule = target("webhook");
+        rule.action = SafeState::Rollout { percent: 5 };
+        let error = check(&[rule.clone()], &exporters).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "kill switch for flag `new-checkout` of service `checkout`: exporter `webhook` cannot do `rollout`; it \
+             can do off, rollback, pause; write {{action}} into its body and it is told of the others too"
+        );
+        rule.exporter = "webhook/more".to_owned();
+        assert!(check(&[rule], &exporters).is_ok());
     }
 
     #[test]
@@ -276,29 +368,29 @@ pub(crate) mod tests {
         reserved.headers = vec![("Idempotency-Key".to_owned(), Secret::new("canary"))];
         let rows = [
             (
-                Exporters::build(&[blank], &[]),
+                Exporters::build(&[blank].into()),
                 "exporters.unleash.token is empty",
             ),
             (
-                Exporters::build(&[unleash("unleash.internal")], &[]),
+                Exporters::build(&[unleash("unleash.internal")].into()),
                 "exporters.unleash.endpoint",
             ),
             (
-                Exporters::build(&[unleash("http://h"), unleash("http://h")], &[]),
+                Exporters::build(&[unleash("http://h"), unleash("http://h")].into()),
                 "configured twice",
             ),
             (
-                Exporters::build(&[], &[key]),
+                Exporters::build(&[key].into()),
                 "exporters.webhook.signing_key is empty",
             ),
             (
-                Exporters::build(&[], &[header]),
+                Exporters::build(&[header].into()),
                 "exporters.webhook.headers.X-Key is empty",
             ),
-            (Exporters::build(&[], &[twice]), "beside a header Authorization"),
-            (Exporters::build(&[], &[get]), "`GET` cannot switch anything"),
-            (Exporters::build(&[], &[body]), "not valid JSON"),
-            (Exporters::build(&[], &[reserved]), "set by the call itself"),
+            (Exporters::build(&[twice].into()), "beside a header Authorization"),
+            (Exporters::build(&[get].into()), "`GET` cannot switch anything"),
+            (Exporters::build(&[body].into()), "not valid JSON"),
+            (Exporters::build(&[reserved].into()), "set by the call itself"),
         ];
         for (built, want) in rows {
             let error = built.unwrap_err().to_string();

@@ -204,6 +204,10 @@ fn warning_words(warning: FlagWarning) -> &'static str {
              back; check it, or change the type"
         }
         FlagWarning::HasChildren => "other flags depend on this flag and go off with it",
+        FlagWarning::OffServesBlamed => {
+            "off serves a variant that the rule may blame: switching it off would give it to everybody; change \
+             the off variation, or the rule's action"
+        }
     }
 }
 
@@ -227,7 +231,7 @@ fn in_words(trouble: &Trouble) -> Readiness {
         Trouble::Permanent { reason, .. } => match reason {
             FailureReason::Unauthorized => ("the token is wrong or has expired; give a valid one", true),
             FailureReason::Forbidden => (
-                "the token may not do this; an admin or personal token is needed",
+                "the token may not do this; give it the right to switch flags",
                 true,
             ),
             FailureReason::NeedsApproval => ("changes need an approval; let this token skip it", false),

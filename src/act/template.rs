@@ -2,18 +2,33 @@
 //!
 //! `{{flag}}` stands for a value of the decision, escaped for the inside of a JSON string; numbers may stand
 //! bare. A template is rendered with sample values when the configuration is read: an unknown placeholder or
-//! a body that is not JSON is refused then, and not during an incident. Rejected: a template engine, because
-//! loops and conditions in a kill's body are a place for bugs, and the values are few.
+//! a body that is not JSON is refused then, and not during an incident.
 
+use super::ability::Ability;
+use super::pattern::Pattern;
 use super::scrub::json_inside;
-use crate::decide::Decision;
+use crate::decide::{Action, Actor, Decision};
+use crate::policy::SafeState;
 
 /// The call that published guides show.
 pub(crate) const DEFAULT_BODY: &str = r#"{"flag":"{{flag}}","reason":"{{reason}}"}"#;
 
+/// What is said of a deployment, unless the configuration says it otherwise.
+pub(crate) const DEFAULT_DEPLOY_BODY: &str = concat!(
+    r#"{"action":"{{action}}","deployment":{"service":"{{service}}","sha":"{{sha}}"},"#,
+    r#""reason":"{{reason}}","decision_id":"{{decision_id}}"}"#
+);
+
 /// Every placeholder, with what it stands for.
-pub const PLACEHOLDERS: [(&str, &str); 22] = [
-    ("flag", "the flag's key"),
+pub const PLACEHOLDERS: [(&str, &str); 26] = [
+    ("flag", "the flag's key; empty for a deployment"),
+    ("action", "off, on, rollout, serve, rollback or pause"),
+    ("percent", "percent of a rollout, a number or null"),
+    (
+        "safe_variant",
+        "variant to serve to everybody, empty for other actions",
+    ),
+    ("deployment", "service@sha of a deployment; empty for a flag"),
     ("variant", "the variant that burns"),
     ("service", "service.name"),
     ("environment", "environment in which the flag is switched"),
@@ -70,90 +85,74 @@ pub enum TemplateError {
 /// A template that renders to JSON for every decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    parts: Vec<Part>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Text(String),
-    Value(&'static str),
+    pattern: Pattern,
 }
 
 impl Template {
     /// Parses and tries a template.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
-        let mut parts = Vec::new();
-        let mut rest = source;
-        while let Some((text, after)) = rest.split_once("{{") {
-            parts.push(Part::Text(text.to_owned()));
-            let Some((name, tail)) = after.split_once("}}") else {
-                return Err(TemplateError::Unclosed {
-                    at: source.len() - after.len() - 2,
-                });
-            };
-            parts.push(Part::Value(known(name.trim())?));
-            rest = tail;
-        }
-        parts.push(Part::Text(rest.to_owned()));
-        let template = Self { parts };
-        template.try_samples()?;
-        Ok(template)
+        let pattern = Pattern::parse(source, &PLACEHOLDERS.map(|(name, _)| name))?;
+        try_samples(&pattern)?;
+        Ok(Self { pattern })
     }
 
     /// The body for `decision`.
     pub fn render(&self, decision: &Decision) -> String {
-        self.render_with(|name| value_of(name, decision))
+        self.pattern.render(|name| json_inside(&value_of(name, decision)))
     }
 
-    /// Texts are tried with and without characters that JSON escapes, and empty: a bare text fails one of
-    /// them.
-    fn try_samples(&self) -> Result<(), TemplateError> {
-        for text in ["sample", "a \"quoted\" \\ text", ""] {
-            let body = self.render_with(|name| sample_of(name, text));
-            serde_json::from_str::<serde_json::Value>(&body).map_err(|e| TemplateError::NotJson {
-                problem: e.to_string(),
-            })?;
-        }
-        Ok(())
-    }
-
-    fn render_with(&self, value: impl Fn(&str) -> String) -> String {
-        let mut out = String::new();
-        for part in &self.parts {
-            match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Value(name) => out.push_str(&json_inside(&value(name))),
-            }
-        }
-        out
+    /// Whether a value of that name stands in it.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.pattern.names(name)
     }
 }
 
-fn known(name: &str) -> Result<&'static str, TemplateError> {
-    if let Some((known, _)) = PLACEHOLDERS.iter().find(|(known, _)| *known == name) {
-        return Ok(known);
-    }
-    let near = PLACEHOLDERS
-        .iter()
-        .map(|(known, _)| (strsim::osa_distance(known, name), known))
-        .filter(|(distance, _)| *distance <= 2)
-        .min();
-    let list: Vec<&str> = PLACEHOLDERS.iter().map(|(known, _)| *known).collect();
-    Err(TemplateError::Unknown {
-        name: name.chars().take(64).collect(),
-        hint: near.map_or_else(String::new, |(_, known)| format!(", did you mean `{known}`?")),
-        known: list.join(", "),
-    })
+/// Texts are tried with and without characters that JSON escapes, and empty: a bare text fails one of them.
+fn try_samples(pattern: &Pattern) -> Result<(), TemplateError> {
+    try_samples_with(pattern, |name, text| json_inside(&sample_of(name, text)))
 }
 
-fn value_of(name: &str, d: &Decision) -> String {
+/// The same with samples of somebody else, who escapes them.
+pub(crate) fn try_samples_with(
+    pattern: &Pattern,
+    sample: impl Fn(&str, &str) -> String,
+) -> Result<(), TemplateError> {
+    for text in ["sample", "a \"quoted\" \\ text", ""] {
+        let body = pattern.render(|name| sample(name, text));
+        serde_json::from_str::<serde_json::Value>(&body).map_err(|e| TemplateError::NotJson {
+            problem: e.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+/// The value of a placeholder, unescaped.
+pub(crate) fn value_of(name: &str, d: &Decision) -> String {
     let e = &d.evidence;
+    let deployed = d.deployment.as_ref();
     match name {
         "flag" => d.flag.clone(),
+        "action" => Ability::of(&d.action).as_str().to_owned(),
+        "percent" => match &d.action {
+            Action::Switch {
+                to: SafeState::Rollout { percent },
+            } => percent.to_string(),
+            _ => "null".to_owned(),
+        },
+        "safe_variant" => match &d.action {
+            Action::Switch {
+                to: SafeState::Serve { variant },
+            } => variant.to_string(),
+            _ => String::new(),
+        },
+        "deployment" => deployed.map_or_else(String::new, |_| d.subject()),
+        "service" => deployed.map_or(&e.service, |it| &it.service).clone(),
+        "sha" => match deployed {
+            Some(it) => it.sha.clone(),
+            None => e.sha.clone().unwrap_or_default(),
+        },
         "variant" => e.variant.clone(),
-        "service" => e.service.clone(),
         "environment" => d.environment.clone(),
-        "sha" => e.sha.clone().unwrap_or_default(),
         "slo" => e.slo.clone(),
         "burn" => number(e.burn),
         "burn_above" => number(e.burn_above),
@@ -174,16 +173,20 @@ fn value_of(name: &str, d: &Decision) -> String {
     }
 }
 
-fn sample_of(name: &str, text: &str) -> String {
+/// A value to try a body with: a number where a number may stand bare.
+pub(crate) fn sample_of(name: &str, text: &str) -> String {
     match name {
         "burn" | "burn_above" | "window_secs" | "held_secs" | "good" | "bad" | "control_good"
-        | "control_bad" | "contrast" => "7".to_owned(),
+        | "control_bad" | "contrast" | "percent" => "7".to_owned(),
         _ => text.to_owned(),
     }
 }
 
-/// `burn-rate>7x/5m`: the rule that spoke.
+/// `burn-rate>7x/5m`: the rule that spoke; or the person, in their own words.
 pub(crate) fn reason(d: &Decision) -> String {
+    if let Actor::Person { name, reason } = &d.actor {
+        return format!("{name}: {reason}");
+    }
     format!(
         "burn-rate>{}x/{}",
         number(d.evidence.burn_above),
@@ -261,6 +264,36 @@ mod tests {
             Template::parse(r#"{"f":"{{flag"#),
             Err(TemplateError::Unclosed { at: 6 })
         );
+    }
+
+    #[test]
+    fn a_deployment_and_what_is_made_of_a_flag_have_their_places() {
+        let mut d = decision("");
+        d.action = Action::Rollback;
+        d.deployment = Some(crate::decide::Deployment {
+            service: "cart".to_owned(),
+            sha: "bad1".to_owned(),
+        });
+        assert_eq!(
+            Template::parse(DEFAULT_DEPLOY_BODY).unwrap().render(&d),
+            r#"{"action":"rollback","deployment":{"service":"cart","sha":"bad1"},"#.to_owned()
+                + r#""reason":"burn-rate>7x/5m","decision_id":"id-"}"#
+        );
+        let all = r#"["{{action}}",{{percent}},"{{safe_variant}}","{{deployment}}","{{reason}}"]"#;
+        let all = Template::parse(all).unwrap();
+        assert_eq!(
+            all.render(&d),
+            r#"["rollback",null,"","cart@bad1","burn-rate>7x/5m"]"#
+        );
+        let mut d = decision("f");
+        d.action = Action::Switch {
+            to: SafeState::Rollout { percent: 5 },
+        };
+        d.actor = Actor::Person {
+            name: "ann".to_owned(),
+            reason: "it \"burns\"".to_owned(),
+        };
+        assert_eq!(all.render(&d), r#"["rollout",5,"","","ann: it \"burns\""]"#);
     }
 
     proptest! {

@@ -3,9 +3,10 @@
 use super::compare::Deployments;
 use super::proto;
 use super::view;
-use crate::act::Decisions;
+use crate::act::{Decisions, Desk};
+use crate::audit::Trail;
 use crate::cohort::Level;
-use crate::decide::Withheld;
+use crate::decide::{Ruling, Withheld};
 use crate::indicate::{IndicatorBoard, IndicatorFilter};
 use crate::ledger::{Latencies, Qualities, ShapeBook, SignatureBook};
 use crate::policy::{Board, BudgetKind, BudgetStatus, Corrections, Filter, PolicySet};
@@ -32,6 +33,8 @@ pub struct ApiState {
     pub decisions: Decisions,
     /// Rules that burn and do not act.
     pub withheld: Arc<RwLock<Vec<Withheld>>>,
+    /// What the rules by evidence say.
+    pub rulings: Arc<RwLock<Vec<Ruling>>>,
     /// How exactly SLIs from metrics are known.
     pub qualities: Arc<Qualities>,
     /// Whom to ask about a service; a reload puts others in their place.
@@ -44,10 +47,14 @@ pub struct ApiState {
     pub shapes: Arc<ShapeBook>,
     /// What is left out of budgets after the fact.
     pub corrections: Corrections,
+    /// The record of decisions.
+    pub audit: Arc<Trail>,
     /// When a correction is made.
     pub clock: Arc<dyn Clock>,
     /// Leading indicators.
     pub indicators: Arc<IndicatorBoard>,
+    /// Where people's requests go.
+    pub desk: Desk,
 }
 
 /// Which cohorts are asked for; empty strings and zero mean "not said".

@@ -6,6 +6,7 @@
 use super::answers::ApiState;
 use super::http::{only_get, refusal};
 use super::{proto, view::timestamp};
+use crate::audit::{Draft, kind};
 use crate::config::Secret;
 use crate::policy::{Correction, CorrectionError, NewCorrection};
 use crate::time::UnixNanos;
@@ -154,7 +155,7 @@ pub(super) fn of_message(request: proto::CreateCorrectionRequest) -> NewCorrecti
 /// Makes a correction; on disk when this returns.
 pub(super) async fn create(api: &ApiState, new: NewCorrection) -> Result<proto::Correction, Refused> {
     let (corrections, now) = (api.corrections.clone(), api.clock.now());
-    on_disk(move || corrections.add(now, new)).await
+    on_disk(api, move || corrections.add(now, new)).await
 }
 
 /// Takes one back.
@@ -165,13 +166,20 @@ pub(super) async fn withdraw(
     reason: String,
 ) -> Result<proto::Correction, Refused> {
     let (corrections, now) = (api.corrections.clone(), api.clock.now());
-    on_disk(move || corrections.withdraw(now, &id, (&author, &reason))).await
+    on_disk(api, move || corrections.withdraw(now, &id, (&author, &reason))).await
 }
 
 /// Writing waits for the disk, which a request's task must not.
 async fn on_disk(
+    api: &ApiState,
     write: impl FnOnce() -> Result<Arc<Correction>, CorrectionError> + Send + 'static,
 ) -> Result<proto::Correction, Refused> {
+    let audit = api.audit.clone();
+    let write = move || {
+        let written = write()?;
+        audit.note(entry(&written));
+        Ok::<_, CorrectionError>(written)
+    };
     match tokio::task::spawn_blocking(write).await {
         Ok(Ok(correction)) => {
             tracing::info!(
@@ -187,6 +195,22 @@ async fn on_disk(
             grpc: tonic::Code::Internal,
             message: error.to_string(),
         }),
+    }
+}
+
+/// What the record says of it.
+fn entry(correction: &Correction) -> Draft {
+    let created = correction.created_at.unwrap_or_default();
+    let (kind, at, author, reason) = match &correction.withdrawn {
+        Some(it) => (kind::CORRECTION_WITHDRAWN, it.at, &it.author, &it.reason),
+        None => (kind::CORRECTION, created, &correction.author, &correction.reason),
+    };
+    Draft {
+        at,
+        kind: kind.to_owned(),
+        actor: serde_json::json!({ "kind": "person", "name": author, "reason": reason }),
+        facts: serde_json::to_value(correction).ok(),
+        ..Draft::default()
     }
 }
 

@@ -4,6 +4,7 @@ use super::answers::{ApiState, bounded};
 use super::proto;
 use super::view::timestamp;
 use crate::cohort::Level;
+use crate::cohort::flags::Basis;
 use crate::ledger::{ErrorSignature, TopSignatures};
 use crate::policy::Filter;
 
@@ -97,6 +98,10 @@ impl ApiState {
         let limit = bounded(filter.limit, SHAPES_DEFAULT, SHAPES_MAX);
         let mut shapes = self.shapes.shapes(service);
         let mut told = self.shapes.told(service);
+        // Rows that say only that nobody said how a flag was decided.
+        told.retain(|(_, told, _)| {
+            told.provider.is_some() || told.set.is_some() || told.basis != Basis::Unknown
+        });
         let truncated = shapes.len() > limit || told.len() > limit;
         shapes.truncate(limit);
         told.truncate(limit);

@@ -7,6 +7,7 @@ use super::explain::{ShapeFilter, SignatureFilter};
 use super::proto::budget_service_server::{BudgetService, BudgetServiceServer};
 use super::proto::event_service_server::{EventService, EventServiceServer};
 use super::proto::{self, DESCRIPTORS};
+use super::why::WhyFilter;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
@@ -184,6 +185,19 @@ impl BudgetService for Api {
             flag,
             variant,
             limit,
+        })))
+    }
+
+    async fn why(&self, request: Request<proto::WhyRequest>) -> Result<Response<proto::WhyResponse>, Status> {
+        let proto::WhyRequest {
+            flag,
+            service,
+            environment,
+        } = request.into_inner();
+        Ok(Response::new(self.state.why(&WhyFilter {
+            flag,
+            service,
+            environment,
         })))
     }
 

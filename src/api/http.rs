@@ -1,8 +1,10 @@
 //! The JSON side of the API. Errors are JSON as well: `{"error": {"code": 404, "message": "..."}}`.
 
 use super::answers::{ApiState, CohortFilter, DecisionFilter, IndicatorParameters, RouteFilter};
+use super::audit::audit;
 use super::events::{self, Events, Peer, Refused};
 use super::explain::{ShapeFilter, SignatureFilter};
+use super::why::WhyFilter;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -26,6 +28,8 @@ pub(super) fn router(state: ApiState, events: Events) -> Router {
         .route("/api/v1/cohorts", get(cohorts))
         .route("/api/v1/routes", get(routes))
         .route("/api/v1/decisions", get(decisions))
+        .route("/api/v1/why", get(why))
+        .route("/api/v1/audit", get(audit))
         .route("/api/v1/signatures", get(signatures))
         .route("/api/v1/shapes", get(shapes))
         .route("/api/v1/indicators", get(indicators))
@@ -42,7 +46,9 @@ pub(super) async fn only_get() -> Response {
 /// The answer to every path that is neither ours nor gRPC's.
 pub(super) async fn not_found(uri: Uri) -> Response {
     let known = "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/routes, /api/v1/decisions, \
-                 /api/v1/signatures, /api/v1/shapes, /api/v1/corrections, /api/v1/indicators, /api/v1/events";
+                 /api/v1/why, /api/v1/signatures, /api/v1/shapes, /api/v1/corrections, /api/v1/indicators, /api/v1/audit, \
+                 /api/v1/events, /api/v1/kill, /api/v1/release, /api/v1/decisions/{id}/approve, \
+                 /api/v1/decisions/{id}/reject";
     refusal(
         StatusCode::NOT_FOUND,
         &format!("no such path: {}; there are {known}", uri.path()),
@@ -132,6 +138,13 @@ async fn indicators(
 ) -> Response {
     match filter {
         Ok(Query(filter)) => Json(api.indicators(&filter)).into_response(),
+        Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
+}
+
+async fn why(State(api): State<ApiState>, filter: Result<Query<WhyFilter>, QueryRejection>) -> Response {
+    match filter {
+        Ok(Query(filter)) => Json(api.why(&filter)).into_response(),
         Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong.body_text()),
     }
 }

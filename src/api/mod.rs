@@ -6,11 +6,13 @@
 
 mod accounting;
 mod answers;
+mod audit;
 mod compare;
 mod corrections;
 mod events;
 mod explain;
 mod grpc;
+mod hands;
 mod health;
 mod http;
 pub(crate) mod json;
@@ -18,6 +20,7 @@ pub mod proto;
 #[cfg(test)]
 mod tests;
 mod view;
+mod why;
 
 pub use answers::ApiState;
 pub use events::{Events, Peer, RecordError, Recorded, Recorder};
@@ -34,12 +37,20 @@ pub struct ApiError(#[from] tonic_reflection::server::Error);
 
 /// The routes of the API listener.
 ///
-/// `token` is what whoever makes a correction must show; without one nothing can be corrected.
-pub fn api_router(state: ApiState, events: Events, token: Option<Secret>) -> Result<Router, ApiError> {
+/// `token` is what whoever makes a correction must show; without one nothing can be corrected. `admins` may
+/// switch flags by hand.
+pub fn api_router(
+    state: ApiState,
+    events: Events,
+    token: Option<Secret>,
+    admins: &[(String, Secret)],
+) -> Result<Router, ApiError> {
+    let admins = hands::Admins::new(admins, token.as_ref());
     let door = Door::new(token);
     let api = grpc::Api::new(state.clone(), door.clone());
     let grpc = grpc::routes(api, events.clone())?.into_axum_router();
     Ok(http::router(state.clone(), events)
+        .merge(hands::router(state.clone(), admins))
         .merge(corrections::router(state, door))
         .merge(grpc.reset_fallback())
         .fallback(http::not_found))

@@ -18,12 +18,18 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tower::ServiceExt as _;
 
+fn limits() -> crate::audit::Limits {
+    (&crate::config::Audit::default()).into()
+}
+
 fn state(world: &World) -> ApiState {
     ApiState {
+        audit: Arc::new(crate::audit::Trail::open(Arc::new(MemStore::new()), limits()).unwrap()),
         qualities: Arc::default(),
         board: world.board().clone(),
         decisions: Decisions::new(10, Duration::from_mins(1)),
         withheld: Arc::new(RwLock::new(Vec::new())),
+        rulings: Arc::new(RwLock::new(Vec::new())),
         policies: Arc::new(arc_swap::ArcSwap::new(world.policies.clone())),
         latencies: None,
         signatures: Arc::default(),
@@ -31,6 +37,7 @@ fn state(world: &World) -> ApiState {
         corrections: Corrections::load(Arc::new(MemStore::default())).unwrap(),
         indicators: Arc::default(),
         clock: Arc::new(Stopped),
+        desk: crate::act::Desk::default(),
     }
 }
 
@@ -50,6 +57,10 @@ fn decision(id: &str, service: &str, state: DecisionState) -> Decision {
         exporter: "unleash".to_owned(),
         environment: "production".to_owned(),
         flag: format!("flag-{id}"),
+        deployment: None,
+        action: crate::decide::Action::default(),
+        actor: crate::decide::Actor::default(),
+        life: crate::decide::Life::default(),
         incident: 1,
         decided_at: T0,
         updated_at: T0.plus_secs(2),
@@ -72,6 +83,7 @@ fn decision(id: &str, service: &str, state: DecisionState) -> Decision {
             },
             control: Counts { good: 9_990, bad: 10 },
             contrast: Some(14.5),
+            proof: None,
             signatures: TopSignatures {
                 from: T0.minus_secs(900),
                 signatures: vec![ErrorSignature {

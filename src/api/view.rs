@@ -3,7 +3,7 @@
 use super::{accounting, proto};
 use crate::budget::{effective_events, standard_errors};
 use crate::cohort::Level;
-use crate::decide::{Decision, DecisionState, FailureReason, Withheld};
+use crate::decide::{Actor, Decision, DecisionState, Evidence, FailureReason, Phase, Withheld};
 use crate::indicate::{GroupStatus, IndicatorState, IndicatorStatus};
 use crate::ledger::{LatencyWindow, Sampled, WindowSum};
 use crate::policy::{AlertState, AlertStatus, BudgetStatus, WindowBurn};
@@ -129,9 +129,13 @@ fn state(state: AlertState) -> proto::AlertState {
 
 /// A decision with everything that it rests on.
 pub(super) fn decision(decision: &Decision) -> proto::Decision {
-    let evidence = &decision.evidence;
+    let (by, by_reason) = match &decision.actor {
+        Actor::Rule => (String::new(), String::new()),
+        Actor::Person { name, reason } => (name.clone(), reason.clone()),
+    };
     let (failure, detail) = match &decision.state {
         DecisionState::Failed { reason, detail } => (failure_name(*reason).to_owned(), detail.clone()),
+        DecisionState::Aborted { why } => (String::new(), why.clone()),
         _ => (String::new(), String::new()),
     };
     let (verified, already_off) = match decision.state {
@@ -151,37 +155,7 @@ pub(super) fn decision(decision: &Decision) -> proto::Decision {
         state: decision.state.as_str().to_owned(),
         failure,
         detail,
-        evidence: Some(proto::Evidence {
-            service: evidence.service.clone(),
-            slo: evidence.slo.clone(),
-            environment: evidence.environment.clone(),
-            sha: evidence.sha.clone(),
-            flag: evidence.flag.clone(),
-            variant: evidence.variant.clone(),
-            window: Some(proto::Window {
-                window_secs: evidence.window_secs,
-                from: Some(timestamp(evidence.from)),
-                to: Some(timestamp(evidence.to)),
-                good: evidence.cohort.good,
-                bad: evidence.cohort.bad,
-                burn_rate: Some(evidence.burn),
-                ..proto::Window::default()
-            }),
-            burn_above: evidence.burn_above,
-            held_secs: evidence.held_secs,
-            control_good: evidence.control.good,
-            control_bad: evidence.control.bad,
-            contrast: evidence.contrast,
-            signatures: evidence
-                .signatures
-                .signatures
-                .iter()
-                .map(super::explain::signature)
-                .collect(),
-            signatures_from: Some(evidence.signatures.from)
-                .filter(|from| from.0 > 0)
-                .map(timestamp),
-        }),
+        evidence: Some(evidence(&decision.evidence)),
         history: decision
             .history
             .iter()
@@ -192,6 +166,59 @@ pub(super) fn decision(decision: &Decision) -> proto::Decision {
             .collect(),
         verified,
         already_off,
+        phase: decision.life.phase.as_str().to_owned(),
+        phase_until: until(&decision.life.phase).map(timestamp),
+        action: decision.action.to_string(),
+        by,
+        by_reason,
+        expires_at: match decision.state {
+            DecisionState::Proposed { until } => Some(timestamp(until)),
+            _ => None,
+        },
+    }
+}
+
+fn until(phase: &Phase) -> Option<UnixNanos> {
+    match phase {
+        Phase::Cooldown { until, .. } | Phase::Escalated { until, .. } | Phase::HumanHold { until, .. } => {
+            Some(*until)
+        }
+        Phase::Act | Phase::EffectCheck { .. } | Phase::Closed { .. } => None,
+    }
+}
+
+fn evidence(evidence: &Evidence) -> proto::Evidence {
+    proto::Evidence {
+        service: evidence.service.clone(),
+        slo: evidence.slo.clone(),
+        environment: evidence.environment.clone(),
+        sha: evidence.sha.clone(),
+        flag: evidence.flag.clone(),
+        variant: evidence.variant.clone(),
+        window: Some(proto::Window {
+            window_secs: evidence.window_secs,
+            from: Some(timestamp(evidence.from)),
+            to: Some(timestamp(evidence.to)),
+            good: evidence.cohort.good,
+            bad: evidence.cohort.bad,
+            burn_rate: Some(evidence.burn),
+            ..proto::Window::default()
+        }),
+        burn_above: evidence.burn_above,
+        held_secs: evidence.held_secs,
+        control_good: evidence.control.good,
+        control_bad: evidence.control.bad,
+        contrast: evidence.contrast,
+        signatures: evidence
+            .signatures
+            .signatures
+            .iter()
+            .map(super::explain::signature)
+            .collect(),
+        signatures_from: Some(evidence.signatures.from)
+            .filter(|from| from.0 > 0)
+            .map(timestamp),
+        proof: evidence.proof.as_ref().map(super::why::proof),
     }
 }
 
@@ -263,6 +290,7 @@ fn failure_name(reason: FailureReason) -> &'static str {
         FailureReason::Unreachable => "unreachable",
         FailureReason::NotEffective => "not_effective",
         FailureReason::Expired => "expired",
+        FailureReason::Overruled => "overruled",
     }
 }
 

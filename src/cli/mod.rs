@@ -5,10 +5,14 @@
 //! failed after that.
 
 mod arguments;
+mod audit;
 mod components;
 pub mod demo;
+mod hand;
+mod kill;
 mod print_config;
 mod record;
+mod release;
 mod replay;
 mod run;
 mod simulate;
@@ -16,8 +20,11 @@ mod validate;
 
 use crate::config::ConfigError;
 pub use arguments::ConfigArgs;
+pub use audit::AuditArgs;
 use clap::{Args, Parser, Subcommand};
+pub use kill::{KillArgs, VoteArgs};
 pub use record::RecordArgs;
+pub use release::ReleaseArgs;
 pub use replay::ReplayArgs;
 pub use simulate::SimulateArgs;
 use std::fmt::Display;
@@ -90,8 +97,18 @@ enum Command {
     Replay(Box<ReplayArgs>),
     /// Play made-up services through the kill rule: how often it is wrong, how quickly it is right
     Simulate(Box<SimulateArgs>),
+    /// Verify or print the record of decisions
+    Audit(Box<AuditArgs>),
     /// Give a running gateway the counts of a batch job or a script
     Record(Box<RecordArgs>),
+    /// Bring a flag that a policy names into its safe state, by hand
+    Kill(Box<KillArgs>),
+    /// End the cooldown or the hold of a flag; it is not switched on by this
+    Release(Box<ReleaseArgs>),
+    /// Approve a decision that a rule proposed
+    Approve(Box<VoteArgs>),
+    /// Decline a decision that a rule proposed
+    Reject(Box<VoteArgs>),
 }
 
 /// Arguments of `run`.
@@ -150,7 +167,12 @@ impl Cli {
             Some(Command::Demo(args)) => demo::run(args),
             Some(Command::Replay(args)) => replay::replay(&args),
             Some(Command::Simulate(args)) => simulate::simulate(&args),
+            Some(Command::Audit(args)) => audit::audit(&args),
             Some(Command::Record(args)) => record::record(&args),
+            Some(Command::Kill(args)) => kill::kill(&args),
+            Some(Command::Release(args)) => release::release(&args),
+            Some(Command::Approve(args)) => kill::vote(&args, true),
+            Some(Command::Reject(args)) => kill::vote(&args, false),
         }
     }
 }

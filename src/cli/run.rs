@@ -5,8 +5,17 @@ use crate::config::{Config, ConfigError, FileStorage};
 use crate::gateway::{GatewayError, Reload};
 use std::process::ExitCode;
 
+/// A core dump would hold every secret in plain text, on a disk that nobody thinks of.
+fn forbid_core_dumps() {
+    use nix::sys::resource::{Resource, setrlimit};
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        complain(&format!("burngate: core dumps cannot be forbidden: {error}"));
+    }
+}
+
 /// Runs until a signal ends it.
 pub(super) fn run(args: &RunArgs) -> ExitCode {
+    forbid_core_dumps();
     let config = match configured(args) {
         Ok(config) => config,
         Err(error) => return complain_of_config(&error),

@@ -39,13 +39,10 @@ pub(super) fn validate(args: &ConfigArgs) -> ExitCode {
 /// Policies and decision exporters, as a start would build them, and all that is wrong with both.
 fn check(config: &Config) -> Result<PolicySet, Vec<String>> {
     let mut mistakes = Vec::new();
-    if let Err(error) = Exporters::build(&config.unleash, &config.webhooks) {
+    if let Err(error) = Exporters::build(&config.decision_exporters) {
         mistakes.push(format!("{}: {error}", config.source()));
     }
-    let unleash = config.unleash.iter().map(|it| it.id.as_str());
-    let known: Vec<&str> = unleash
-        .chain(config.webhooks.iter().map(|it| it.id.as_str()))
-        .collect();
+    let known: Vec<&str> = config.decision_exporters.ids().collect();
     let loaded = crate::policy::load(&config.error_budget.policies, config.policy_base());
     let checked = loaded.and_then(|policies| policies.check_exporters(&known).map(|()| policies));
     match checked {
@@ -102,12 +99,11 @@ fn summary(config: &Config, policies: &PolicySet) -> String {
         .iter()
         .map(|it| format!("{} every {}", it.id, format_duration(it.interval)));
     line("publishes", listed(prometheus.chain(pushed), "nothing"));
-    let unleash = config.unleash.iter().map(|it| it.id.clone());
-    let webhooks = config.webhooks.iter().map(|it| it.id.clone());
+    let decides = config.decision_exporters.ids().map(ToOwned::to_owned);
     line(
         "decides",
         listed(
-            unleash.chain(webhooks),
+            decides,
             "nothing: no decisions pipeline, so kill switches have no exporter",
         ),
     );

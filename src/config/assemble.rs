@@ -7,7 +7,7 @@ use super::types::{ConnectorSettings, Exporter};
 use super::wiring::Wiring;
 use super::{
     ClientTls, Config, ConfigRequest, Connector, Extension, Forwarder, Graph, Named, PipelineConfig,
-    ReloadConfig, Signals, TelemetryConfig,
+    PipelineKind, ReloadConfig, Signals, TelemetryConfig,
 };
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ impl Plan {
             let Carries::Telemetry(kind) = pipeline.carries else {
                 continue;
             };
-            let alone = wiring.is_budgets_only(pipeline);
+            let alone = kind == PipelineKind::Metrics && wiring.is_budgets_only(pipeline);
             let mut exporters = Vec::new();
             for exporter in names(&pipeline.exporters) {
                 if alone && publishes(&exporter, wiring.components) {
@@ -125,8 +125,7 @@ pub(super) fn assemble(
         error_budget: super::ErrorBudget::default(),
         prometheus: None,
         otlp_metrics: Vec::new(),
-        unleash: Vec::new(),
-        webhooks: Vec::new(),
+        decision_exporters: super::DecisionExporters::default(),
         extensions: Vec::new(),
         health: None,
         api: None,
@@ -170,8 +169,7 @@ pub(super) fn assemble(
     let (forwarding, publishing) = (&plan.forwarding, &plan.publishing);
     for (id, path, exporter) in running(components.exporters) {
         match exporter? {
-            Exporter::Unleash(it) => config.unleash.push(it),
-            Exporter::Webhook(it) => config.webhooks.push(it),
+            Exporter::Decides(it) => config.decision_exporters.push(it),
             Exporter::Forwards(it) => {
                 match &it {
                     Forwarder::Prometheus(page) => {

@@ -90,3 +90,32 @@ impl Journal {
         it
     }
 }
+
+/// `connectors.error_budget.audit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Entries kept in the store; beyond it the oldest go.
+    pub max_entries: u64,
+    /// How long an entry is kept.
+    pub retention: Duration,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            max_entries: 100_000,
+            retention: Duration::from_hours(400 * 24),
+        }
+    }
+}
+
+impl Audit {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        section.ranged("max_entries", &mut it.max_entries, 100..=10_000_000);
+        let day = Duration::from_hours(24);
+        section.ranged("retention", &mut it.retention, day..=4_000 * day);
+        section.finish();
+        it
+    }
+}

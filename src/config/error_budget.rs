@@ -3,7 +3,10 @@
 use super::section::Section;
 use super::setting::Target;
 use super::tree::Value;
-use super::{Cohorts, Delivery, IndicatorSettings, Journal, MetricStreams};
+use super::{
+    Audit, Cohorts, Delivery, EvidenceSettings, GuardSettings, IndicatorSettings, Journal, Kill,
+    MetricStreams,
+};
 use std::time::Duration;
 
 /// `connectors.error_budget`.
@@ -20,8 +23,12 @@ pub struct ErrorBudget {
     pub decision_cooldown: Duration,
     /// How decisions are carried out.
     pub delivery: Delivery,
+    /// What holds for all kill switches together.
+    pub kill: Kill,
     /// How long they are kept.
     pub journal: Journal,
+    /// How much of the record of decisions is kept.
+    pub audit: Audit,
     /// Totals whose budget is counted by calendar or by slices, or has something left out of it, at once.
     pub max_accounts: usize,
     /// Where telemetry names deployments, environments and flags, and how many cohorts may live.
@@ -32,6 +39,10 @@ pub struct ErrorBudget {
     pub metrics: MetricStreams,
     /// Leading indicators.
     pub indicators: IndicatorSettings,
+    /// How often rules by evidence may be wrong.
+    pub evidence: EvidenceSettings,
+    /// What no policy may do.
+    pub guards: GuardSettings,
 }
 
 /// `connectors.error_budget.dedup`: a request whose answer was lost is sent again, and must not count again.
@@ -88,12 +99,16 @@ impl Default for ErrorBudget {
             evaluation_interval: Duration::from_secs(1),
             decision_cooldown: Duration::from_mins(30),
             delivery: Delivery::default(),
+            kill: Kill::default(),
             journal: Journal::default(),
+            audit: Audit::default(),
             max_accounts: 10_000,
             cohorts: Cohorts::default(),
             dedup: Dedup::default(),
             metrics: MetricStreams::default(),
             indicators: IndicatorSettings::default(),
+            evidence: EvidenceSettings::default(),
+            guards: GuardSettings::default(),
         }
     }
 }
@@ -148,12 +163,16 @@ impl ErrorBudget {
             Duration::ZERO..=7 * day,
         );
         it.delivery = Delivery::read(section.section_or_empty("delivery"));
+        it.kill = Kill::read(section.section_or_empty("kill"));
         it.journal = Journal::read(section.section_or_empty("journal"));
+        it.audit = Audit::read(section.section_or_empty("audit"));
         section.ranged("max_accounts", &mut it.max_accounts, 0..=1_000_000);
         it.cohorts = Cohorts::read(section.section_or_empty("cohorts"));
         it.dedup = Dedup::read(section.section_or_empty("dedup"));
         it.metrics = MetricStreams::read(section.section_or_empty("metrics"));
         it.indicators = IndicatorSettings::read(section.section_or_empty("indicators"));
+        it.evidence = EvidenceSettings::read(section.section_or_empty("evidence"));
+        it.guards = GuardSettings::read(section.section_or_empty("guards"));
         section.finish();
         it
     }

@@ -37,7 +37,9 @@ pub struct WebhookExporter {
     pub token: Option<Secret>,
     /// JSON body template; `None` is the default template.
     pub body: Option<String>,
-    /// Key of the HMAC-SHA256 signature, if any.
+    /// JSON body template of a call about a deployment; `None` is the default template.
+    pub deploy_body: Option<String>,
+    /// Key of the HMAC-SHA256 signatures, if any; `whsec_` and base64 for Standard Webhooks.
     pub signing_key: Option<Secret>,
     /// Timeout of one call.
     pub timeout: Duration,
@@ -263,6 +265,7 @@ impl WebhookExporter {
             headers: Vec::new(),
             token: None,
             body: None,
+            deploy_body: None,
             signing_key: None,
             timeout: Duration::from_secs(5),
         }
@@ -283,6 +286,7 @@ impl WebhookExporter {
         it.signing_key =
             optional_secret(&section, "signing_key").and_then(|key| nonblank(&section, "signing_key", key));
         section.field("body", &mut it.body);
+        section.field("deploy_body", &mut it.deploy_body);
         section.ranged("timeout", &mut it.timeout, TIMEOUT);
         section.unsupported(&["tls"]);
         section.finish();
@@ -292,7 +296,8 @@ impl WebhookExporter {
 }
 
 /// Bounds of one call's timeout: a decision leaves within seconds or is tried again.
-const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(1);
+pub(super) const TIMEOUT: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_mins(1);
 
 /// A secret that may be left out (or null), but not be there and empty: that is a variable somebody forgot.
 pub(super) fn optional_secret(section: &Section<'_>, key: &'static str) -> Option<Secret> {
@@ -313,7 +318,7 @@ fn nonblank(section: &Section<'_>, key: &'static str, secret: Secret) -> Option<
 }
 
 /// A secret with something in it that can stand in a header.
-fn usable(section: &Section<'_>, key: &'static str, secret: Secret) -> Option<Secret> {
+pub(super) fn usable(section: &Section<'_>, key: &'static str, secret: Secret) -> Option<Secret> {
     let secret = nonblank(section, key, secret)?;
     if http::HeaderValue::from_str(secret.expose()).is_err() {
         section.problem(key, "has a line break or control character in it");

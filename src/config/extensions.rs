@@ -1,6 +1,8 @@
 //! `extensions`: store, health, API, profiles and pages about the process.
 
 use super::section::Section;
+use super::setting::Setting as _;
+use super::tree::Value;
 use super::{BasicAuth, BearerTokenAuth, Secret};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -147,15 +149,22 @@ pub struct ApiExtension {
     /// Who knows it may record events and correct budgets; without it only clients on the same machine may
     /// record, and nobody may correct.
     pub token: Option<Secret>,
+    /// Who may switch flags by hand, and release and approve: the token of each, by name. Nobody without
+    /// this.
+    pub admins: Vec<(String, Secret)>,
     /// Idempotency keys of recorded events that are remembered at least.
     pub idempotency_keys: u32,
 }
+
+/// Each failed request is compared with all of them.
+const ADMINS_MAX: usize = 100;
 
 impl Default for ApiExtension {
     fn default() -> Self {
         Self {
             endpoint: SocketAddr::from(([127, 0, 0, 1], 8055)),
             token: None,
+            admins: Vec::new(),
             idempotency_keys: 10_000,
         }
     }
@@ -246,9 +255,43 @@ impl ApiExtension {
                 "it is empty; set what it is read from, or remove the key",
             );
         }
+        it.admins = admins(&section, it.token.as_ref());
         section.ranged("idempotency_keys", &mut it.idempotency_keys, 1..=1_000_000);
         section.unsupported(&["tls", "auth", "cors"]);
         section.finish();
         it
     }
+}
+
+/// `admins: {name: token}`; a token is never shown.
+fn admins(section: &Section<'_>, token: Option<&Secret>) -> Vec<(String, Secret)> {
+    let Some(admins) = section.section("admins") else {
+        return Vec::new();
+    };
+    let mut read: Vec<(String, Secret)> = Vec::new();
+    for entry in admins.entries() {
+        let secret = match &entry.node.value {
+            Value::Null => None,
+            _ => Secret::read(&entry.node).ok(),
+        };
+        let Some(secret) = secret.filter(|secret| !secret.is_blank()) else {
+            admins.problem(
+                &entry.key,
+                "expected a token; set what it is read from, or remove the name",
+            );
+            continue;
+        };
+        let same = |other: &Secret| other.expose().trim() == secret.expose().trim();
+        if token.is_some_and(same) || read.iter().any(|(_, other)| same(other)) {
+            admins.problem(
+                &entry.key,
+                "this token has another use here; each name needs its own",
+            );
+        }
+        read.push((entry.key.clone(), secret));
+    }
+    if read.len() > ADMINS_MAX {
+        section.problem("admins", format!("{} names, at most {ADMINS_MAX}", read.len()));
+    }
+    read
 }

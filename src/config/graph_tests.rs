@@ -100,6 +100,10 @@ fn graphs_that_would_not_are_refused_with_the_reason() {
             "`traces` shares `otlp` and error_budget, but edits otherwise (resource; here none)",
         ),
         (
+            "    logs: {receivers: [otlp, error_budget], exporters: [error_budget]}",
+            "service.pipelines: a circle that telemetry would never leave: logs -> error_budget -> logs",
+        ),
+        (
             "    traces: {receivers: [forward], exporters: [forward/b, error_budget]}
     traces/b: {receivers: [forward/b], exporters: [forward/c]}
     traces/c: {receivers: [forward/c, otlp], exporters: [forward]}",
@@ -110,4 +114,22 @@ fn graphs_that_would_not_are_refused_with_the_reason() {
         let refused = graph(pipelines).expect_err(pipelines);
         assert!(refused.contains(said), "{pipelines}\n{refused}\n{said}");
     }
+}
+
+#[test]
+fn decisions_as_logs_are_forwarded_and_nobody_pushes_budgets_for_it() {
+    let text = "receivers: {otlp: {protocols: {grpc: }}}
+connectors: {error_budget: }
+exporters: {otlp_http: {endpoint: http://127.0.0.1:1}}
+service:
+  pipelines:
+    traces: {receivers: [otlp], exporters: [error_budget]}
+    logs/decisions: {receivers: [error_budget], exporters: [otlp_http]}
+";
+    let (config, _) = from_text(text, Vec::new()).unwrap();
+    assert_eq!(config.otlp_metrics, []);
+    assert_eq!(config.graph.forwarders.len(), 1);
+    let logs = config.graph.pipelines.iter().find(|it| it.id == "logs/decisions");
+    assert_eq!(logs.unwrap().exporters, ["otlp_http"]);
+    assert!(!config.signals.logs, "no receiver takes logs");
 }

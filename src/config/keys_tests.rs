@@ -1,5 +1,5 @@
-//! `config/gateway.yaml` holds every key, and an example of every component. The tables below are what the components
-//! share and what is left out of the file on purpose; whoever adds a key adds it there.
+//! `config/gateway.yaml` holds every key, and an example of every component. The tables below are what the
+//! components share and what is left out of the file on purpose; whoever adds a key adds it there.
 
 use super::tests::{VARIABLES, everything, from_text};
 use super::types::{CONNECTORS, EXPORTERS, EXTENSIONS, PROCESSORS, RECEIVERS, Type};
@@ -7,10 +7,14 @@ use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys that stand for the same: what is shown at one place need not be shown at the others.
-const SAME: [(&str, &str); 11] = [
+const SAME: [(&str, &str); 12] = [
     (
         r"^(receivers|processors|exporters|connectors|extensions)\.([a-z_]+)/[^.]*",
         "$1.$2",
+    ),
+    (
+        r"^exporters\.http\.actions\.(on|rollout|serve)",
+        "exporters.http.actions.off",
     ),
     (r"^service\.pipelines\.[^.]+", "service.pipelines.*"),
     (
@@ -151,8 +155,7 @@ fn every_component_has_an_example_in_the_file() {
         &ids(config.extensions.iter().map(|it| &it.id).collect()),
     );
     let mut exporters = ids(config.graph.forwarders.iter().map(|it| &it.id).collect());
-    exporters.extend(config.unleash.iter().map(|it| it.id.clone()));
-    exporters.extend(config.webhooks.iter().map(|it| it.id.clone()));
+    exporters.extend(config.decision_exporters.ids().map(ToOwned::to_owned));
     exporters.extend(config.prometheus.iter().map(|_| "prometheus".to_owned()));
     check("exporters", EXPORTERS, &exporters);
 }

@@ -16,6 +16,7 @@
 //! Relative paths: policies start from the folder of the configuration file, so that both can move together;
 //! the data directory and `${file:...}` start from the working directory, as the Collector's do.
 
+mod actuators;
 mod assemble;
 mod auth;
 mod catalog;
@@ -30,12 +31,16 @@ mod duration;
 mod endpoint;
 mod error;
 mod error_budget;
+mod evidence;
 mod expand;
 mod exporters;
 mod extensions;
 mod forwarding;
 mod graph;
+mod http_api;
 mod indicators;
+mod kill;
+mod launchdarkly;
 mod load;
 mod merge;
 mod metric_streams;
@@ -69,6 +74,7 @@ mod keys_tests;
 #[cfg(test)]
 mod tests;
 
+pub use actuators::{DecisionExporter, DecisionExporters};
 pub use auth::{Authenticator, BasicAuth, BearerTokenAuth, ClientAuth, Htpasswd, ReceiverAuth};
 pub use catalog::{ComponentInfo, components};
 pub use client_tls::{ClientTls, PemSource, TlsVersion};
@@ -78,11 +84,12 @@ pub use connectors::{
     SpanMetricsConnector, Temporality,
 };
 pub use cors::Cors;
-pub use decisions::{Delivery, Journal};
+pub use decisions::{Audit, Delivery, Journal};
 pub use duration::{format_duration, parse_duration};
 pub use endpoint::Endpoint;
 pub use error::{ConfigError, Place, Problem};
 pub use error_budget::{Dedup, DefaultSlo, ErrorBudget};
+pub use evidence::{EvidenceSettings, GuardSettings};
 pub use exporters::{
     OtlpMetricsExporter, OtlpProtocol, PrometheusExporter, UnleashExporter, WebhookExporter,
 };
@@ -93,7 +100,10 @@ pub use forwarding::{
     Balancer, ClientKeepalive, Compression, Endpoints, Forwarder, OtlpEncoding, OtlpExporter, Push,
 };
 pub use graph::{Graph, Named, PipelineConfig, PipelineKind};
+pub use http_api::{Checks, HTTP_ACTIONS, HTTP_PRESETS, HttpAction, HttpApiExporter, HttpEdit, HttpLookup};
 pub use indicators::{BuiltInIndicators, IndicatorSettings};
+pub use kill::Kill;
+pub use launchdarkly::{LaunchDarklyExporter, OnApproval};
 pub use metric_streams::MetricStreams;
 pub use processors::{
     Action, ActionKind, AttributeMatch, AttributeSource, AttributesProcessor, BatchProcessor, ConvertTo,
@@ -136,10 +146,8 @@ pub struct Config {
     pub prometheus: Option<PrometheusExporter>,
     /// Pushed budget metrics: the exporters that a budget pipeline names.
     pub otlp_metrics: Vec<OtlpMetricsExporter>,
-    /// Unleash servers that a decisions pipeline names.
-    pub unleash: Vec<UnleashExporter>,
-    /// Webhooks that a decisions pipeline names.
-    pub webhooks: Vec<WebhookExporter>,
+    /// What carries out decisions: the exporters that a decisions pipeline names.
+    pub decision_exporters: DecisionExporters,
     /// The extensions that are on, in their order; the fields below are for those that there is one of.
     pub extensions: Vec<Named<Extension>>,
     /// Health probe, if the extension is on.

@@ -272,6 +272,25 @@ impl Setting for Target {
     }
 }
 
+/// A number, or a percentage as its share: `0.01`, `1%`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ratio(pub(super) f64);
+
+impl Setting for Ratio {
+    const EXPECTED: &'static str = "a number such as 0.01 or a percentage such as 1%";
+
+    fn read(node: &Node) -> Result<Self, String> {
+        parsed(node, |text| {
+            let (number, unit) = match text.strip_suffix('%') {
+                Some(number) => (number.trim_end(), 100.0),
+                None => (text, 1.0),
+            };
+            let number: f64 = number.parse().ok()?;
+            number.is_finite().then_some(Self(number / unit))
+        })
+    }
+}
+
 /// An http or https URL without credentials in it, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HttpUrl(pub(super) String);

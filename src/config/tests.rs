@@ -6,9 +6,15 @@ use super::*;
 use proptest::prelude::*;
 use std::time::Duration;
 
-pub(super) const VARIABLES: [(&str, &str); 3] = [
+pub(super) const VARIABLES: [(&str, &str); 6] = [
+    ("FLAGS_TOKEN", "http-s3cret"),
     ("UNLEASH_TOKEN", "un-s3cret"),
     ("WEBHOOK_TOKEN", "wh-s3cret"),
+    ("LAUNCHDARKLY_TOKEN", "ld-s3cret"),
+    (
+        "LAUNCHDARKLY_TRIGGER",
+        "https://app.launchdarkly.com/webhook/triggers/s3cret",
+    ),
     ("WEBHOOK_SIGNING_KEY", "k-s3cret"),
 ];
 
@@ -125,7 +131,8 @@ fn every_default_in_the_file_is_the_default_in_the_code() {
             (default.interval, default.cardinality_limit)
         );
     }
-    let [unleash] = &config.unleash[..] else {
+    let decides: Vec<_> = config.decision_exporters.iter().collect();
+    let Some(DecisionExporter::Unleash(unleash)) = decides.iter().find(|it| it.id() == "unleash") else {
         panic!("one unleash")
     };
     let default = UnleashExporter::new("unleash", "x", Secret::default());
@@ -133,7 +140,7 @@ fn every_default_in_the_file_is_the_default_in_the_code() {
         (&unleash.project, unleash.timeout),
         (&default.project, default.timeout)
     );
-    let [webhook] = &config.webhooks[..] else {
+    let Some(DecisionExporter::Webhook(webhook)) = decides.iter().find(|it| it.id() == "webhook") else {
         panic!("one webhook")
     };
     let default = WebhookExporter::new("webhook", "x");
@@ -148,7 +155,7 @@ fn every_default_in_the_file_is_the_default_in_the_code() {
 fn the_embedded_file_needs_nothing() {
     let embedded = ConfigRequest::from(&ConfigSource::Embedded);
     let (config, _) = load::read(&embedded, &Fixed(Vec::new())).unwrap();
-    assert!(config.unleash.is_empty() && config.webhooks.is_empty() && config.otlp_metrics.is_empty());
+    assert!(config.decision_exporters.is_empty() && config.otlp_metrics.is_empty());
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert_eq!(config.policy_base(), Path::new("."));
 }
@@ -360,7 +367,7 @@ fn every_mistake_names_its_place_and_the_way_out() {
             "    traces: ",
             "    decisions: {receivers: [error_budget], exporters: [prometheus]}\n    traces: ",
             "g.yaml:11:56: service.pipelines.decisions.exporters: `prometheus` cannot carry out decisions; \
-             unleash and webhook can",
+             what can is unleash, launchdarkly, http, webhook",
         ),
         (
             "    traces: ",

@@ -8,10 +8,11 @@
 use super::section::Section;
 use super::{
     ApiExtension, AttributesProcessor, BasicAuth, BatchProcessor, BearerTokenAuth, Connector, CountConnector,
-    DebugExporter, ErrorBudget, Extension, FileExporter, FileStorage, FilterProcessor, Forwarder,
-    HealthCheck, MemoryLimiter, OtlpExporter, OtlpProtocol, OtlpReceiver, PprofExtension,
-    ProbabilisticSampler, Processor, PrometheusExporter, RemoteWriteExporter, ResourceProcessor,
-    SpanMetricsConnector, TransformProcessor, UnleashExporter, WebhookExporter, ZpagesExtension,
+    DebugExporter, DecisionExporter, ErrorBudget, Extension, FileExporter, FileStorage, FilterProcessor,
+    Forwarder, HealthCheck, HttpApiExporter, LaunchDarklyExporter, MemoryLimiter, OtlpExporter, OtlpProtocol,
+    OtlpReceiver, PprofExtension, ProbabilisticSampler, Processor, PrometheusExporter, RemoteWriteExporter,
+    ResourceProcessor, SpanMetricsConnector, TransformProcessor, UnleashExporter, WebhookExporter,
+    ZpagesExtension,
 };
 
 /// What a component takes, as pipelines are called.
@@ -81,9 +82,7 @@ pub(super) enum Exporter {
     /// Takes telemetry.
     Forwards(Forwarder),
     /// Carries out decisions.
-    Unleash(UnleashExporter),
-    /// Carries out decisions.
-    Webhook(WebhookExporter),
+    Decides(DecisionExporter),
 }
 
 /// What a connector's settings may be.
@@ -154,18 +153,28 @@ pub(super) const EXPORTERS: &[Type<Exporter>] = &[
         },
     ),
     Type::new("unleash", &[], DECISIONS, |id, section| {
-        UnleashExporter::read(id, section).map(Exporter::Unleash)
+        decides(UnleashExporter::read(id, section))
+    }),
+    Type::new("launchdarkly", &[], DECISIONS, |id, section| {
+        decides(LaunchDarklyExporter::read(id, section))
+    }),
+    Type::new("http", &[], DECISIONS, |id, section| {
+        decides(HttpApiExporter::read(id, &section))
     }),
     Type::new("webhook", &[], DECISIONS, |id, section| {
-        WebhookExporter::read(id, section).map(Exporter::Webhook)
+        decides(WebhookExporter::read(id, section))
     }),
 ];
+
+fn decides(read: Option<impl Into<DecisionExporter>>) -> Option<Exporter> {
+    read.map(|it| Exporter::Decides(it.into()))
+}
 
 pub(super) const CONNECTORS: &[Type<ConnectorSettings>] = &[
     Type::new("error_budget", &["errorbudget"], ALL, |_, section| {
         Some(ConnectorSettings::Budget(Box::new(ErrorBudget::read(section))))
     })
-    .giving(&["metrics", "decisions"]),
+    .giving(&["metrics", "logs", "decisions"]),
     // What comes in goes out: the check knows that it gives the signal that it took.
     Type::new("forward", &[], ALL, |_, section| {
         section.finish();

@@ -1,12 +1,12 @@
 //! Who feeds whom: looks up every name in a pipeline, and refuses what does not fit.
 //!
 //! A connector is an exporter of one pipeline and a receiver of another. `error_budget` takes telemetry and
-//! gives `metrics` (budgets) and `decisions`.
+//! gives `metrics` (budgets), `logs` (the record of decisions) and `decisions`.
 
 use super::components::{Components, Defined};
 use super::pipelines::{Carries, Pipeline, Reference};
 use super::section::{Report, suggestion};
-use super::types::Type;
+use super::types::{EXPORTERS, Type};
 
 /// The pipelines, with what they name.
 #[derive(Clone, Copy, Debug)]
@@ -137,8 +137,11 @@ impl Wiring<'_> {
         }
         match find(id, &self.components.exporters) {
             Some(found) if pipeline.carries == Carries::Decisions && found.kind.takes != ["decisions"] => {
+                let can = EXPORTERS.iter().filter(|kind| kind.takes == ["decisions"]);
+                let can: Vec<&str> = can.map(|kind| kind.name).collect();
                 Err(format!(
-                    "`{id}` cannot carry out decisions; unleash and webhook can"
+                    "`{id}` cannot carry out decisions; what can is {}",
+                    can.join(", ")
                 ))
             }
             Some(found) => takes(id, found.kind, kind),

@@ -1,70 +1,43 @@
-//! The plain kill rule.
+//! From what rules say to decisions.
 //!
-//! At every tick, for every kill switch of a policy: each cohort (deployment, variant) of its flag, in the
-//! policy's environment and under the policy's own objectives, is compared with the rule's threshold, exactly
-//! and strictly. A cohort above it at every evaluation in `for` is due. A due cohort becomes a decision if it
-//! has enough bad events, stands out from the flag's other variants on the same service, environment and sha
-//! in the same window, and the flag is not already dealt with; otherwise the reason is on record.
-//!
-//! Never blamed: variant `off` (switching off what is off changes nothing), reserved variants (events whose
-//! flag could not be read say nothing of it), and the overflow cohort (nobody knows who is in it).
-//!
-//! The contrast is asked when a cohort is due, not at every evaluation before: a control that had no request
-//! for one second would otherwise put off a kill by minutes.
+//! At every tick each rule of the policies is asked, by evidence ([`super::by_evidence`]) or by burn alone
+//! ([`super::by_burn`]); what it says becomes a decision if the flag, or the version, is not dealt with
+//! already. What harms and does not become a decision is on record with the reason.
 
-use super::decision::{Decision, DecisionState, Evidence};
+use super::accusation::{self, RulingKey};
+use super::by_burn::PlainRule;
+use super::by_evidence::Outcome;
+use super::decision::{Decision, DecisionState};
+use super::guards::{self, CommonGuards};
 use super::identity::decision_id;
-use super::live::{COOLDOWN_SECS, LiveDecisions, Subject};
-use super::verdict::{WITHHELD_LIMIT, Withheld, WithheldReason};
-use crate::budget::{
-    Threshold, burn_rate, contrasts, error_ratio, exceeds, mean_weight, sampled_differently,
-};
-use crate::cohort::Level;
-use crate::cohort::flags::{OFF, is_reserved};
-use crate::ledger::{Counts, Sampled, TopSignatures, WindowSum};
-use crate::policy::{
-    Board, BudgetStatus, KillMode, KillRule, KillSwitch, MAX_GAP_SECS, Policy, PolicySet, SeriesKey,
-};
-use crate::sli::DeclaredSampling;
+use super::life::LifeRules;
+use super::live::{COOLDOWN_SECS, LiveDecisions};
+use super::proof::Ruling;
+use super::rates::RateLimits;
+use super::trials::{ErrorRates, Sources, Trials};
+use super::verdict::{WITHHELD_LIMIT, Withheld};
+use crate::evidence::Dwell;
+use crate::policy::{Board, KillMode, MAX_GAP_SECS, PolicySet};
 use crate::time::UnixNanos;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-/// A rule applied to a cohort: what a `for` timer and a withheld verdict belong to.
-type Case = (SeriesKey, Arc<str>, KillRule);
+/// Rulings that are kept for the API.
+const RULINGS_LIMIT: usize = 10_000;
 
 /// See the module.
 #[derive(Debug)]
 pub struct KillDecider {
     live: LiveDecisions,
-    /// Since when each case is above its threshold.
-    above: BTreeMap<Case, UnixNanos>,
-    withheld: BTreeMap<Case, Withheld>,
+    plain: PlainRule,
+    /// The evidence, for the rules that go by it.
+    trials: Trials,
+    dwells: BTreeMap<RulingKey, Dwell>,
+    rulings: Vec<Ruling>,
+    /// What these rules held back, with since when.
+    held: BTreeMap<RulingKey, Withheld>,
+    guards: CommonGuards,
     last: Option<UnixNanos>,
-}
-
-/// A cohort that has been above for the whole `for`.
-struct Due {
-    case: Case,
-    subject: Subject,
-    switch: Arc<KillSwitch>,
-    status: Arc<BudgetStatus>,
-    sum: WindowSum,
-    control: Sampled,
-    burn: f64,
-    /// Its policy says that nobody knows what is missing.
-    is_unknown: bool,
-    held_secs: u64,
-}
-
-/// One evaluation.
-#[derive(Default)]
-struct Sweep {
-    above: BTreeMap<Case, UnixNanos>,
-    burning: BTreeSet<Subject>,
-    due: Vec<Due>,
 }
 
 impl Default for KillDecider {
@@ -83,8 +56,12 @@ impl KillDecider {
     pub fn with_cooldown(cooldown_secs: u64) -> Self {
         Self {
             live: LiveDecisions::new(cooldown_secs),
-            above: BTreeMap::new(),
-            withheld: BTreeMap::new(),
+            plain: PlainRule::default(),
+            trials: Trials::default(),
+            dwells: BTreeMap::new(),
+            rulings: Vec::new(),
+            held: BTreeMap::new(),
+            guards: CommonGuards::default(),
             last: None,
         }
     }
@@ -94,10 +71,47 @@ impl KillDecider {
         self.live.set_cooldown(cooldown_secs);
     }
 
+    /// From now on, these rules of a decision's life, and these limits; `enabled` is the switch for all.
+    pub fn set_rules(&mut self, rules: LifeRules, limits: RateLimits, enabled: bool) {
+        self.live.rules = rules;
+        self.live.limits = limits;
+        self.live.enabled = enabled;
+    }
+
+    pub(super) fn live(&self) -> &LiveDecisions {
+        &self.live
+    }
+
+    pub(super) fn live_mut(&mut self) -> &mut LiveDecisions {
+        &mut self.live
+    }
+
     /// Forgets how long rules have held; call it when the policies have changed. Decisions stay.
     pub fn forget_timers(&mut self) {
-        self.above.clear();
-        self.withheld.clear();
+        self.plain.forget();
+        self.dwells.clear();
+        self.held.clear();
+    }
+
+    /// From now on, other error rates and guards for the rules by evidence.
+    pub fn set_evidence(&mut self, rates: ErrorRates, guards: CommonGuards) {
+        self.trials.set_rates(rates);
+        self.guards = guards;
+    }
+
+    /// Takes in what was counted; call it before [`Self::evaluate`] wherever rules go by evidence.
+    pub fn hear(&mut self, now: UnixNanos, from: &Sources<'_>) {
+        self.trials.hear(now, from);
+    }
+
+    /// A flag was changed at its service: evidence about it begins anew.
+    pub fn note_change(&mut self, environment: &str, flag: &str, at: UnixNanos) {
+        self.trials.note_change(environment, flag, at);
+    }
+
+    /// What the rules by evidence said at the last evaluation of everything that they may act on.
+    pub fn rulings(&self) -> &[Ruling] {
+        &self.rulings
     }
 
     /// Takes over the decisions that the store holds, in any order; call it before the first evaluation.
@@ -119,7 +133,7 @@ impl KillDecider {
 
     /// The cohorts that are due and held back at the last evaluation, with the reasons.
     pub fn withheld(&self) -> impl Iterator<Item = &Withheld> {
-        self.withheld.values()
+        self.plain.withheld().chain(self.held.values())
     }
 
     /// One evaluation: the decisions that are new. They are live from here on; write them to the journal
@@ -128,290 +142,164 @@ impl KillDecider {
         let gap = self.last.is_none_or(|last| now.secs_since(last) > MAX_GAP_SECS);
         self.last = Some(now);
         if gap {
-            self.above.clear();
+            self.plain.begin_anew();
         }
-        let sweep = self.sweep(now, board, policies);
-        self.above = sweep.above;
+        let sweep = self.plain.sweep(now, board, policies);
+        let outcomes = self.rule_by_evidence(now, board, policies);
+        let mut burning = sweep.burning;
+        let harmful = outcomes.iter().filter(|(_, outcome)| outcome.is_harmful);
+        burning.extend(harmful.map(|(_, outcome)| outcome.subject.clone()));
         if !gap {
             // After a gap the board may not be filled yet, so "nothing burns" would be a guess.
-            self.live.note_burning(|subject| sweep.burning.contains(subject));
+            self.live.note_burning(now, |subject| burning.contains(subject));
         }
-        let mut due = sweep.due;
-        // Who may act before who may only watch, then the worst.
-        due.sort_by(|a, b| {
-            let rank = |d: &Due| (Reverse(d.switch.mode == KillMode::Auto), d.case.clone());
-            let worst = b.burn.total_cmp(&a.burn);
-            (rank(a).0)
-                .cmp(&rank(b).0)
-                .then(worst)
-                .then_with(|| rank(a).1.cmp(&rank(b).1))
-        });
-        let mut decisions = Vec::new();
+        let mut decisions = self.follow(now, outcomes);
         let mut withheld = BTreeMap::new();
-        for due in due {
-            match self.judge(now, &due) {
+        for due in sweep.due {
+            let service = &due.status.objective.service;
+            let free = |()| self.live.admit(now, &due.subject, service, due.switch.mode);
+            match due.judge().and_then(free) {
                 Ok(incident) => {
-                    let decision = due.decision(now, incident);
+                    let decision = due.decision(now, incident, self.live.rules.propose_secs);
                     self.live.keep(decision.clone());
                     decisions.push(decision);
                 }
                 Err(reason) if withheld.len() < WITHHELD_LIMIT => {
-                    let record = self.record(now, &due, reason);
+                    let record = self.plain.record(now, &due, reason);
                     withheld.insert(due.case, record);
                 }
                 Err(_) => {}
             }
         }
-        self.withheld = withheld;
+        self.plain.keep(withheld);
         self.count(&decisions);
         decisions
     }
 
-    /// Compares every cohort that may be blamed with its threshold.
-    fn sweep(&self, now: UnixNanos, board: &Board, policies: &PolicySet) -> Sweep {
-        let mut sweep = Sweep::default();
-        for (policy, switch) in policies.kill_switches().filter(|(_, k)| k.mode != KillMode::Off) {
-            let of_flag = board.of_flag(&switch.flag);
-            for status in of_flag.iter().filter(|s| may_blame(policy, switch, s, policies)) {
-                let Some(sum) = status.window(switch.when.window_secs).copied() else {
-                    continue;
-                };
-                if !exceeds(sum.counts, status.target, switch.when.burn_above) {
-                    continue;
-                }
-                let key = (status.objective_id, status.cohort_id);
-                let case = (key, Arc::clone(&switch.exporter), switch.when);
-                let since = self
-                    .above
-                    .get(&case)
-                    .copied()
-                    .filter(|&s| s <= now)
-                    .unwrap_or(now);
-                sweep.above.insert(case.clone(), since);
-                let subject = Subject {
-                    exporter: switch.exporter.to_string(),
-                    environment: switch.environment.to_string(),
-                    flag: switch.flag.to_string(),
-                };
-                sweep.burning.insert(subject.clone());
-                if now < since.plus_secs(switch.when.for_secs) {
-                    continue;
-                }
-                sweep.due.push(Due {
-                    case,
-                    subject,
-                    switch: Arc::clone(switch),
-                    status: Arc::clone(status),
-                    sum,
-                    control: control(status, &of_flag, switch.when.window_secs),
-                    burn: burn_rate(sum.counts, status.target).unwrap_or(0.0),
-                    is_unknown: is_sampling_unknown(status, policies),
-                    held_secs: now.secs_since(since),
-                });
-            }
+    /// What the rules by evidence say now.
+    fn rule_by_evidence(
+        &mut self,
+        now: UnixNanos,
+        board: &Board,
+        policies: &PolicySet,
+    ) -> Vec<(RulingKey, Outcome)> {
+        let mut accusations = accusation::of_flags(board, policies);
+        accusations.extend(accusation::of_versions(board, policies, &self.trials));
+        let percent = self.guards.max_burning_percent;
+        let mut everybody: Option<bool> = None;
+        let mut world = || *everybody.get_or_insert_with(|| guards::is_everybodys(board, percent));
+        let mut dwells = BTreeMap::new();
+        let mut outcomes = Vec::new();
+        for accusation in accusations {
+            let key = accusation.key();
+            let mut dwell = self.dwells.remove(&key).unwrap_or_default();
+            let common = (&self.guards, policies);
+            let outcome = accusation.rule(now, &self.trials, &mut dwell, common, &mut world);
+            dwells.insert(key.clone(), dwell);
+            outcomes.extend(outcome.map(|outcome| (key, outcome)));
         }
-        sweep
+        self.dwells = dwells;
+        // Who may act before who may only watch, then the worst.
+        outcomes.sort_by(|(a_key, a), (b_key, b)| {
+            let rank = |outcome: &Outcome| Reverse(outcome.mode == KillMode::Auto);
+            rank(a)
+                .cmp(&rank(b))
+                .then(b.burn.total_cmp(&a.burn))
+                .then_with(|| a_key.cmp(b_key))
+        });
+        outcomes
     }
 
-    /// The incident number of a due case, or what holds it.
-    fn judge(&self, now: UnixNanos, due: &Due) -> Result<u64, WithheldReason> {
-        let rule = due.switch.when;
-        if due.is_unknown {
-            return Err(WithheldReason::SamplingUnknown);
-        }
-        // Events that were seen: one that stands for a hundred is still one.
-        let seen = due.sum.seen();
-        if seen.bad < rule.min_bad {
-            return Err(WithheldReason::TooFewBad {
-                bad: seen.bad,
-                needed: rule.min_bad,
-            });
-        }
-        if rule.contrast != Threshold::ONE {
-            let (own, control) = (due.sum.estimate(), due.control);
-            if sampled_differently(own, control) {
-                return Err(WithheldReason::SamplingDiffers {
-                    cohort: mean_weight(own).unwrap_or(0.0),
-                    control: mean_weight(control).unwrap_or(0.0),
-                });
-            }
-            match contrasts(due.sum.counts, control.counts(), rule.contrast) {
-                None => return Err(WithheldReason::NoControl),
-                Some(false) => {
-                    let ratio = ratio(due.sum.counts, control.counts()).unwrap_or(0.0);
-                    return Err(WithheldReason::Contrast {
-                        ratio,
-                        needed: rule.contrast.value(),
-                    });
+    /// The decisions that follow from what the rules by evidence say, and what is on record of the rest.
+    fn follow(&mut self, now: UnixNanos, outcomes: Vec<(RulingKey, Outcome)>) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        let mut held = BTreeMap::new();
+        self.rulings.clear();
+        for (key, mut outcome) in outcomes {
+            let reason = match outcome.decision.take() {
+                Some(decision) => {
+                    match self
+                        .live
+                        .admit(now, &outcome.subject, &outcome.ruling.service, outcome.mode)
+                    {
+                        Ok(incident) => {
+                            let mut decision = numbered(*decision, incident);
+                            if let DecisionState::Proposed { until } = &mut decision.state {
+                                *until = now.plus_secs(self.live.rules.propose_secs);
+                            }
+                            self.live.keep(decision.clone());
+                            decisions.push(decision);
+                            None
+                        }
+                        Err(reason) => Some(reason),
+                    }
                 }
-                Some(true) => {}
+                None => outcome.withheld_for(),
+            };
+            if let Some(reason) = reason.filter(|_| held.len() < WITHHELD_LIMIT) {
+                let former = self
+                    .held
+                    .get(&key)
+                    .filter(|w| w.reason.as_str() == reason.as_str());
+                let record = outcome.withheld(now, former, reason);
+                if former.is_none() {
+                    say_withheld(&record);
+                }
+                held.insert(key, record);
+            }
+            if self.rulings.len() < RULINGS_LIMIT {
+                self.rulings.push(outcome.ruling);
             }
         }
-        self.live.next_incident(now, &due.subject, due.switch.mode)
-    }
-
-    /// The record of a withheld verdict; logged when its kind is new, so that a case held for an hour is one
-    /// line.
-    fn record(&self, now: UnixNanos, due: &Due, reason: WithheldReason) -> Withheld {
-        let former = self
-            .withheld
-            .get(&due.case)
-            .filter(|w| w.reason.as_str() == reason.as_str());
-        let (sha, variant) = due.cut();
-        if former.is_none() {
-            tracing::info!(
-                flag = %due.switch.flag,
-                variant,
-                service = %due.status.objective.service,
-                slo = %due.status.objective.slo,
-                environment = %due.switch.environment,
-                sha,
-                burn = due.burn,
-                %reason,
-                "kill rule is above its threshold, decision withheld"
-            );
-        }
-        Withheld {
-            exporter: due.subject.exporter.clone(),
-            service: due.status.objective.service.to_string(),
-            slo: due.status.objective.slo.to_string(),
-            environment: due.subject.environment.clone(),
-            sha: sha.map(ToOwned::to_owned),
-            flag: due.subject.flag.clone(),
-            variant: variant.to_owned(),
-            since: former.map_or(now, |w| w.since),
-            checked_at: now,
-            window_secs: due.sum.window_secs,
-            burn: due.burn,
-            burn_above: due.switch.when.burn_above.value(),
-            cohort: due.sum.counts,
-            control: due.control.counts(),
-            reason,
-        }
+        self.held = held;
+        decisions
     }
 
     fn count(&self, decisions: &[Decision]) {
         for decision in decisions {
-            let mode = if decision.state == DecisionState::Observed {
-                "observe"
-            } else {
-                "auto"
+            let mode = match decision.state {
+                DecisionState::Observed => "observe",
+                DecisionState::Proposed { .. } => "propose",
+                _ => "auto",
             };
             metrics::counter!("burngate_kill_verdicts_total", "mode" => mode).increment(1);
         }
-        metrics::gauge!("burngate_decisions_withheld").set(self.withheld.len() as f64);
+        metrics::gauge!("burngate_decisions_withheld").set(self.withheld().count() as f64);
     }
 }
 
-impl Due {
-    fn cut(&self) -> (Option<&str>, &str) {
-        match &self.status.cohort.level {
-            Level::Flag { sha, variant, .. } => (sha.as_deref(), variant),
-            _ => (None, ""),
-        }
-    }
-
-    fn decision(&self, now: UnixNanos, incident: u64) -> Decision {
-        let Subject {
-            exporter,
-            environment,
-            flag,
-        } = self.subject.clone();
-        let (sha, variant) = self.cut();
-        let (state, what) = match self.switch.mode {
-            KillMode::Auto => (DecisionState::Decided, "decided"),
-            KillMode::Observe | KillMode::Off => (DecisionState::Observed, "observed, nothing will be sent"),
-        };
-        let rule = self.switch.when;
-        let mut told = format!(
-            "{what}: burn {:.2} above {} in {} s, held for {} s",
-            self.burn, rule.burn_above, rule.window_secs, self.held_secs
-        );
-        if let Some(sampled) = self.sum.sampled {
-            let (seen, all) = (sampled.seen.total(), self.sum.counts.total());
-            let _ = write!(told, ", estimated from {seen} of {all} events");
-        }
-        let control = self.control.counts();
-        Decision {
-            id: decision_id(&exporter, &environment, &flag, incident),
-            exporter,
-            environment: environment.clone(),
-            flag: flag.clone(),
-            incident,
-            decided_at: now,
-            updated_at: now,
-            evidence: Evidence {
-                service: self.status.objective.service.to_string(),
-                slo: self.status.objective.slo.to_string(),
-                environment: Some(environment),
-                sha: sha.map(ToOwned::to_owned),
-                flag,
-                variant: variant.to_owned(),
-                window_secs: rule.window_secs,
-                from: self.sum.from,
-                to: self.sum.to,
-                burn: self.burn,
-                burn_above: rule.burn_above.value(),
-                held_secs: self.held_secs,
-                cohort: self.sum.counts,
-                control,
-                contrast: ratio(self.sum.counts, control),
-                signatures: TopSignatures::default(),
-            },
-            state,
-            history: vec![(now, told)],
-        }
+/// Where a decision begins, by its rule's mode.
+pub(super) fn first_state(mode: KillMode, until: UnixNanos) -> (DecisionState, &'static str) {
+    match mode {
+        KillMode::Auto => (DecisionState::Decided, "decided"),
+        KillMode::Propose => (DecisionState::Proposed { until }, "proposed"),
+        KillMode::Observe | KillMode::Off => (DecisionState::Observed, "observed, nothing will be sent"),
     }
 }
 
-/// Whether `switch` of `policy` may blame this cohort.
-fn may_blame(policy: &Arc<Policy>, switch: &KillSwitch, status: &BudgetStatus, policies: &PolicySet) -> bool {
-    let Level::Flag { flag, variant, .. } = &status.cohort.level else {
-        return false;
-    };
-    let environment = status.cohort.environment.as_deref();
-    *flag == switch.flag
-        && environment == Some(&*switch.environment)
-        && !is_protected(variant)
-        && switch.variants.as_ref().is_none_or(|v| v.contains(variant))
-        // Failed calls of another service are that service's to answer for, unless the switch names them.
-        && switch.slo.as_ref().map_or(!status.counts_calls(), |s| *s == status.objective.slo)
-        && policy.covers(&status.objective.service, environment)
-        && policies
-            .find(&status.objective, environment)
-            .is_some_and(|(p, _)| p.is_some_and(|p| Arc::ptr_eq(p, policy)))
+/// Once for each kind of reason, so that a case held for an hour is one line.
+pub(super) fn say_withheld(record: &Withheld) {
+    tracing::info!(
+        flag = %record.flag,
+        variant = %record.variant,
+        service = %record.service,
+        slo = %record.slo,
+        environment = %record.environment,
+        sha = record.sha.as_deref(),
+        burn = record.burn,
+        reason = %record.reason,
+        "a kill rule is above its threshold, decision withheld"
+    );
 }
 
-/// Counts of the flag's other variants on the same objective, environment and sha, in the same window.
-fn control(cohort: &BudgetStatus, of_flag: &[Arc<BudgetStatus>], window_secs: u64) -> Sampled {
-    let Level::Flag { sha, variant, .. } = &cohort.cohort.level else {
-        return Sampled::default();
-    };
-    let others = of_flag.iter().filter(|other| {
-        let same = matches!(&other.cohort.level, Level::Flag { sha: s, variant: v, .. }
-            if s == sha && v != variant && !is_reserved(v));
-        same && other.objective_id == cohort.objective_id
-            && other.cohort.environment == cohort.cohort.environment
-    });
-    let mut sum = Sampled::default();
-    let windows = others.filter_map(|other| other.window(window_secs));
-    windows.for_each(|window| sum.add(window.estimate()));
-    sum
-}
-
-/// Whether the policy says that events are missing and nobody knows how many.
-fn is_sampling_unknown(status: &BudgetStatus, policies: &PolicySet) -> bool {
-    let environment = status.cohort.environment.as_deref();
-    let found = policies.find(&status.objective, environment);
-    found.is_some_and(|(_, slo)| slo.sli.sampling == Some(DeclaredSampling::Unknown))
-}
-
-/// Bad share of `cohort` over that of `control`; `None` when the control has no bad event.
-fn ratio(cohort: Counts, control: Counts) -> Option<f64> {
-    let base = error_ratio(control).filter(|&r| r > 0.0)?;
-    Some(error_ratio(cohort)? / base)
-}
-
-fn is_protected(variant: &str) -> bool {
-    variant == OFF || is_reserved(variant)
+/// The decision as that of an incident.
+fn numbered(mut decision: Decision, incident: u64) -> Decision {
+    decision.incident = incident;
+    decision.id = decision_id(
+        &decision.exporter,
+        &decision.environment,
+        &decision.subject(),
+        incident,
+    );
+    decision
 }

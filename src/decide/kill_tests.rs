@@ -14,8 +14,8 @@ service: checkout
 environment: production
 slos: [{ name: availability, target: 99.9% }]
 kill_switches:
-  - { flag: new-checkout, exporter: unleash, mode: auto }
-  - { flag: neighbour, exporter: unleash, mode: auto }
+  - { flag: new-checkout, exporter: unleash, attribution: off, mode: auto }
+  - { flag: neighbour, exporter: unleash, attribution: off, mode: auto }
 ";
 
 /// A cohort of the shop: (environment, sha, flag, variant).
@@ -544,19 +544,31 @@ fn two_cohorts_of_one_flag_make_one_decision_about_the_worse() {
 }
 
 #[test]
-fn two_guilty_flags_are_both_switched_off() {
-    let mut world = World::new(POLICY);
-    let decided = world.run(
-        0,
-        600,
-        &[
-            (ON, 5, 5),
-            (OFF, 90, 0),
-            (NEIGHBOUR_ON, 5, 5),
-            (NEIGHBOUR_OFF, 90, 0),
-        ],
-    );
-    assert_eq!(decided.len(), 2);
+fn two_guilty_flags_of_a_service_are_both_switched_off_where_the_limit_allows_it() {
+    for (per_service, want) in [(2, 2), (1, 1)] {
+        let mut world = World::new(POLICY);
+        let limits = RateLimits {
+            per_service,
+            ..RateLimits::default()
+        };
+        world.decider.set_rules(LifeRules::default(), limits, true);
+        let decided = world.run(
+            0,
+            600,
+            &[
+                (ON, 5, 5),
+                (OFF, 90, 0),
+                (NEIGHBOUR_ON, 5, 5),
+                (NEIGHBOUR_OFF, 90, 0),
+            ],
+        );
+        assert_eq!(decided.len(), want);
+        let limited = world
+            .decider
+            .withheld()
+            .any(|w| matches!(w.reason, WithheldReason::RateLimited { .. }));
+        assert_eq!(limited, per_service == 1);
+    }
 }
 
 #[test]
@@ -565,7 +577,7 @@ fn a_switch_for_another_slo_stays_quiet() {
 service: checkout
 environment: production
 slos: [{ name: availability, target: 99.9% }, { name: latency, target: 99% }]
-kill_switches: [{ flag: new-checkout, exporter: unleash, mode: auto, slo: latency }]
+kill_switches: [{ flag: new-checkout, exporter: unleash, attribution: off, mode: auto, slo: latency }]
 ";
     let mut world = World::new(policy);
     assert!(world.run(0, 600, &[(ON, 5, 5), (OFF, 90, 0)]).is_empty());

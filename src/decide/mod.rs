@@ -8,17 +8,43 @@
 //! Verdicts carry reasons: a burning cohort that does not lead to a decision is [`Withheld`] with the figures
 //! that held it.
 
+mod accusation;
+mod action;
+mod by_burn;
+mod by_evidence;
+mod carry;
 mod decision;
+mod effect;
+mod guards;
+mod hand;
 mod identity;
 mod kill;
+mod life;
 mod live;
+mod proof;
+mod rates;
+mod trials;
 mod verdict;
+mod versions;
 
 #[cfg(test)]
+mod evidence_tests;
+#[cfg(test)]
 mod kill_tests;
+#[cfg(test)]
+mod life_tests;
 
+pub use action::{Action, Actor, Deployment};
+pub use carry::{Look, Next, Tries, after_done, after_read};
 pub use decision::{Decision, DecisionState, Evidence, FailureReason};
+pub use effect::{Effect, NoEffect, Observation, Traffic};
+pub use guards::CommonGuards;
+pub use hand::{HandError, HandKill, HandRelease, HandVote, released, voted};
 pub use identity::decision_id;
 pub use kill::KillDecider;
+pub use life::{Event, Life, LifeRules, Phase, Refused};
 pub use live::COOLDOWN_SECS;
+pub use proof::{Proof, Ruling, SourceProof};
+pub use rates::{RateLimit, RateLimits, Rates};
+pub use trials::{ErrorRates, Sources};
 pub use verdict::{WITHHELD_LIMIT, Withheld, WithheldReason};

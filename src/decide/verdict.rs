@@ -1,5 +1,7 @@
 //! Why a burning cohort did not lead to a decision.
 
+use super::rates::RateLimit;
+use crate::evidence::Hold;
 use crate::ledger::Counts;
 use crate::time::UnixNanos;
 use serde::Serialize;
@@ -73,6 +75,11 @@ pub enum WithheldReason {
     },
     /// The policy says that events are missing and nobody knows how many.
     SamplingUnknown,
+    /// Conditions of the rule by evidence that do not hold; at least one.
+    Rule {
+        /// Which, with figures.
+        holds: Vec<Hold>,
+    },
     /// A decision about this flag is under way.
     UnderWay {
         /// The decision.
@@ -91,20 +98,52 @@ pub enum WithheldReason {
         /// The decision.
         decision: String,
     },
+    /// Somebody switched the flag back.
+    HumanHold {
+        /// The decision that was overruled.
+        decision: String,
+        /// When the hold is over.
+        until: UnixNanos,
+        /// Who, as far as the flag service says.
+        by: String,
+    },
+    /// A switch of this service had no effect, and nobody has looked yet.
+    Escalated {
+        /// The decision.
+        decision: String,
+        /// When it is given up.
+        until: UnixNanos,
+    },
+    /// So many flags were switched that a human should look first.
+    RateLimited {
+        /// Which limit.
+        limit: RateLimit,
+        /// How many there were.
+        kills: u32,
+        /// When there is room again.
+        until: UnixNanos,
+    },
+    /// The configuration switches all kill switches off.
+    Disabled,
 }
 
 impl WithheldReason {
     /// The kind of reason, in answers, logs and labels.
-    pub const fn as_str(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::NoControl => "no_control",
             Self::Contrast { .. } => "contrast",
             Self::TooFewBad { .. } => "too_few_bad",
             Self::SamplingDiffers { .. } => "sampling_differs",
             Self::SamplingUnknown => "sampling_unknown",
+            Self::Rule { holds } => holds.first().map_or("rule", Hold::as_str),
             Self::UnderWay { .. } => "under_way",
             Self::Cooldown { .. } => "cooldown",
             Self::NotRearmed { .. } => "not_rearmed",
+            Self::HumanHold { .. } => "human_hold",
+            Self::Escalated { .. } => "escalated",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Disabled => "disabled",
         }
     }
 }
@@ -131,6 +170,10 @@ impl fmt::Display for WithheldReason {
             Self::SamplingUnknown => {
                 f.write_str("its policy says sampling: unknown, so that its share of bad events is not known")
             }
+            Self::Rule { holds } => {
+                let words: Vec<String> = holds.iter().map(ToString::to_string).collect();
+                f.write_str(&words.join("; "))
+            }
             Self::UnderWay { decision } => write!(f, "decision {decision} is being carried out"),
             Self::Cooldown { decision, until } => write!(f, "decision {decision} was made; until {until}"),
             Self::NotRearmed { decision } => {
@@ -139,6 +182,26 @@ impl fmt::Display for WithheldReason {
                     "decision {decision} dealt with the flag, and it has burned ever since"
                 )
             }
+            Self::HumanHold { decision, until, by } => {
+                write!(
+                    f,
+                    "{by} switched it back after decision {decision}; until {until}"
+                )
+            }
+            Self::Escalated { decision, until } => {
+                write!(
+                    f,
+                    "decision {decision} had no effect, a human must look; until {until}"
+                )
+            }
+            Self::RateLimited { limit, kills, until } => {
+                write!(
+                    f,
+                    "{kills} kills, the limit of the {} is reached; until {until}",
+                    limit.as_str()
+                )
+            }
+            Self::Disabled => f.write_str("kill.enabled is false"),
         }
     }
 }

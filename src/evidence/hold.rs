@@ -26,6 +26,8 @@ pub enum Guard {
     Breaker,
     /// The arms' shares are not those that were configured.
     SampleRatio,
+    /// The arms were sampled differently, or nobody knows how.
+    Sampling,
     /// Too few events carry their flags.
     Coverage,
     /// The data is too old.
@@ -51,6 +53,7 @@ impl Guard {
             Self::Rate => "rate",
             Self::Breaker => "breaker",
             Self::SampleRatio => "sample_ratio",
+            Self::Sampling => "sampling",
             Self::Coverage => "coverage",
             Self::Stale => "stale",
             Self::Human => "human",
@@ -93,6 +96,22 @@ pub enum Hold {
     Guard { guard: Guard },
     /// All holds, and not for long enough.
     Dwell { held_secs: u64, needed_secs: u64 },
+}
+
+impl Hold {
+    /// The kind, in answers and labels.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Evidence { .. } => "evidence",
+            Self::Class { .. } => "class",
+            Self::TooFewBad { .. } => "too_few_bad",
+            Self::Harm { .. } => "harm",
+            Self::Over { .. } => "over",
+            Self::Attribution { .. } => "attribution",
+            Self::Guard { guard } => guard.as_str(),
+            Self::Dwell { .. } => "dwell",
+        }
+    }
 }
 
 impl fmt::Display for Hold {

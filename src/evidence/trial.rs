@@ -16,6 +16,17 @@ pub enum EpochCause {
     Deployed,
 }
 
+impl EpochCause {
+    /// The name in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seen => "seen",
+            Self::Changed => "changed",
+            Self::Deployed => "deployed",
+        }
+    }
+}
+
 /// A stretch of time in which the variant and the service stay what they are. What was seen of the former
 /// code, or of the flag's former rules, says nothing of these; the price is that each epoch has its own
 /// `alpha`.

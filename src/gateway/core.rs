@@ -9,11 +9,12 @@ use super::scribe::Scribe;
 use super::streams::open_streams;
 use super::tick::{Inbox, State, Tick};
 use crate::account::Accounts;
-use crate::act::{self, Decisions, Delivery, OutletSwitch, Pacing};
+use crate::act::{self, Decisions, Delivery, Desk, FlagChanges, OutletSwitch, Pacing};
 use crate::api::{ApiState, Health};
+use crate::audit::Trail;
 use crate::cohort::Registry;
 use crate::config::{Config, PrometheusExporter};
-use crate::decide::KillDecider;
+use crate::decide::{KillDecider, LifeRules, RateLimits};
 use crate::extend::Pages;
 use crate::indicate::Indicators;
 use crate::ledger::{Latencies, Ledger, Tap};
@@ -24,7 +25,7 @@ use crate::receive::Reload;
 use crate::store::{JournalLimits, Keeper, MemStore, Names, Opened, Store, open_embedded};
 use crate::time::{Clock, UnixNanos};
 use arc_swap::ArcSwap;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
 /// See the module.
 pub(super) struct Core {
@@ -40,7 +41,9 @@ pub(super) struct Core {
     pub(super) files: Reload,
     pub(super) board: Arc<Board>,
     pub(super) decisions: Decisions,
+    pub(super) changes: FlagChanges,
     pub(super) outlets: OutletSwitch,
+    pub(super) audit: Arc<Trail>,
     pub(super) health: Arc<Health>,
     pub(super) api: ApiState,
     pub(super) indicators: Arc<Indicators>,
@@ -84,18 +87,17 @@ impl Core {
         let ledger = Arc::new(Mutex::new(ledger));
         let corrections = Corrections::load(store.clone())?;
         let latencies = latencies(config);
-        let log = Arc::new(act::StoreLog(store.clone()));
-        let pacing = Pacing::from(&config.error_budget.delivery);
-        let delivery = Delivery::new(exporters, log, clock.clone(), pacing)?;
+        let audit = Arc::new(Trail::open(store.clone(), (&config.error_budget.audit).into())?);
+        audit.policies(now, &policies);
+        let log = Arc::new(act::AuditedLog(audit.clone()));
+        let delivery = Delivery::new(exporters, log, clock.clone(), pacing(config))?;
+        delivery.outlets().set_rules(life_rules(config));
         let decisions = delivery.decisions();
         let board = Arc::new(Board::new());
-        let withheld = Arc::new(RwLock::new(Vec::new()));
-        let health = Arc::new(Health::default());
         let indicators = Arc::new(Indicators::new(indicators, indicator_limits(config)));
         let tap = Arc::new(Tap::started_at(now, compiled, registry.clone()).telling(indicators.clone()));
         open_streams(config, &tap, &mut keeper, now)?;
         let plain = Arc::new(PlainCounter::new(walk_limits(config)));
-        let inbox = Inbox::default();
         let ingest = Arc::new(Ingest::new(
             tap.clone(),
             ledger.clone(),
@@ -110,13 +112,16 @@ impl Core {
             policies: Arc::new(ArcSwap::new(policies.clone())),
             board: board.clone(),
             decisions: decisions.clone(),
-            withheld: withheld.clone(),
+            withheld: Arc::default(),
+            rulings: Arc::default(),
             indicators: indicators.board().clone(),
             latencies: Some(latencies.clone()),
             signatures: tap.signatures().clone(),
             shapes: tap.shapes().clone(),
             corrections: corrections.clone(),
+            audit: audit.clone(),
             clock: clock.clone(),
+            desk: Desk::default(),
         };
         let core = Self {
             ingest,
@@ -130,12 +135,14 @@ impl Core {
             files: Reload::default(),
             board: board.clone(),
             decisions: decisions.clone(),
+            changes: FlagChanges::default(),
             outlets: delivery.outlets(),
-            health: health.clone(),
+            audit: audit.clone(),
+            health: Arc::new(Health::default()),
             api,
             indicators: indicators.clone(),
             pages: Arc::default(),
-            inbox: inbox.clone(),
+            inbox: Inbox::default(),
         };
         let tick = Tick {
             ledger,
@@ -150,13 +157,18 @@ impl Core {
             corrections,
             decider: decider(config, &decisions),
             decisions,
+            changes: core.changes.clone(),
+            audit,
+            desk: core.api.desk.clone(),
+            rules: life_rules(config),
             page: page.map(|page| page.with_indicators(indicators.board().clone())),
             indicators,
-            withheld,
+            withheld: core.api.withheld.clone(),
+            rulings: core.api.rulings.clone(),
             signatures: core.tap.signatures().clone(),
-            health,
+            health: core.health.clone(),
             evaluation_interval: config.error_budget.evaluation_interval,
-            inbox,
+            inbox: core.inbox.clone(),
             state: State::default(),
         };
         Ok((core, Engines { tick, delivery }))
@@ -180,8 +192,24 @@ fn latencies(config: &Config) -> Arc<Mutex<Latencies>> {
 /// Who decides, knowing what was decided before.
 fn decider(config: &Config, decisions: &Decisions) -> KillDecider {
     let mut decider = KillDecider::with_cooldown(config.error_budget.decision_cooldown.as_secs());
+    decider.set_evidence(super::rules::rates(config), super::rules::guards(config));
+    let kill = &config.error_budget.kill;
+    decider.set_rules(life_rules(config), RateLimits::from(kill), kill.enabled);
     decider.restore(decisions.snapshot(usize::MAX));
     decider
+}
+
+/// How long the parts of a decision's life take.
+pub(super) fn life_rules(config: &Config) -> LifeRules {
+    let it = &config.error_budget;
+    LifeRules::new(&it.kill, it.decision_cooldown)
+}
+
+fn pacing(config: &Config) -> Pacing {
+    Pacing {
+        watch_every: config.error_budget.kill.watch_interval,
+        ..Pacing::from(&config.error_budget.delivery)
+    }
 }
 
 fn open_store(

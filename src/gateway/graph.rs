@@ -15,7 +15,7 @@ use crate::config::{Config, Connector, PipelineConfig, PipelineKind};
 use crate::forward::ReceivedMetrics;
 use crate::pipeline::{Component, Exits, FanOut, Pipeline, Signal, Status};
 use crate::process;
-use crate::publish::BudgetSource;
+use crate::publish::{BudgetSource, DecisionSource};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,8 @@ use tokio::runtime::Handle;
 const BUDGET_INTERVAL: Duration = Duration::from_secs(10);
 /// The service that makes them.
 const BUDGET_SOURCE: &str = "budgets";
+/// The service that tells log pipelines of decisions.
+const DECISION_SOURCE: &str = "decision log";
 
 /// The pipelines of a configuration.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub(super) struct Graph {
     /// By receiver.
     switches: BTreeMap<String, Arc<Switch>>,
     budgets: Option<Arc<Switch>>,
+    decisions: Option<Arc<Switch>>,
     parts: Parts,
     /// What each switch is to lead to once this graph is in use.
     turns: Vec<(Arc<Switch>, Lanes)>,
@@ -68,25 +71,34 @@ impl Graph {
             turns.push((switch.clone(), lanes(&receiver.id)));
             switches.insert(receiver.id.clone(), switch);
         }
-        let budgets = budget_connector(config)
-            .map(lanes)
-            .filter(|lanes| !lanes.metrics.is_empty());
-        let budgets = budgets.map(|lanes| {
-            let kept = former.and_then(|it| it.budgets.clone());
+        let own = |is_fed: fn(&Lanes) -> bool| budget_connector(config).map(lanes).filter(is_fed);
+        let mut source = |lanes: Lanes, kept: Option<Arc<Switch>>, start: &mut dyn FnMut(Arc<Switch>)| {
             let switch = kept.unwrap_or_else(|| {
                 let switch = Arc::new(Switch::default());
-                let source = BudgetSource::new(core.board.clone(), BUDGET_INTERVAL, switch.clone());
-                starts.push(Start::new(BUDGET_SOURCE, data, Stage::Flushing, |ending| {
-                    source.run(ending)
-                }));
+                start(switch.clone());
                 switch
             });
             turns.push((switch.clone(), lanes));
             switch
+        };
+        let budgets = own(|lanes| !lanes.metrics.is_empty()).map(|lanes| {
+            source(lanes, former.and_then(|it| it.budgets.clone()), &mut |switch| {
+                let source = BudgetSource::new(core.board.clone(), BUDGET_INTERVAL, switch);
+                let run = |ending| source.run(ending);
+                starts.push(Start::new(BUDGET_SOURCE, data, Stage::Flushing, run));
+            })
+        });
+        let decisions = own(|lanes| !lanes.logs.is_empty()).map(|lanes| {
+            source(lanes, former.and_then(|it| it.decisions.clone()), &mut |switch| {
+                let source = DecisionSource::new(core.audit.clone(), switch);
+                let run = |ending| source.run(ending);
+                starts.push(Start::new(DECISION_SOURCE, data, Stage::Flushing, run));
+            })
         });
         let graph = Self {
             switches,
             budgets,
+            decisions,
             parts,
             turns,
             lines: lines(config, core),
@@ -121,7 +133,9 @@ impl Graph {
 
     /// Whether a service of this name belongs to the graph.
     pub(super) fn has(&self, service: &str) -> bool {
-        self.parts.has(service) || (service == BUDGET_SOURCE && self.budgets.is_some())
+        self.parts.has(service)
+            || (service == BUDGET_SOURCE && self.budgets.is_some())
+            || (service == DECISION_SOURCE && self.decisions.is_some())
     }
 }
 

@@ -29,9 +29,10 @@ impl Prepared {
     /// Checks policies, kill switches and their exporters.
     pub(super) fn check(config: Config) -> Result<Self, GatewayError> {
         let policies = load_policies(&config)?;
-        policies.check_exporters(&exporter_ids(&config))?;
+        let ids: Vec<&str> = config.decision_exporters.ids().collect();
+        policies.check_exporters(&ids)?;
         let policies = Arc::new(policies);
-        let exporters = Arc::new(Exporters::build(&config.unleash, &config.webhooks)?);
+        let exporters = Arc::new(Exporters::build(&config.decision_exporters)?);
         act::check(&RuleTarget::all(&policies), &exporters)?;
         let indicators = Arc::new(indicators(&config, &policies)?);
         let compiled = compile(&config, &policies, &indicators)?;
@@ -92,14 +93,6 @@ fn load_policies(config: &Config) -> Result<PolicySet, GatewayError> {
         tracing::warn!(%warning, "policy");
     }
     Ok(policies.with_default(config.error_budget.default_slo.as_ref()))
-}
-
-/// The exporters that decisions can go to, by name.
-fn exporter_ids(config: &Config) -> Vec<&str> {
-    let unleash = config.unleash.iter().map(|e| e.id.as_str());
-    unleash
-        .chain(config.webhooks.iter().map(|e| e.id.as_str()))
-        .collect()
 }
 
 /// The indicators of every service: built-ins as the configuration says, and what policies declare.

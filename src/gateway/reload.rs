@@ -163,13 +163,17 @@ impl Gateway {
 
         // From here on nothing is refused any more.
         self.core.outlets.swap(prepared.exporters.clone());
+        self.core.outlets.set_rules(super::core::life_rules(config));
         self.core.api.policies.store(prepared.policies.clone());
         self.core.inbox.put(tick::Change {
             policies: prepared.policies.clone(),
             plans,
             page: new_page,
             evaluation_interval: config.error_budget.evaluation_interval,
-            cooldown_secs: config.error_budget.decision_cooldown.as_secs(),
+            rates: super::rules::rates(config),
+            guards: super::rules::guards(config),
+            rules: super::core::life_rules(config),
+            kill: config.error_budget.kill,
         });
         let limits = super::prepared::indicator_limits(config);
         self.core.indicators.adopt(prepared.indicators.clone(), limits);
@@ -177,6 +181,7 @@ impl Gateway {
         self.core.ingest.set_dedup(&prepared.config.error_budget.dedup);
         self.core.tap.watch(self.core.clock.now());
         self.core.tap.limit_streams((&config.error_budget.metrics).into());
+        self.core.audit.limit((&config.error_budget.audit).into());
         self.core.files.ring();
         crate::telemetry::reload_log_level(&config.telemetry.logs);
         // Exits run before anything leads to them; what led to the old ones is turned before those end.
@@ -218,6 +223,10 @@ impl Gateway {
             (
                 "error_budget.delivery",
                 self.config.error_budget.delivery != config.error_budget.delivery,
+            ),
+            (
+                "error_budget.kill.watch_interval",
+                self.config.error_budget.kill.watch_interval != config.error_budget.kill.watch_interval,
             ),
             (
                 "error_budget.journal",

@@ -12,7 +12,7 @@ use super::receivers;
 use super::services::{Ending, Services};
 use super::tick::Tick;
 use super::{GatewayError, Stage, reached};
-use crate::act::{Exporters, Preflight, RuleTarget};
+use crate::act::{ChangeWatch, Exporters, Preflight, RuleTarget};
 use crate::api::{Events, api_router, health_router};
 use crate::config::{Config, Endpoint};
 use crate::policy::PolicySet;
@@ -184,7 +184,7 @@ impl Change<'_> {
             && !self.stays("api", |c| c.api.clone())
         {
             let events = Events::new(self.core.scribe.clone(), api.token.as_ref());
-            let router = api_router(self.core.api.clone(), events, api.token.clone())?;
+            let router = api_router(self.core.api.clone(), events, api.token.clone(), &api.admins)?;
             self.serve(starts, "api", router)?;
         }
         Ok(())
@@ -198,6 +198,11 @@ impl Change<'_> {
             .among(self.core.health.components());
         starts.push(Start::new("preflight", control, Stage::Draining, |ending| {
             preflight.run(ending)
+        }));
+        let changes = self.core.changes.clone();
+        let watch = ChangeWatch::new(self.exporters.clone(), &rules, self.core.clock.clone(), changes);
+        starts.push(Start::new("flag changes", control, Stage::Draining, |ending| {
+            watch.run(ending)
         }));
         for exporter in &self.config.otlp_metrics {
             if self
@@ -218,7 +223,7 @@ impl Change<'_> {
     /// Whether a service of this name is wanted at all.
     pub(super) fn wants(&self, name: &str, graph: &Graph) -> bool {
         match name {
-            "delivery" | "preflight" => true,
+            "delivery" | "preflight" | "flag changes" => true,
             extensions::PROFILER => self.config.pprof.is_some(),
             _ => {
                 if let Some(id) = name.strip_prefix("publish ") {

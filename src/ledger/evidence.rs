@@ -3,7 +3,7 @@
 use super::block::Blocks;
 use super::moment::Bucket;
 use super::sampled::weights_of;
-use super::{Counts, EvidenceDelta, EvidenceSum, Lane, SeriesRef, Weights};
+use super::{Counts, EvidenceDelta, EvidenceRow, EvidenceSum, Lane, SeriesRef, Weights};
 use crate::cohort::{CohortId, ObjectiveId, SourceId, StratumId};
 use hashbrown::HashMap;
 
@@ -175,6 +175,33 @@ impl Cells {
                 weights: self.weights(&cell.key, from, to),
             })
             .filter(|sum: &EvidenceSum| sum.counts != Counts::ZERO)
+            .collect()
+    }
+
+    /// The blocks of one cohort's cells in [from, to), those without an event left out.
+    pub(super) fn rows(
+        &self,
+        objective: ObjectiveId,
+        cohort: CohortId,
+        from: Bucket,
+        to: Bucket,
+    ) -> Vec<EvidenceRow> {
+        let slots = self
+            .groups
+            .get(&(objective, cohort))
+            .map_or(&[][..], Vec::as_slice);
+        let cells = slots
+            .iter()
+            .filter_map(|&slot| self.slots[slot as usize].as_ref());
+        let seen = cells.filter(|cell| cell.lane == Lane::Seen && cell.last >= from);
+        let row = |cell: &Cell, bucket: Bucket| EvidenceRow {
+            stratum: cell.key.stratum,
+            source: cell.key.source,
+            bucket: bucket.into(),
+            counts: cell.blocks.sum(bucket, bucket + 1),
+        };
+        seen.flat_map(|cell| (from..to).map(move |bucket| row(cell, bucket)))
+            .filter(|row| row.counts != Counts::ZERO)
             .collect()
     }
 

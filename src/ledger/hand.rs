@@ -195,7 +195,7 @@ impl<'e> Plan<'e> {
             levels.push((LevelRef::Overflow, false));
         } else {
             levels.extend(self.sha.map(|sha| (LevelRef::Deployment(sha), true)));
-            let flag = |flag: &'_ crate::cohort::flags::FlagVariant| flag.named;
+            let flag = |flag: &'_ crate::cohort::flags::FlagVariant| flag.named && flag.basis.is_causal();
             for it in &self.flags.flags {
                 let (sha, named) = (self.sha, flag(it));
                 let level = LevelRef::Flag {

@@ -15,6 +15,8 @@ pub const EVIDENCE_SECS: u64 = 1_800;
 pub struct LedgerLimits {
     /// Evidence cells at once; beyond it a new cell is not opened, and counted.
     pub max_evidence_cells: usize,
+    /// Rows of joint counts that wait to be read; beyond it a new row is not opened, and counted.
+    pub max_joint_rows: usize,
     /// Budget series at once (objectives x cohorts); beyond it a new series is not opened, and counted.
     pub max_series: usize,
     /// Idle time after which a cohort leaves memory, in seconds.
@@ -25,6 +27,7 @@ impl Default for LedgerLimits {
     fn default() -> Self {
         Self {
             max_evidence_cells: 20_000,
+            max_joint_rows: 50_000,
             max_series: 400_000,
             idle_timeout_secs: 86_400,
         }

@@ -14,6 +14,7 @@ mod frame;
 mod hand;
 mod history;
 mod join;
+mod joint;
 mod latency;
 mod limits;
 mod moment;
@@ -44,6 +45,7 @@ pub use frame::FrameBuilder;
 pub use hand::{HAND_FLAGS_MAX, HandCount, HandError};
 pub use history::{Chunk, ChunkVisitor, History, HistoryError, SeriesRef, Tier};
 pub use join::{Join, JoinStats, Joined};
+pub use joint::{JOINT_FLAGS, JointDelta};
 pub use latency::{LATENCY_WINDOWS_SECS, Latencies, LatencyDelta, LatencyWindow, Quantiles, RELATIVE_ERROR};
 use limits::FUTURE_SECS;
 pub use limits::{EVIDENCE_SECS, LATE_SECS, LedgerLimits};
@@ -141,6 +143,19 @@ pub struct SeriesView {
     pub lifetime: Counts,
     /// Start of the newest bucket that holds an event; the epoch when there is none.
     pub last_event: UnixNanos,
+}
+
+/// What one evidence cell holds in one block: events that were seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvidenceRow {
+    /// Endpoint class and region.
+    pub stratum: StratumId,
+    /// Sending instance or peer.
+    pub source: SourceId,
+    /// Block number: Unix seconds / [`BUCKET_SECS`].
+    pub bucket: u64,
+    /// What was seen.
+    pub counts: Counts,
 }
 
 /// What one evidence cell holds over an interval.

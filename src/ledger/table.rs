@@ -6,11 +6,12 @@
 
 use super::evidence::Cells;
 use super::fold::FoldState;
+use super::joint::Joint;
 use super::moment::{Bucket, Phase, bucket_of};
 use super::series::{Advanced, Series};
 use super::{
-    Counts, EvidenceDelta, EvidenceSum, FUTURE_SECS, LATE_SECS, Lane, LedgerLimits, SeriesDelta, SeriesRef,
-    SeriesView, WindowPlan,
+    Counts, EvidenceDelta, EvidenceRow, EvidenceSum, FUTURE_SECS, JointDelta, LATE_SECS, Lane, LedgerLimits,
+    SeriesDelta, SeriesRef, SeriesView, WindowPlan,
 };
 use crate::cohort::{CohortId, ObjectiveId};
 use crate::time::{NANOS_PER_SEC, UnixNanos};
@@ -32,6 +33,10 @@ pub struct LedgerStats {
     pub series: usize,
     /// Live evidence cells, lanes of sampled ones included.
     pub evidence_cells: usize,
+    /// Rows of joint counts that wait to be read.
+    pub joint_rows: usize,
+    /// Events of joint counts that were not kept because of [`LedgerLimits::max_joint_rows`].
+    pub refused_joint_events: u64,
     /// Events whose bucket lay outside the allowed range, counted at arrival instead.
     pub moved_events: u64,
     /// Events of series that were not opened because of [`LedgerLimits::max_series`].
@@ -71,6 +76,7 @@ pub struct Ledger {
     pub(super) idle_cursor: usize,
     pub(super) fold: FoldState,
     pub(super) cells: Cells,
+    joint: Joint,
     /// Numbers in the store of what is live.
     pub(super) bound: HashSet<SeriesRef, foldhash::fast::RandomState>,
     pub(super) stats: LedgerStats,
@@ -105,6 +111,7 @@ impl Ledger {
             idle_cursor: 0,
             fold: FoldState::default(),
             cells: Cells::default(),
+            joint: Joint::default(),
             bound: HashSet::default(),
             stats: LedgerStats::default(),
         }
@@ -153,6 +160,29 @@ impl Ledger {
         }
     }
 
+    /// Counts what one batch brings of pairs of flags.
+    pub fn absorb_joint(&mut self, now: UnixNanos, joint: &[JointDelta]) {
+        self.reach(now);
+        for delta in joint {
+            let bucket = self.bucket_within(delta.bucket);
+            if !self.joint.absorb(delta, bucket, self.limits.max_joint_rows) {
+                self.stats.refused_joint_events += delta.counts.total();
+            }
+        }
+    }
+
+    /// Joint counts of the blocks in [from, to).
+    pub fn joint(&self, from: u64, to: u64) -> Vec<JointDelta> {
+        let clamp = |bucket| Bucket::try_from(bucket).unwrap_or(Bucket::MAX);
+        self.joint.rows(clamp(from), clamp(to))
+    }
+
+    /// Forgets the joint counts of blocks before `before`.
+    pub fn drop_joint_before(&mut self, before: u64) {
+        let before = Bucket::try_from(before).unwrap_or(Bucket::MAX);
+        self.joint.drop_before(before, bucket_of(self.now.secs()));
+    }
+
     /// The series changed: for the tick, and for the next frame.
     #[inline]
     fn touched(&mut self, slot: u32) {
@@ -188,11 +218,27 @@ impl Ledger {
             .sums(objective, cohort, window.edge(self.phase), self.phase.end())
     }
 
+    /// Evidence of one cohort in the blocks in [from, to), a row a cell and block; at most the last 30
+    /// minutes are there.
+    pub fn evidence_rows(
+        &self,
+        objective: ObjectiveId,
+        cohort: CohortId,
+        from: u64,
+        to: u64,
+    ) -> Vec<EvidenceRow> {
+        let oldest = u64::from(self.phase.end()).saturating_sub(super::EVIDENCE_SECS / super::BUCKET_SECS);
+        let newest = u64::from(self.phase.end()) + FUTURE_SECS / super::BUCKET_SECS;
+        let clamp = |bucket: u64| Bucket::try_from(bucket.clamp(oldest, newest)).unwrap_or(Bucket::MAX);
+        self.cells.rows(objective, cohort, clamp(from), clamp(to))
+    }
+
     /// What it holds.
     pub fn stats(&self) -> LedgerStats {
         LedgerStats {
             series: self.index.len(),
             evidence_cells: self.cells.len(),
+            joint_rows: self.joint.len(),
             ..self.stats
         }
     }

@@ -379,6 +379,7 @@ impl Tap {
         let outcome = TapOutcome {
             series: settled.series,
             evidence: settled.evidence,
+            joint: settled.joint,
             summary,
             stats: settled.stats,
             overflow: settled.overflow,
@@ -423,6 +424,7 @@ impl Tap {
         let Settled {
             series,
             evidence,
+            joint,
             weights,
             latencies,
             signs,
@@ -437,6 +439,7 @@ impl Tap {
         let mut outcome = TapOutcome {
             series,
             evidence,
+            joint,
             weights,
             latencies,
             summary,

@@ -19,6 +19,7 @@ pub struct Board {
     series: DashMap<SeriesKey, Arc<BudgetStatus>, foldhash::fast::RandomState>,
     by_flag: DashMap<Arc<str>, BTreeSet<SeriesKey>, foldhash::fast::RandomState>,
     routes: DashMap<ObjectiveId, BTreeSet<CohortId>, foldhash::fast::RandomState>,
+    deployments: DashMap<SeriesKey, (), foldhash::fast::RandomState>,
 }
 
 /// Which series a reader wants; `None` means any.
@@ -81,6 +82,9 @@ impl Board {
         let key = (status.objective_id, status.cohort_id);
         let flag = flag_of(&status.cohort).cloned();
         let is_route = matches!(status.cohort.level, Level::Route { .. });
+        if matches!(status.cohort.level, Level::Deployment { .. }) {
+            self.deployments.insert(key, ());
+        }
         if self.series.insert(key, status).is_some() {
             return;
         }
@@ -96,6 +100,7 @@ impl Board {
     pub fn remove(&self, objective: ObjectiveId, cohort: CohortId) -> Option<Arc<BudgetStatus>> {
         let key = (objective, cohort);
         let (_, status) = self.series.remove(&key)?;
+        self.deployments.remove(&key);
         if let Some(flag) = flag_of(&status.cohort) {
             if let Some(mut keys) = self.by_flag.get_mut(flag) {
                 keys.remove(&key);
@@ -146,6 +151,14 @@ impl Board {
     pub fn of_flag(&self, flag: &str) -> Vec<Arc<BudgetStatus>> {
         // Keys first: holding one map's shard while locking another's invites a deadlock with `remove`.
         let keys = self.by_flag.get(flag).map(|k| k.clone()).unwrap_or_default();
+        keys.into_iter()
+            .filter_map(|(objective, cohort)| self.get(objective, cohort))
+            .collect()
+    }
+
+    /// The series of deployments.
+    pub fn deployments(&self) -> Vec<Arc<BudgetStatus>> {
+        let keys: Vec<SeriesKey> = self.deployments.iter().map(|entry| *entry.key()).collect();
         keys.into_iter()
             .filter_map(|(objective, cohort)| self.get(objective, cohort))
             .collect()

@@ -5,6 +5,7 @@
 
 use super::compile_alerts;
 use super::compile_callees;
+use super::compile_deploy;
 use super::compile_indicators;
 use super::compile_journey;
 use super::compile_kill;
@@ -236,6 +237,7 @@ fn policy(at: Location, name: &Text, raw: &RawPolicy, findings: &mut Findings) -
         slos.push(Arc::new(slo));
     }
     let kill_switches = compile_kill::switches(&raw.kill_switches, environment.as_ref(), &slos, findings);
+    let deployments = compile_deploy::switches(&raw.deployments, environment.as_ref(), &slos, findings);
     let dependencies = compile_callees::dependencies(&raw.dependencies, &mut slos, findings);
     let indicators = compile_indicators::indicators(&raw.indicators, findings);
     if findings.problems.len() > before {
@@ -249,6 +251,7 @@ fn policy(at: Location, name: &Text, raw: &RawPolicy, findings: &mut Findings) -
         slos,
         dependencies,
         kill_switches,
+        deployments,
         indicators: indicators.declared,
         indicators_off: indicators.off,
         place: findings.place(at),

@@ -24,6 +24,10 @@ pub(super) fn journey(
         let message = "a journey has no flags; kill switches stand in the policies of its services";
         findings.problem(switch.referenced, message);
     }
+    for switch in &raw.deployments {
+        let message = "a journey has no deployments; they stand in the policies of its services";
+        findings.problem(switch.referenced, message);
+    }
     for dependency in &raw.dependencies {
         findings.problem(
             dependency.referenced,

@@ -2,9 +2,11 @@
 
 use super::compile::Findings;
 use super::compile_alerts::{HOLD_MAX_SECS, threshold};
+use super::compile_guards::{blame, guards};
 use super::error::{nearest, one_of};
-use super::model::{KillMode, KillRule, KillSwitch, Slo};
-use super::raw::{RawKillRule, RawKillSwitch, Text};
+use super::model::{Blame, KillMode, KillRule, KillSwitch, Slo};
+use super::raw::{RawAction, RawKillRule, RawKillSwitch, Text};
+use super::safe_state::SafeState;
 use super::workbook;
 use crate::budget::Threshold;
 use crate::cohort::flags::{OFF, ON, is_reserved};
@@ -62,12 +64,15 @@ fn switch(
         Some(list) => Some(variants(list, findings)?),
         None => None,
     };
+    let action = match &raw.action {
+        Some(raw) => safe_state(raw, findings),
+        None => Some(SafeState::Off),
+    };
     let when = rule(&raw.when, findings);
-    let mode = raw
-        .mode
-        .as_ref()
-        .map_or(Some(KillMode::default()), |text| mode(text, findings));
-    let (flag, exporter, when, mode) = (flag?, exporter?, when?, mode?);
+    let blame = blame(raw, findings);
+    let guards = guards(&raw.guards, findings);
+    let mode = optional_mode(raw.mode.as_ref(), findings);
+    let (flag, exporter, action, when, mode) = (flag?, exporter?, action?, when?, mode?);
     let place = findings.place(entry.referenced);
     let switch = KillSwitch {
         flag,
@@ -75,7 +80,10 @@ fn switch(
         environment: Arc::clone(environment),
         slo,
         variants,
+        action,
         when,
+        blame: blame?,
+        guards: guards?,
         mode,
         place,
     };
@@ -83,7 +91,33 @@ fn switch(
     Some(switch)
 }
 
-fn known_slo(text: &Text, slos: &[Arc<Slo>], findings: &mut Findings) -> Option<Arc<str>> {
+/// The state that is written, when the rule speaks.
+fn safe_state(raw: &Spanned<RawAction>, findings: &mut Findings) -> Option<SafeState> {
+    let state = match &raw.value {
+        RawAction::Bool(false) => Some(SafeState::Off),
+        RawAction::Bool(true) => Some(SafeState::On),
+        RawAction::Word(word) if normal(word.as_str().into()).as_ref() == OFF => Some(SafeState::Off),
+        RawAction::Word(word) if normal(word.as_str().into()).as_ref() == ON => Some(SafeState::On),
+        RawAction::Word(_) => None,
+        RawAction::Rollout { rollout } => {
+            let number = rollout.trim().trim_end_matches('%').trim_end().parse().ok();
+            let percent = number.filter(|&percent: &u8| percent < 100);
+            percent.map(|percent| SafeState::Rollout { percent })
+        }
+        RawAction::Serve { serve } if serve.trim().is_empty() => None,
+        RawAction::Serve { serve } => Some(SafeState::Serve {
+            variant: serve.trim().into(),
+        }),
+    };
+    if state.is_none() {
+        let message = "unknown action; expected off, on, { rollout: 5% } (whole percent below 100) or \
+                       { serve: VARIANT }";
+        findings.problem(raw.referenced, message);
+    }
+    state
+}
+
+pub(super) fn known_slo(text: &Text, slos: &[Arc<Slo>], findings: &mut Findings) -> Option<Arc<str>> {
     let name = findings.name("slo", text)?;
     if !slos.is_empty() && !slos.iter().any(|s| s.name == name) {
         let names: Vec<&str> = slos.iter().map(|s| &*s.name).collect();
@@ -138,7 +172,7 @@ fn normal(variant: Arc<str>) -> Arc<str> {
     }
 }
 
-fn rule(raw: &RawKillRule, findings: &mut Findings) -> Option<KillRule> {
+pub(super) fn rule(raw: &RawKillRule, findings: &mut Findings) -> Option<KillRule> {
     let default = KillRule::default();
     let burn_above = match &raw.burn_above {
         Some(text) => threshold(text.referenced, &text.value, findings),
@@ -186,15 +220,21 @@ fn contrast(text: &Text, findings: &mut Findings) -> Option<Threshold> {
     Some(contrast)
 }
 
+pub(super) fn optional_mode(text: Option<&Text>, findings: &mut Findings) -> Option<KillMode> {
+    text.map_or(Some(KillMode::default()), |text| mode(text, findings))
+}
+
 fn mode(text: &Text, findings: &mut Findings) -> Option<KillMode> {
-    const ALL: [KillMode; 3] = [KillMode::Off, KillMode::Observe, KillMode::Auto];
+    const ALL: [KillMode; 4] = [
+        KillMode::Off,
+        KillMode::Observe,
+        KillMode::Propose,
+        KillMode::Auto,
+    ];
     let found = ALL.into_iter().find(|m| m.as_str() == text.value);
     if found.is_none() {
         let expected = one_of(&ALL.map(KillMode::as_str));
-        let message = match text.value.as_str() {
-            "propose" => format!("mode propose is not supported yet; expected {expected}"),
-            other => format!("unknown mode \"{other}\"; expected {expected}"),
-        };
+        let message = format!("unknown mode \"{}\"; expected {expected}", text.value);
         findings.problem(text.referenced, message);
     }
     found
@@ -215,7 +255,17 @@ fn warn(switch: &KillSwitch, slos: &[Arc<Slo>], at: Location, findings: &mut Fin
         );
         findings.warning(at, message);
     }
-    if switch.when.contrast == Threshold::ONE && switch.mode == KillMode::Auto {
+    if switch.blame == Blame::Burn && switch.mode != KillMode::Off {
+        let message = format!(
+            "the kill switch of \"{}\" goes by burn alone (attribution: off). In simulation that rule switches \
+             a healthy flag in 82 % of days at 10 requests a second, and in every large incident; the rule by \
+             evidence did so in none of 4,000 days",
+            switch.flag
+        );
+        findings.warning(at, message);
+    }
+    if switch.blame == Blame::Burn && switch.when.contrast == Threshold::ONE && switch.mode == KillMode::Auto
+    {
         let message = format!(
             "the kill switch of \"{}\" acts without a comparison with the other variants (contrast: 1); \
              any outage of the service switches it off",

@@ -7,6 +7,7 @@ use super::model::{Journey, Policy};
 use super::place::{Place, Warning};
 use super::raw;
 use super::set::PolicySet;
+use super::text_hash::TextHash;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -58,10 +59,12 @@ struct Reader {
     journeys: Vec<Arc<Journey>>,
     problems: Vec<PolicyProblem>,
     warnings: Vec<Warning>,
+    text: TextHash,
 }
 
 impl Reader {
     fn read(&mut self, file: &Arc<str>, text: &str) {
+        self.text.add(text);
         let documents = match raw::parse(file, text) {
             Ok(documents) => documents,
             Err(problem) => return self.problems.push(problem),
@@ -95,7 +98,7 @@ impl Reader {
                 problems: self.problems,
             });
         }
-        let set = PolicySet::new(self.policies, self.journeys, self.warnings);
+        let set = PolicySet::new(self.policies, self.journeys, self.warnings).of_text(self.text);
         let problems = set.plan_problems();
         if problems.is_empty() {
             Ok(set.with_missing_parts())

@@ -12,6 +12,8 @@ mod compile;
 mod compile_alerts;
 mod compile_budget;
 mod compile_callees;
+mod compile_deploy;
+mod compile_guards;
 mod compile_indicators;
 mod compile_journey;
 mod compile_kill;
@@ -26,15 +28,18 @@ mod evaluate;
 mod figures;
 mod files;
 mod gate;
+mod guards;
 mod load;
 mod model;
 mod place;
 mod plan;
 mod raw;
 mod routes;
+mod safe_state;
 mod set;
 mod short_form;
 mod status;
+mod text_hash;
 mod workbook;
 
 #[cfg(test)]
@@ -52,13 +57,15 @@ pub use error::{PolicyError, PolicyProblem};
 pub use evaluate::{Evaluator, Names};
 pub use files::files_of;
 pub use gate::{FAIL_BELOW, GateDecision, GateReason, HOLD_BELOW, gate};
+pub use guards::Guards;
 pub use load::{from_text, load};
 pub use model::{
-    Alert, AlertWindow, Budgeting, Composite, Dependency, Journey, KillMode, KillRule, KillSwitch,
-    LowTraffic, Member, NamedTarget, Plans, Policy, ServiceName, Severity, Slo,
+    Alert, AlertWindow, Blame, Budgeting, Composite, Dependency, DeploySwitch, Journey, KillMode, KillRule,
+    KillSwitch, LowTraffic, Member, NamedTarget, Plans, Policy, ServiceName, Severity, Slo,
 };
 pub use place::{Place, Warning};
 pub use plan::{Correction, Planned, Withdrawn};
+pub use safe_state::{DeployAction, SafeState};
 pub use set::{NamedFlag, PolicySet};
 pub use status::{
     AlertState, AlertStatus, BudgetKind, BudgetStatus, DependencyStatus, HeldBack, MemberStatus,

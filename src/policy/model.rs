@@ -1,9 +1,12 @@
 //! A policy as types that cannot be wrong.
 
+use super::guards::Guards;
 use super::place::Place;
 use super::plan::{Correction, Planned};
+use super::safe_state::{DeployAction, SafeState};
 use super::status::AlertState;
 use crate::budget::{EmptySlice, Method, Part, Period, SliceRule, Target, Threshold};
+use crate::evidence::EvidenceClass;
 use crate::indicate::IndicatorSpec;
 use crate::sli::SliSpec;
 use globset::GlobMatcher;
@@ -29,6 +32,8 @@ pub struct Policy {
     pub dependencies: Vec<Dependency>,
     /// The flags that may be switched off.
     pub kill_switches: Vec<Arc<KillSwitch>>,
+    /// What is done about deployments that are to blame.
+    pub deployments: Vec<Arc<DeploySwitch>>,
     /// Its leading indicators.
     pub indicators: Vec<Arc<IndicatorSpec>>,
     /// Built-in indicators that it turns off.
@@ -293,12 +298,63 @@ pub struct KillSwitch {
     pub slo: Option<Arc<str>>,
     /// The variants that may be blamed; `None` for any. Never `off`, never a reserved one.
     pub variants: Option<Vec<Arc<str>>>,
+    /// What is made of the flag.
+    pub action: SafeState,
     /// The rule.
     pub when: KillRule,
+    /// What is held against the flag.
+    pub blame: Blame,
+    /// What must hold besides.
+    pub guards: Guards,
     /// What happens when the rule speaks.
     pub mode: KillMode,
     /// Where it was read.
     pub place: Place,
+}
+
+/// What is done about a deployment that is to blame, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeploySwitch {
+    /// The exporter that is told, by its configured name.
+    pub exporter: Arc<str>,
+    /// The environment: the policy's.
+    pub environment: Arc<str>,
+    /// The SLO that must burn; `None` for any of the policy.
+    pub slo: Option<Arc<str>>,
+    /// What is done.
+    pub action: DeployAction,
+    /// The rule; its contrast is not asked for.
+    pub when: KillRule,
+    /// What must hold besides.
+    pub guards: Guards,
+    /// What happens when the rule speaks.
+    pub mode: KillMode,
+    /// Where it was read.
+    pub place: Place,
+}
+
+/// What is held against a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Blame {
+    /// Evidence that the variant, and not something else, is the cause.
+    Evidence {
+        /// From which class on it is enough to act on.
+        class: EvidenceClass,
+        /// Of two flags that cannot be told apart, the one that was changed last is blamed.
+        latest_change: bool,
+    },
+    /// Burn alone, and how it compares with the other variants at this moment.
+    Burn,
+}
+
+impl Default for Blame {
+    fn default() -> Self {
+        Self::Evidence {
+            class: EvidenceClass::Concurrent,
+            latest_change: false,
+        }
+    }
 }
 
 /// When a flag is switched off.
@@ -338,7 +394,9 @@ pub enum KillMode {
     /// A record is made, nothing is sent.
     #[default]
     Observe,
-    /// The flag is switched off.
+    /// It is proposed, and carried out once somebody approves.
+    Propose,
+    /// It is carried out.
     Auto,
 }
 
@@ -348,6 +406,7 @@ impl KillMode {
         match self {
             Self::Off => "off",
             Self::Observe => "observe",
+            Self::Propose => "propose",
             Self::Auto => "auto",
         }
     }

@@ -45,6 +45,8 @@ pub(super) struct RawPolicy {
     #[serde(default)]
     pub(super) kill_switches: Vec<Spanned<RawKillSwitch>>,
     #[serde(default)]
+    pub(super) deployments: Vec<Spanned<RawDeploySwitch>>,
+    #[serde(default)]
     pub(super) indicators: Vec<Spanned<RawIndicator>>,
 }
 
@@ -166,9 +168,55 @@ pub(super) struct RawKillSwitch {
     pub(super) exporter: Text,
     pub(super) slo: Option<Text>,
     pub(super) variants: Option<Spanned<Vec<Text>>>,
+    pub(super) action: Option<Spanned<RawAction>>,
     #[serde(default)]
     pub(super) when: RawKillRule,
+    pub(super) attribution: Option<Text>,
+    pub(super) class: Option<Text>,
+    pub(super) latest_change: Option<bool>,
+    #[serde(default)]
+    pub(super) guards: RawGuards,
     pub(super) mode: Option<Text>,
+}
+
+/// One of `deployments:`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDeploySwitch {
+    pub(super) exporter: Text,
+    pub(super) slo: Option<Text>,
+    pub(super) action: Option<Text>,
+    #[serde(default)]
+    pub(super) when: RawKillRule,
+    #[serde(default)]
+    pub(super) guards: RawGuards,
+    pub(super) mode: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawGuards {
+    pub(super) min_events: Option<Text>,
+    pub(super) min_roots: Option<Text>,
+    pub(super) min_sources: Option<Text>,
+    pub(super) max_source_share: Option<Text>,
+    pub(super) max_data_age: Option<Text>,
+    pub(super) expected_share: Option<Text>,
+}
+
+/// `off`, `on`, `{ rollout: 5% }` or `{ serve: control }`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawAction {
+    /// What YAML makes of `on` and `off`.
+    Bool(bool),
+    Word(String),
+    Rollout {
+        rollout: String,
+    },
+    Serve {
+        serve: String,
+    },
 }
 
 #[derive(Debug, Default, Deserialize)]

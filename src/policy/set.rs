@@ -8,8 +8,11 @@
 //! chosen by the same rule where spans are judged.
 
 use super::error::{PolicyError, PolicyProblem, nearest, one_of};
-use super::model::{Budgeting, Composite, Journey, KillSwitch, LowTraffic, Member, Plans, Policy, Slo};
-use super::place::Warning;
+use super::model::{
+    Budgeting, Composite, DeploySwitch, Journey, KillSwitch, LowTraffic, Member, Plans, Policy, Slo,
+};
+use super::place::{Place, Warning};
+use super::text_hash::TextHash;
 use super::workbook;
 use crate::budget::{Period, Target};
 use crate::config::DefaultSlo;
@@ -42,6 +45,7 @@ pub struct PolicySet {
     journeys: Vec<Arc<Journey>>,
     default_slo: Option<Arc<Slo>>,
     warnings: Vec<Warning>,
+    text: TextHash,
 }
 
 impl PolicySet {
@@ -58,6 +62,7 @@ impl PolicySet {
             journeys,
             default_slo: None,
             warnings,
+            text: TextHash::default(),
         }
     }
 
@@ -81,6 +86,17 @@ impl PolicySet {
             }))
         });
         self
+    }
+
+    /// The same set, and the text that it was read from.
+    pub(super) fn of_text(mut self, text: TextHash) -> Self {
+        self.text = text;
+        self
+    }
+
+    /// SHA-256 of the text of all policy files, in hex: what was decided under which policies.
+    pub fn text_hash(&self) -> String {
+        self.text.hex()
     }
 
     /// The same set, with warnings of parts of journeys that will never count: the policies speak of the
@@ -217,6 +233,13 @@ impl PolicySet {
             .flat_map(|p| p.kill_switches.iter().map(move |k| (p, k)))
     }
 
+    /// Every rule for deployments with its policy, also those that are `off`.
+    pub fn deploy_switches(&self) -> impl Iterator<Item = (&Arc<Policy>, &Arc<DeploySwitch>)> {
+        self.policies
+            .iter()
+            .flat_map(|p| p.deployments.iter().map(move |d| (p, d)))
+    }
+
     /// The flags that policies name, whatever the mode: those whose absence from a list means `off`.
     pub fn named_flags(&self) -> Vec<NamedFlag> {
         let named: BTreeSet<_> = self
@@ -270,10 +293,12 @@ impl PolicySet {
 
     /// Checks that every kill switch has an exporter among `known`, the configured decision exporters.
     pub fn check_exporters(&self, known: &[&str]) -> Result<(), PolicyError> {
-        let unknown = self
-            .kill_switches()
-            .filter(|(_, k)| !known.contains(&&*k.exporter));
-        let problems: Vec<_> = unknown.map(|(_, k)| unknown_exporter(k, known)).collect();
+        let flags = self.kill_switches().map(|(_, k)| (&k.exporter, &k.place));
+        let named = flags.chain(self.deploy_switches().map(|(_, d)| (&d.exporter, &d.place)));
+        let unknown = named.filter(|(exporter, _)| !known.contains(&&***exporter));
+        let problems: Vec<_> = unknown
+            .map(|(exporter, place)| unknown_exporter(exporter, place, known))
+            .collect();
         if problems.is_empty() {
             Ok(())
         } else {
@@ -342,14 +367,12 @@ impl PolicySet {
             for slo in policy.slos.iter().filter(|s| s.name == objective.slo) {
                 add_slo(&mut windows, slo);
             }
-            let concerned = |k: &&Arc<KillSwitch>| k.slo.as_ref().is_none_or(|s| *s == objective.slo);
-            windows.extend(
-                policy
-                    .kill_switches
-                    .iter()
-                    .filter(concerned)
-                    .map(|k| k.when.window_secs),
-            );
+            let flags = policy.kill_switches.iter().map(|k| (&k.slo, k.when.window_secs));
+            let deploys = policy.deployments.iter().map(|d| (&d.slo, d.when.window_secs));
+            let concerned = flags
+                .chain(deploys)
+                .filter(|(slo, _)| slo.as_ref().is_none_or(|s| *s == objective.slo));
+            windows.extend(concerned.map(|(_, window_secs)| window_secs));
         }
         for (_, composite) in self.composites().filter(|(_, c)| !c.slo.budgeting.is_sliced()) {
             let ours = |m: &Member| m.service == objective.service && m.slo == objective.slo;
@@ -364,8 +387,7 @@ impl PolicySet {
     }
 }
 
-fn unknown_exporter(switch: &KillSwitch, known: &[&str]) -> PolicyProblem {
-    let exporter = &switch.exporter;
+fn unknown_exporter(exporter: &Arc<str>, place: &Place, known: &[&str]) -> PolicyProblem {
     let message = match (nearest(exporter, known.iter().copied()), known) {
         (_, []) => {
             format!("the exporter \"{exporter}\" is not configured, and no other that switches flags is")
@@ -377,7 +399,7 @@ fn unknown_exporter(switch: &KillSwitch, known: &[&str]) -> PolicyProblem {
         ),
     };
     PolicyProblem {
-        place: switch.place.clone(),
+        place: place.clone(),
         message,
     }
 }

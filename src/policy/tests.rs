@@ -63,6 +63,9 @@ fn the_example_says_what_its_comments_say() {
     );
     assert_eq!(payments.kill_switches[0].mode, KillMode::Auto);
     assert_eq!(payments.kill_switches[0].when.min_bad, 5);
+    assert_eq!(payments.kill_switches[0].action, SafeState::Off);
+    assert_eq!(payments.kill_switches[0].blame, Blame::default());
+    assert_eq!(payments.kill_switches[0].guards, Guards::default());
     set.check_exporters(&["unleash"]).unwrap();
 }
 
@@ -232,14 +235,14 @@ fn every_mistake_is_answered_with_its_line() {
             "did you mean \"availability\"?",
         ),
         (
-            kill("{ flag: f, exporter: e, mode: propose }"),
+            kill("{ flag: f, exporter: e, action: { rollout: 100% } }"),
             "p.yaml:5:",
-            "not supported yet",
+            "unknown action",
         ),
         (
             kill("{ flag: f, exporter: e, mode: always }"),
             "p.yaml:5:",
-            "off, observe or auto",
+            "off, observe, propose or auto",
         ),
         (
             kill("{ flag: f, exporter: e, variants: [ off ] }"),

@@ -20,7 +20,7 @@ environment: production
 slos:
   - { name: availability, target: 99.9% }
 kill_switches:
-  - { flag: new-cart, exporter: unleash, slo: availability, mode: auto, when: { burn_above: 7, window: 5m, for: 3m } }
+  - { flag: new-cart, exporter: unleash, slo: availability, attribution: off, mode: auto, when: { burn_above: 7, window: 5m, for: 3m } }
 ";
 
 fn text(key: &str, value: &str) -> KeyValue {

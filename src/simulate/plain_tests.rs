@@ -18,7 +18,7 @@ const POLICY: &str = "
 service: checkout
 environment: production
 slos: [{ name: availability, target: 99.95% }]
-kill_switches: [{ flag: new-checkout, exporter: unleash, mode: auto }]
+kill_switches: [{ flag: new-checkout, exporter: unleash, attribution: off, mode: auto }]
 ";
 
 struct Variants;

@@ -9,10 +9,11 @@
 //! Here: the file, open and guarded. What is read of it stands in `rows`, what a transaction writes in
 //! `transaction`.
 
+mod chain;
 mod rows;
 mod transaction;
 
-use super::tables::{CHUNKS, FORMAT, FRAMES, IDS, JOURNAL, META, NAMES, STATES, STREAMS};
+use super::tables::{CHAIN, CHAIN_MARK, CHUNKS, FORMAT, FRAMES, IDS, JOURNAL, META, NAMES, STATES, STREAMS};
 use super::{JournalLimits, StoreError};
 use crate::ledger::Chunk;
 use redb::{Builder, Database, DatabaseError, ReadableTable, StorageError};
@@ -48,6 +49,11 @@ impl fmt::Debug for RedbStore {
 }
 
 impl RedbStore {
+    /// Whether a store was ever made in `directory`.
+    pub fn is_in(directory: &Path) -> bool {
+        directory.join(FILE_NAME).is_file()
+    }
+
     /// Opens (or makes) the file in `directory`. A damaged file is an error here; [`super::open_embedded`]
     /// sets it aside.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
@@ -99,6 +105,8 @@ impl RedbStore {
             write.open_table(CHUNKS).map_err(failed)?;
             write.open_table(STREAMS).map_err(failed)?;
             write.open_table(JOURNAL).map_err(failed)?;
+            write.open_table(CHAIN).map_err(failed)?;
+            write.open_table(CHAIN_MARK).map_err(failed)?;
         }
         write.commit().map_err(failed)
     }

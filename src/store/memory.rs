@@ -1,6 +1,8 @@
 //! A store without a disk: tests, simulation, the demo.
 
-use super::{Commit, EXPIRE_ROWS, Journal, JournalLimits, Meta, NameRow, Store, StoreError};
+use super::{
+    Append, Chain, ChainRow, Commit, EXPIRE_ROWS, Journal, JournalLimits, Meta, NameRow, Store, StoreError,
+};
 use crate::ledger::{Chunk, ChunkVisitor, History, HistoryError, SeriesRef, SeriesState, Tier};
 use crate::time::UnixNanos;
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +24,8 @@ struct Tables {
     streams: BTreeMap<Vec<u8>, Vec<u8>>,
     journal: BTreeMap<String, (UnixNanos, Vec<u8>)>,
     journal_limits: JournalLimits,
+    chain: BTreeMap<u64, Vec<u8>>,
+    chain_mark: Option<Vec<u8>>,
 }
 
 impl MemStore {
@@ -117,6 +121,34 @@ impl Journal for MemStore {
 
     fn limit(&self, limits: JournalLimits) {
         self.lock().journal_limits = limits;
+    }
+}
+
+impl Chain for MemStore {
+    fn append(&self, append: &Append) -> Result<(), StoreError> {
+        let mut tables = self.lock();
+        if let Some((id, value)) = &append.journal {
+            tables.put_journal(id, value);
+        }
+        tables.chain.extend(append.rows.iter().cloned());
+        tables.chain = tables.chain.split_off(&append.drop_before);
+        tables.chain_mark = Some(append.mark.clone());
+        Ok(())
+    }
+
+    fn mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.lock().chain_mark.clone())
+    }
+
+    fn rows_after(&self, after: u64, limit: usize) -> Result<Vec<ChainRow>, StoreError> {
+        let tables = self.lock();
+        let rows = after.checked_add(1).map(|from| tables.chain.range(from..));
+        let rows = rows.into_iter().flatten().take(limit);
+        Ok(rows.map(|(number, row)| (*number, row.clone())).collect())
+    }
+
+    fn journal_row(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.lock().journal.get(id).map(|(_, value)| value.clone()))
     }
 }
 

@@ -6,6 +6,7 @@
 //! order of steps. Rejected: a row a series and tick (five times the work of a frame), and a log of our own
 //! (a log needs transactions as soon as decisions live beside it).
 
+mod chain;
 mod commit;
 mod embedded;
 mod error;
@@ -17,6 +18,7 @@ mod open;
 mod restore;
 mod tables;
 
+pub use chain::{Append, Chain, ChainRow};
 pub use commit::{Commit, EXPIRE_ROWS, JournalLimits, Meta, NameRow};
 pub use embedded::RedbStore;
 pub use error::StoreError;
@@ -41,7 +43,7 @@ pub trait Journal: Send + Sync {
 }
 
 /// What survives a restart.
-pub trait Store: History + Journal + Send + Sync + fmt::Debug {
+pub trait Store: History + Journal + Chain + Send + Sync + fmt::Debug {
     /// What it remembers of itself.
     fn meta(&self) -> Result<Meta, StoreError>;
     /// Writes one tick, durable when this returns; after an error nothing of it is kept, and it can be tried

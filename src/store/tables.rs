@@ -24,6 +24,11 @@ pub(super) const STREAMS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::n
 /// Id -> (time of writing in nanoseconds, value).
 pub(super) const JOURNAL: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("journal");
 
+/// Number -> row of the record, see `chain`.
+pub(super) const CHAIN: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chain");
+/// Where the record ends.
+pub(super) const CHAIN_MARK: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain_mark");
+
 /// The key of a chunk.
 pub(super) fn chunk_key(tier: Tier, start_secs: u64, series: SeriesRef) -> [u8; 13] {
     let mut key = [0; 13];

@@ -15,6 +15,18 @@ const COUNTERS: &[(&str, &str)] = &[
         "Updates of budgets by calendar or by slices that the store refused; they are tried again.",
     ),
     (
+        "burngate_audit_events_total",
+        "Entries of the audit record that went to their pipelines as log events, by outcome.",
+    ),
+    (
+        "burngate_audit_failures_total",
+        "Entries of the audit record that could not be written; those of decisions keep the decision back.",
+    ),
+    (
+        "burngate_audit_pruned_total",
+        "Entries that left the audit record by its limits.",
+    ),
+    (
         "burngate_cohort_overflow_events_total",
         "Events of which a cohort lay beyond a cap, by cap; the totals have them.",
     ),
@@ -57,6 +69,18 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         "burngate_journal_unreadable_total",
         "Rows of the decision journal that could not be read.",
+    ),
+    (
+        "burngate_flag_watch_reads_total",
+        "Reads of flags that were switched, to see whether somebody switched them back, by exporter.",
+    ),
+    (
+        "burngate_hand_requests_total",
+        "What people asked for by hand (kill, release, vote), by outcome.",
+    ),
+    (
+        "burngate_kill_phases_total",
+        "Phases that decisions came to after their end (effect_check, cooldown, escalated, human_hold, closed).",
     ),
     (
         "burngate_kill_verdicts_total",
@@ -230,6 +254,19 @@ const GAUGES: &[(&str, &str)] = &[
         "burngate_accounts_refused",
         "Budgets that show nothing because max_accounts is reached.",
     ),
+    (
+        "burngate_audit_bytes",
+        "Bytes of the entries of the audit record.",
+    ),
+    ("burngate_audit_entries", "Entries of the audit record."),
+    (
+        "burngate_audit_events_waiting",
+        "Entries of the audit record that their pipelines have not taken as log events yet.",
+    ),
+    (
+        "burngate_audit_last_seq",
+        "Number of the last entry of the audit record.",
+    ),
     ("burngate_build_info", "Always 1; the version is a label."),
     (
         "burngate_cohorts_live",
@@ -300,7 +337,31 @@ const GAUGES: &[(&str, &str)] = &[
         "burngate_journal_rows",
         "Decisions in the store, after the last write.",
     ),
+    (
+        "burngate_kill_cases",
+        "Variants and versions, by SLO, that rules by evidence watch.",
+    ),
+    (
+        "burngate_kill_cases_refused_total",
+        "Cases that were not opened because there was no room.",
+    ),
+    (
+        "burngate_kill_overdispersion",
+        "How much bad events cluster; NaN before it is known.",
+    ),
+    (
+        "burngate_kill_pairs",
+        "Pairs of variants whose evidence is kept given the other.",
+    ),
     ("burngate_ledger_evidence_cells", "Cells of evidence in memory."),
+    (
+        "burngate_ledger_joint_rows",
+        "Rows of joint counts of flags that wait to be read.",
+    ),
+    (
+        "burngate_ledger_refused_joint_events_total",
+        "Events of joint counts that were not kept because there was no room.",
+    ),
     ("burngate_ledger_series", "Budget series in memory."),
     (
         "burngate_metric_streams",

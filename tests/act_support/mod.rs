@@ -7,7 +7,7 @@ pub mod http;
 
 use burngate::act::journal::{self, Loaded};
 use burngate::act::{
-    Actuator, DecisionLog, Exporters, FlagState, JournalError, Outcome, RuleTarget, Trouble,
+    Actuator, Change, DecisionLog, Exporters, FlagState, JournalError, Outcome, Reading, RuleTarget, Trouble,
 };
 use burngate::decide::{Decision, DecisionState, Evidence};
 use burngate::ledger::Counts;
@@ -29,6 +29,12 @@ impl StepClock {
     }
 }
 
+impl StepClock {
+    pub fn set(&self, now: UnixNanos) {
+        self.0.store(now.0, Ordering::SeqCst);
+    }
+}
+
 impl Clock for StepClock {
     fn now(&self) -> UnixNanos {
         UnixNanos(self.0.load(Ordering::SeqCst))
@@ -41,6 +47,9 @@ pub fn decision(exporter: &str, flag: &str) -> Decision {
         exporter: exporter.to_owned(),
         environment: "production".to_owned(),
         flag: flag.to_owned(),
+        deployment: None,
+        action: burngate::decide::Action::default(),
+        actor: burngate::decide::Actor::default(),
         incident: 1,
         decided_at: T0,
         updated_at: T0,
@@ -63,9 +72,11 @@ pub fn decision(exporter: &str, flag: &str) -> Decision {
             },
             control: Counts { good: 10_000, bad: 0 },
             contrast: None,
+            proof: None,
             signatures: burngate::ledger::TopSignatures::default(),
         },
         state: DecisionState::Decided,
+        life: burngate::decide::Life::default(),
         history: vec![(T0, "decided".to_owned())],
     }
 }
@@ -76,6 +87,8 @@ pub fn target(exporter: &str, flag: &str) -> RuleTarget {
         exporter: exporter.to_owned(),
         environment: "production".to_owned(),
         flag: flag.to_owned(),
+        action: burngate::policy::SafeState::Off,
+        variants: None,
     }
 }
 
@@ -109,6 +122,19 @@ pub struct Crash {
     pub after: bool,
 }
 
+/// What goes wrong at one event, other than a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails, without effect.
+    Error,
+    /// It takes effect, and nobody hears of it.
+    LostReply,
+    /// It takes as long as a call may take, and fails without effect.
+    Hang,
+    /// Somebody exposes the flag just before it, and the service's record says who.
+    Human,
+}
+
 /// Services, flags and the disk: what outlives a process.
 #[derive(Debug, Default)]
 pub struct World {
@@ -125,6 +151,9 @@ pub struct World {
     pub sent_at: Mutex<Vec<tokio::time::Instant>>,
     pub call_takes: Mutex<Duration>,
     crash: Mutex<Option<Crash>>,
+    fault: Mutex<Option<(usize, Fault)>>,
+    /// Who changed a flag last, and when.
+    pub changed: Mutex<BTreeMap<String, Change>>,
     count: AtomicUsize,
 }
 
@@ -152,6 +181,17 @@ impl World {
         self.count.store(0, Ordering::SeqCst);
     }
 
+    /// The `at`-th event goes wrong.
+    pub fn fault_at(&self, at: usize, fault: Fault) {
+        *lock(&self.fault) = Some((at, fault));
+        self.count.store(0, Ordering::SeqCst);
+    }
+
+    /// Whether the fault has come.
+    pub fn has_faulted(&self) -> bool {
+        lock(&self.fault).is_none()
+    }
+
     pub fn sends(&self) -> usize {
         lock(&self.events)
             .iter()
@@ -172,6 +212,13 @@ impl World {
     /// A human switches it on again.
     pub fn switch_on(&self, flag: &str) {
         lock(&self.off).remove(flag);
+    }
+
+    /// The same, on the service's record as of `at`.
+    pub fn switch_on_by(&self, flag: &str, who: &str, at: UnixNanos) {
+        self.switch_on(flag);
+        let (by, is_ours) = (who.to_owned(), false);
+        lock(&self.changed).insert(flag.to_owned(), Change { at, by, is_ours });
     }
 
     pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
@@ -215,6 +262,23 @@ impl Hands {
         dies.is_none()
     }
 
+    /// What goes wrong at this event, which is not counted by it.
+    fn fault(&self, flag: &str) -> Option<Fault> {
+        let n = self.world.count.load(Ordering::SeqCst);
+        let mut armed = lock(&self.world.fault);
+        let fault = armed.filter(|(at, _)| *at == n && self.is_alive())?.1;
+        *armed = None;
+        drop(armed);
+        if fault == Fault::Human {
+            self.world.switch_on_by(flag, "ann", T0.plus_secs(1));
+            return None;
+        }
+        if fault != Fault::LostReply {
+            self.world.count.fetch_add(1, Ordering::SeqCst);
+        }
+        Some(fault)
+    }
+
     async fn alive_or_never(&self, alive: bool) {
         if !alive {
             std::future::pending::<()>().await;
@@ -224,8 +288,20 @@ impl Hands {
 
 impl DecisionLog for Hands {
     fn record(&self, d: &Decision) -> Result<(), JournalError> {
+        let fault = self.fault(&d.flag);
+        if matches!(fault, Some(Fault::Error | Fault::Hang)) {
+            return Err(JournalError("input/output error".to_owned()));
+        }
         let mut result = Err(JournalError("the process is dead".to_owned()));
         self.act(|| {
+            let held = lock(&self.world.rows).get(&d.id).cloned();
+            let held = held.and_then(|row| journal::decode(&d.id, &row).ok());
+            if held.is_some_and(|held| held.life.fence > d.life.fence) {
+                result = Err(JournalError(
+                    "the row is of a later holder of the lease".to_owned(),
+                ));
+                return;
+            }
             if self.world.disk_full.load(Ordering::SeqCst) {
                 result = Err(JournalError("no space left on device".to_owned()));
                 return;
@@ -234,6 +310,9 @@ impl DecisionLog for Hands {
             lock(&self.world.events).push(Event::Journal(d.id.clone(), d.state.clone()));
             result = Ok(());
         });
+        if fault == Some(Fault::LostReply) {
+            return Err(JournalError("written, but the disk did not say so".to_owned()));
+        }
         if self.is_alive() {
             result
         } else {
@@ -262,7 +341,7 @@ impl Actuator for Hands {
         Ok(Vec::new())
     }
 
-    async fn switch_off(&self, d: &Decision, _: UnixNanos) -> Outcome {
+    async fn carry_out(&self, d: &Decision, _: Option<&str>, _: UnixNanos) -> Outcome {
         let world = &self.world;
         let busy = {
             let mut busy = lock(&world.in_flight);
@@ -274,10 +353,19 @@ impl Actuator for Hands {
         let takes = *lock(&world.call_takes);
         tokio::time::sleep(takes).await;
         *lock(&world.in_flight).get_mut(&d.flag).unwrap() -= 1;
-        let answer = world.next_answer();
+        let answer = match self.fault(&d.flag) {
+            None | Some(Fault::Human) => world.next_answer(),
+            Some(Fault::LostReply) => Answer::ObeyThenLose,
+            Some(Fault::Hang) => {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                return Err(down("no answer in time"));
+            }
+            Some(Fault::Error) => return Err(down("503")),
+        };
         let alive = self.act(|| {
             lock(&world.events).push(Event::Send(d.id.clone()));
             lock(&world.sent_at).push(tokio::time::Instant::now());
+            lock(&world.changed).remove(&d.flag);
             if matches!(answer, Answer::Obey | Answer::ObeyThenLose) {
                 *lock(&world.off).entry(d.flag.clone()).or_default() += 1;
             }
@@ -291,8 +379,16 @@ impl Actuator for Hands {
         }
     }
 
-    async fn read_back(&self, d: &Decision, _: UnixNanos) -> Result<Option<FlagState>, Trouble> {
+    async fn read_back(&self, d: &Decision, _: UnixNanos) -> Result<Option<Reading>, Trouble> {
         let world = &self.world;
+        match self.fault(&d.flag) {
+            None | Some(Fault::Human) => {}
+            Some(Fault::Hang) => {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                return Err(down("no answer in time"));
+            }
+            Some(Fault::Error | Fault::LostReply) => return Err(down("503")),
+        }
         let alive = self.act(|| lock(&world.events).push(Event::Read(d.id.clone())));
         self.alive_or_never(alive).await;
         if world.unreadable.load(Ordering::SeqCst) {
@@ -304,11 +400,16 @@ impl Actuator for Hands {
                 .stale_reads
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
                 .is_ok();
-        Ok(Some(if off && !stale {
-            FlagState::Off
+        let state = if off && !stale {
+            FlagState::Safe
         } else {
-            FlagState::On
-        }))
+            FlagState::Exposed
+        };
+        Ok(Some(state.into()))
+    }
+
+    async fn last_change(&self, target: &RuleTarget, _: UnixNanos) -> Result<Option<Change>, Trouble> {
+        Ok(lock(&self.world.changed).get(&target.flag).cloned())
     }
 }
 

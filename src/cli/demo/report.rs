@@ -240,6 +240,10 @@ mod tests {
             exporter: "webhook/flags".into(),
             environment: "production".into(),
             flag: flag.into(),
+            deployment: None,
+            action: crate::decide::Action::default(),
+            actor: crate::decide::Actor::default(),
+            life: crate::decide::Life::default(),
             incident: 1,
             decided_at: at(8),
             updated_at: at(8),
@@ -259,6 +263,7 @@ mod tests {
                 cohort: Counts { good: 500, bad: 60 },
                 control: Counts { good: 560, bad: 0 },
                 contrast: None,
+                proof: None,
                 signatures: crate::ledger::TopSignatures::default(),
             },
             state: DecisionState::Confirmed {

@@ -21,8 +21,8 @@ mod shape;
 mod variant;
 
 pub(super) use list::{ListError, read_items, read_list};
+pub use resolve::{Basis, FlagSet, FlagVariant, Problems, Rank, ToldBy};
 pub(super) use resolve::{Evaluation, Mentions};
-pub use resolve::{FlagSet, FlagVariant, Problems, Rank, ToldBy};
 pub use shape::{Form, Name, Place, Refused, Shape};
 pub(super) use variant::{flag_key, normalise};
 

@@ -34,6 +34,37 @@ pub enum Rank {
     Absent,
 }
 
+/// How a flag came to have its variant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Basis {
+    /// Nobody says; so it is with all lists and attributes of single flags.
+    #[default]
+    Unknown,
+    /// Dice decided: reason `split`.
+    Split,
+    /// A rule, a default or a switch decided: whoever has the variant is another kind of user.
+    Chosen,
+}
+
+impl Basis {
+    /// From a reason, in any case. `cached` hides the reason behind it.
+    fn of(reason: &[u8]) -> Self {
+        let is = |word: &str| reason.eq_ignore_ascii_case(word.as_bytes());
+        if is("split") {
+            Self::Split
+        } else if reason.is_empty() || is("unknown") || is("cached") {
+            Self::Unknown
+        } else {
+            Self::Chosen
+        }
+    }
+
+    /// Whether events may be compared by it.
+    pub const fn is_causal(self) -> bool {
+        !matches!(self, Self::Chosen)
+    }
+}
+
 /// One flag of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlagVariant {
@@ -45,6 +76,8 @@ pub struct FlagVariant {
     pub named: bool,
     /// How good the evidence is.
     pub rank: Rank,
+    /// How it came to have its variant.
+    pub basis: Basis,
 }
 
 /// Which provider told of a flag, and in which of its environments.
@@ -56,6 +89,8 @@ pub struct ToldBy {
     pub provider: Option<Box<str>>,
     /// `feature_flag.set.id`: LaunchDarkly's environment, or a project.
     pub set: Option<Box<str>>,
+    /// How it came to have its variant.
+    pub basis: Basis,
 }
 
 /// What could not be used of an event's evidence.
@@ -122,14 +157,20 @@ struct Mention {
     rank: Rank,
     /// `None`: the flag is mentioned, but not with a variant that can be used.
     variant: Option<Variant>,
+    basis: Basis,
 }
 
 impl Mentions {
     pub(crate) fn push(&mut self, rank: Rank, flag: &str, variant: Option<Variant>) {
+        self.push_based(rank, flag, variant, Basis::Unknown);
+    }
+
+    fn push_based(&mut self, rank: Rank, flag: &str, variant: Option<Variant>, basis: Basis) {
         self.all.push(Mention {
             flag: flag.into(),
             rank,
             variant,
+            basis,
         });
     }
 
@@ -175,8 +216,9 @@ impl Mentions {
         let Some(flag) = evaluation.key.as_str().and_then(flag_key) else {
             return self.invalid();
         };
-        self.told_by(flag, evaluation);
         let reason = evaluation.reason.and_then(AnyValue::as_str).unwrap_or_default();
+        let basis = Basis::of(reason);
+        self.told_by(flag, evaluation, basis);
         let is = |word: &str| reason.eq_ignore_ascii_case(word.as_bytes());
         let variant = if is("error") || evaluation.failed {
             Some(Cow::Borrowed(ERROR))
@@ -199,17 +241,18 @@ impl Mentions {
         if variant.is_none() {
             self.invalid();
         }
-        self.push(rank, flag, variant);
+        self.push_based(rank, flag, variant, basis);
     }
 
-    fn told_by(&mut self, flag: &str, evaluation: &Evaluation<'_>) {
+    fn told_by(&mut self, flag: &str, evaluation: &Evaluation<'_>, basis: Basis) {
         let name = |value: Option<AnyValue<'_>>| label_text(value?.as_str()?).map(|text| Box::from(&*text));
         let (provider, set) = (name(evaluation.provider), name(evaluation.set));
-        if provider.is_some() || set.is_some() {
+        if provider.is_some() || set.is_some() || basis != Basis::Unknown {
             self.told_by.push(ToldBy {
                 flag: flag.into(),
                 provider,
                 set,
+                basis,
             });
         }
     }
@@ -240,6 +283,7 @@ impl Mentions {
                         variant: Cow::Borrowed(OFF),
                         named: true,
                         rank: Rank::Absent,
+                        basis: Basis::Unknown,
                     }),
             );
         }
@@ -254,6 +298,7 @@ impl Mentions {
                     variant,
                     named,
                     rank: mention.rank,
+                    basis: mention.basis,
                 }),
                 None => mentioned.push(mention.flag),
             }
@@ -264,12 +309,23 @@ impl Mentions {
         problems.excess_flags = u32::try_from(excess).unwrap_or(u32::MAX);
         flags.truncate(most);
         mentioned.truncate(most);
+        // That nobody says how is worth knowing of the flags that may be switched.
+        let mut told_by = self.told_by;
+        let silent = flags
+            .iter()
+            .filter(|flag| flag.named && flag.basis == Basis::Unknown);
+        told_by.extend(silent.map(|flag| ToldBy {
+            flag: flag.flag.clone(),
+            provider: None,
+            set: None,
+            basis: Basis::Unknown,
+        }));
         FlagSet {
             flags,
             mentioned,
             problems,
             shapes: self.shapes,
-            told_by: self.told_by,
+            told_by,
         }
     }
 }

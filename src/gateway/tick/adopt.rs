@@ -4,6 +4,8 @@
 //! of alerts and kill rules begin anew when a policy changed, because what they waited for may have.
 
 use super::Tick;
+use crate::config::Kill;
+use crate::decide::{CommonGuards, ErrorRates, LifeRules, RateLimits};
 use crate::gateway::plans::Plans;
 use crate::policy::PolicySet;
 use crate::publish::BudgetPage;
@@ -21,7 +23,10 @@ pub(in crate::gateway) struct Change {
     #[allow(clippy::option_option, reason = "a page may change, or go, or stay")]
     pub(in crate::gateway) page: Option<Option<BudgetPage>>,
     pub(in crate::gateway) evaluation_interval: Duration,
-    pub(in crate::gateway) cooldown_secs: u64,
+    pub(in crate::gateway) rates: ErrorRates,
+    pub(in crate::gateway) guards: CommonGuards,
+    pub(in crate::gateway) rules: LifeRules,
+    pub(in crate::gateway) kill: Kill,
 }
 
 /// Where a reload leaves it for the next tick; a later one takes the place of one that nobody has taken yet.
@@ -41,6 +46,7 @@ impl Inbox {
 impl Tick {
     /// Takes on what a reload left.
     pub(super) fn adopt(&mut self, now: UnixNanos, change: Change) {
+        self.audit.policies(now, &change.policies);
         let plans = change.plans.after(&self.plans);
         let former = std::mem::replace(&mut self.plans, plans);
         self.plan_again(&former);
@@ -59,7 +65,10 @@ impl Tick {
         }
         self.state.accounts.forget();
         self.accounts.touch_all();
-        self.decider.set_cooldown(change.cooldown_secs);
+        self.decider.set_evidence(change.rates, change.guards);
+        self.rules = change.rules;
+        self.decider
+            .set_rules(change.rules, RateLimits::from(&change.kill), change.kill.enabled);
         if let Some(page) = change.page {
             self.page = page;
         }

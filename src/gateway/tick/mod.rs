@@ -7,16 +7,19 @@
 
 mod accounts;
 mod adopt;
+mod follow;
+mod witness;
 
 pub(super) use adopt::{Change, Inbox};
 
 use super::plans::Plans;
 use super::scribe::Scribe;
 use crate::account::Accounts;
-use crate::act::Decisions;
+use crate::act::{Decisions, Desk, FlagChanges};
 use crate::api::Health;
+use crate::audit::Trail;
 use crate::cohort::{CohortId, Level, ObjectiveId, Registry};
-use crate::decide::{Decision, KillDecider, Withheld};
+use crate::decide::{Decision, KillDecider, LifeRules, Ruling, Sources, Withheld};
 use crate::indicate::Indicators;
 use crate::ledger::{Ledger, SeriesView, SignatureBook, Tap};
 use crate::policy::{BudgetStatus, Corrections, Evaluator, Filter, Member, PolicySet};
@@ -51,9 +54,15 @@ pub(super) struct Tick {
     pub(super) corrections: Corrections,
     pub(super) decider: KillDecider,
     pub(super) decisions: Decisions,
+    pub(super) changes: FlagChanges,
+    pub(super) audit: Arc<Trail>,
+    /// Where people's requests wait.
+    pub(super) desk: Desk,
+    pub(super) rules: LifeRules,
     pub(super) page: Option<BudgetPage>,
     pub(super) indicators: Arc<Indicators>,
     pub(super) withheld: Arc<RwLock<Vec<Withheld>>>,
+    pub(super) rulings: Arc<RwLock<Vec<Ruling>>>,
     pub(super) signatures: Arc<SignatureBook>,
     pub(super) health: Arc<Health>,
     pub(super) evaluation_interval: Duration,
@@ -69,6 +78,7 @@ pub(super) struct State {
     /// What the last evaluation worked out anew.
     changed: Vec<Arc<BudgetStatus>>,
     decisions_seen: u64,
+    witness: witness::Witness,
     evaluated_at: UnixNanos,
     retired: HashSet<CohortId>,
     swept_at: UnixNanos,
@@ -86,6 +96,7 @@ impl Tick {
         }
         self.close_slices(now);
         self.persist(now);
+        self.answer_hands(now);
         let since = now.0.saturating_sub(self.state.evaluated_at.0) as f64 / 1e9;
         // A timer that fires a hair early must not skip a whole interval.
         if since + 0.05 >= self.evaluation_interval.as_secs_f64() || now < self.state.evaluated_at {
@@ -189,6 +200,9 @@ impl Tick {
                 drop(ledger);
                 metrics::gauge!("burngate_ledger_series").set(stats.series as f64);
                 metrics::gauge!("burngate_ledger_evidence_cells").set(stats.evidence_cells as f64);
+                metrics::gauge!("burngate_ledger_joint_rows").set(stats.joint_rows as f64);
+                metrics::counter!("burngate_ledger_refused_joint_events_total")
+                    .absolute(stats.refused_joint_events);
                 metrics::counter!("burngate_ledger_refused_series_events_total")
                     .absolute(stats.refused_series_events);
                 metrics::counter!("burngate_ledger_refused_evidence_events_total")
@@ -227,11 +241,22 @@ impl Tick {
     }
 
     fn decide(&mut self, now: UnixNanos) {
-        let (seen, updates) = self.decisions.changed_since(self.state.decisions_seen);
-        self.state.decisions_seen = seen;
-        for decision in &updates {
-            self.decider.update(decision);
+        self.learn();
+        self.follow(now);
+        for (environment, flag, at) in self.changes.take() {
+            self.decider.note_change(&environment, &flag, at);
         }
+        self.decider.hear(
+            now,
+            &Sources {
+                ledger: &self.ledger,
+                board: self.evaluator.board(),
+                policies: &self.policies,
+                registry: &self.registry,
+                signatures: &self.signatures,
+                shapes: self.tap.shapes(),
+            },
+        );
         for mut decision in self.decider.evaluate(now, self.evaluator.board(), &self.policies) {
             self.explain(&mut decision);
             tracing::warn!(
@@ -242,6 +267,7 @@ impl Tick {
                 slo = %decision.evidence.slo,
                 burn = decision.evidence.burn,
                 state = decision.state.as_str(),
+                subject = %decision.subject(),
                 "a kill switch speaks"
             );
             if let Err(error) = self.decisions.submit(decision) {
@@ -250,6 +276,16 @@ impl Tick {
         }
         let withheld: Vec<Withheld> = self.decider.withheld().cloned().collect();
         *self.withheld.write().unwrap_or_else(PoisonError::into_inner) = withheld;
+        *self.rulings.write().unwrap_or_else(PoisonError::into_inner) = self.decider.rulings().to_vec();
+    }
+
+    /// What became of the decisions.
+    fn learn(&mut self) {
+        let (seen, updates) = self.decisions.changed_since(self.state.decisions_seen);
+        self.state.decisions_seen = seen;
+        for decision in &updates {
+            self.decider.update(decision);
+        }
     }
 
     /// Adds what the bad events of the decision's cohort had in common.

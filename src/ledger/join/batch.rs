@@ -83,7 +83,7 @@ impl Told {
             flag: Arc::from(&*flag.flag),
             variant: Some(Arc::from(&*flag.variant)),
             rank: flag.rank,
-            named: flag.named,
+            named: flag.named && flag.basis.is_causal(),
         });
         let mentioned = set.mentioned.iter().map(|flag| Self {
             id: id_of(flag),

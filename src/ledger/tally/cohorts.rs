@@ -2,6 +2,7 @@
 
 use crate::cohort::flags::{FlagSet, Problems, Rank, Shape, ToldBy};
 use crate::cohort::{Cap, CohortId, Interned};
+use crate::ledger::JOINT_FLAGS;
 use crate::ledger::join::{self, Base, Place};
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ pub(super) struct Cohorts {
     /// What they are for: the first three numbers of a key.
     pub(super) of: Option<(u32, u32, u32)>,
     pub(super) ids: Vec<(CohortId, bool)>,
+    /// Flags that policies name, in the order of their keys, at most [`JOINT_FLAGS`].
+    pub(super) armed: Vec<CohortId>,
     pub(super) refused: Option<Cap>,
     pub(super) problems: Problems,
     pub(super) invalid_deployment: bool,
@@ -45,6 +48,13 @@ impl Cohorts {
             self.ids.push(id);
         }
         place
+    }
+
+    /// Counts a flag in pairs with others of the same events.
+    pub(super) fn arm(&mut self, place: Place) {
+        if place.cells && self.armed.len() < JOINT_FLAGS {
+            self.armed.push(place.cohort);
+        }
     }
 
     /// Takes what a set says beside its variants.

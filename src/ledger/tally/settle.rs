@@ -21,7 +21,7 @@ use crate::ledger::join::{self, Base, Batch};
 use crate::ledger::shapes::{ShapeDelta, ToldDelta};
 use crate::ledger::signatures::SignatureDelta;
 use crate::ledger::tail_watch::Signs;
-use crate::ledger::{Counts, EvidenceDelta, LatencyDelta, SeriesDelta, WeightDelta};
+use crate::ledger::{Counts, EvidenceDelta, JointDelta, LatencyDelta, SeriesDelta, WeightDelta};
 use crate::time::UnixNanos;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,12 +31,16 @@ use weights::Weighed;
 type SeriesKey = (u32, CohortId, u64);
 /// An evidence cell and its block, under [`Home::lanes`].
 type CellKey = (u32, CohortId, StratumId, SourceId, u64);
+/// Two flags of the same events and their block, under [`Home::lanes`].
+type JointKey = (u32, [CohortId; 2], StratumId, u64);
 
 /// What a batch adds.
 #[derive(Debug, Default)]
 pub(in crate::ledger) struct Settled {
     pub(in crate::ledger) series: Vec<SeriesDelta>,
     pub(in crate::ledger) evidence: Vec<EvidenceDelta>,
+    /// Flags of the same events, in pairs.
+    pub(in crate::ledger) joint: Vec<JointDelta>,
     /// What sampled events stand for.
     pub(in crate::ledger) weights: Vec<WeightDelta>,
     /// Durations, for the objectives that want quantiles.
@@ -56,6 +60,13 @@ pub(in crate::ledger) struct Settled {
     pub(in crate::ledger) shapes: Vec<ShapeDelta>,
     /// Who told of flags.
     pub(in crate::ledger) told: Vec<ToldDelta>,
+}
+
+/// What is compared: cells, and flags of the same events in pairs.
+#[derive(Default)]
+struct Cells {
+    cells: Lanes<CellKey>,
+    joint: Lanes<JointKey>,
 }
 
 /// A resolved origin.
@@ -141,7 +152,7 @@ impl Tally<'_, '_> {
 impl<'t> Settling<'t, '_, '_> {
     fn run(&mut self, order: &[(GroupKey, u32)]) {
         let mut series: Lanes<SeriesKey> = Lanes::default();
-        let mut evidence: Lanes<CellKey> = Lanes::default();
+        let mut evidence = Cells::default();
         let mut weighed = Weighed::default();
         let mut sums: Vec<Counts> = Vec::new();
         let tally = self.tally;
@@ -205,7 +216,8 @@ impl<'t> Settling<'t, '_, '_> {
             }
             self.time(source, alike, first, timed.until(rank));
         }
-        self.emit(&series, &evidence);
+        self.emit(&series, &evidence.cells);
+        self.emit_joint(&evidence.joint);
         self.emit_weights(&weighed);
     }
 
@@ -250,13 +262,34 @@ impl<'t> Settling<'t, '_, '_> {
         self.out.evidence = evidence;
     }
 
+    /// The same of pairs of flags.
+    fn emit_joint(&mut self, joint: &Lanes<JointKey>) {
+        let mut rows = Vec::new();
+        for ((lanes, pair, stratum, bucket), counts) in joint.iter() {
+            let home = self.homes.get(lanes as usize).and_then(Option::as_ref);
+            let objectives = home.map_or(&[][..], |home| &home.objectives);
+            let counted = objectives
+                .iter()
+                .zip(counts)
+                .filter(|(_, counts)| !counts.is_zero());
+            rows.extend(counted.map(|(&objective, &counts)| JointDelta {
+                objective,
+                pair,
+                stratum,
+                bucket,
+                counts,
+            }));
+        }
+        self.out.joint = rows;
+    }
+
     /// Adds one group to the evidence cells of its cohorts.
     fn add_cells(
         &mut self,
         source: &Source<'_, '_>,
         key: &GroupKey,
         counts: &[GroupCounts],
-        evidence: &mut Lanes<CellKey>,
+        evidence: &mut Cells,
     ) {
         let stratum = self.stratum(source, key);
         let Some(Some(home)) = self.homes.get(key.origin as usize) else {
@@ -267,10 +300,16 @@ impl<'t> Settling<'t, '_, '_> {
             bad: counts.bad,
         });
         for (cohort, _) in self.cohorts.ids.iter().filter(|(_, cells)| *cells) {
-            evidence.add(
+            evidence.cells.add(
                 (home.lanes, *cohort, stratum, home.source, key.bucket),
                 lanes.clone(),
             );
+        }
+        for (at, first) in self.cohorts.armed.iter().enumerate() {
+            for second in self.cohorts.armed.iter().skip(at + 1) {
+                let pair = (home.lanes, [*first, *second], stratum, key.bucket);
+                evidence.joint.add(pair, lanes.clone());
+            }
         }
     }
 
@@ -379,7 +418,8 @@ impl<'t> Settling<'t, '_, '_> {
                 flag: &flag.flag,
                 variant: &flag.variant,
             });
-            let place = cohorts.add(place, flag.named);
+            let place = cohorts.add(place, flag.named && flag.basis.is_causal());
+            cohorts.arm(place);
             cohorts.bases.push(Base {
                 id: join::id_of(&flag.flag),
                 rank: flag.rank,

@@ -4,7 +4,7 @@ use crate::ledger::join::{JoinStats, Joined};
 use crate::ledger::points::PointStats;
 use crate::ledger::signatures::SignatureDelta;
 use crate::ledger::tally::TallyStats;
-use crate::ledger::{EvidenceDelta, LatencyDelta, Ledger, SeriesDelta, WeightDelta};
+use crate::ledger::{EvidenceDelta, JointDelta, LatencyDelta, Ledger, SeriesDelta, WeightDelta};
 use crate::pipeline::Signal;
 use crate::time::UnixNanos;
 use crate::wire::WalkSummary;
@@ -17,6 +17,8 @@ pub struct TapOutcome {
     pub series: Vec<SeriesDelta>,
     /// Evidence cells, each once.
     pub evidence: Vec<EvidenceDelta>,
+    /// Rows of joint counts.
+    pub joint: Vec<JointDelta>,
     /// What sampled events stand for beyond themselves: a row for each series and cell that saw any.
     pub weights: Vec<WeightDelta>,
     /// Durations, for the objectives that want quantiles.
@@ -45,12 +47,16 @@ impl TapOutcome {
         let Self {
             series,
             evidence,
+            joint,
             weights,
             joined,
             ..
         } = self;
         if !series.is_empty() || !evidence.is_empty() {
             ledger.absorb(now, series, evidence);
+        }
+        if !joint.is_empty() {
+            ledger.absorb_joint(now, joint);
         }
         if !joined.entered.is_empty() {
             ledger.absorb(now, &joined.entered, &joined.entered_cells);

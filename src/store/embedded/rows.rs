@@ -12,7 +12,7 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use std::sync::PoisonError;
 
 impl RedbStore {
-    fn limits(&self) -> JournalLimits {
+    pub(super) fn limits(&self) -> JournalLimits {
         *self.journal_limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,169 @@
+//! Why a flag or a deployment was switched, or was not, in words and numbers.
+
+use super::answers::ApiState;
+use super::proto;
+use super::view::{self, timestamp};
+use crate::decide::{Decision, Proof, Ruling};
+use crate::evidence::Verdict;
+use std::sync::PoisonError;
+
+/// Decisions in one answer.
+const DECISIONS_MAX: usize = 20;
+/// Rulings in one answer.
+const RULINGS_MAX: usize = 1000;
+
+/// What is asked about; empty strings mean "any".
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct WhyFilter {
+    pub(super) flag: String,
+    pub(super) service: String,
+    pub(super) environment: String,
+}
+
+impl WhyFilter {
+    fn wants(&self, flag: &str, service: &str, environment: &str) -> bool {
+        let is = |want: &str, have: &str| want.is_empty() || want == have;
+        is(&self.flag, flag) && is(&self.service, service) && is(&self.environment, environment)
+    }
+}
+
+impl ApiState {
+    /// What the rules say of each variant and version that they may act on, and what was decided.
+    pub(super) fn why(&self, filter: &WhyFilter) -> proto::WhyResponse {
+        let rulings = self.rulings.read().unwrap_or_else(PoisonError::into_inner);
+        let wanted = |r: &&Ruling| filter.wants(&r.flag, &r.service, &r.environment);
+        let rulings: Vec<Ruling> = rulings.iter().filter(wanted).take(RULINGS_MAX).cloned().collect();
+        let all = self.decisions.snapshot(usize::MAX);
+        let ours = |d: &&Decision| filter.wants(&d.flag, &d.evidence.service, &d.environment);
+        let decisions: Vec<&Decision> = all.iter().filter(ours).take(DECISIONS_MAX).collect();
+        proto::WhyResponse {
+            told: self.told(filter, &rulings, &decisions),
+            rulings: rulings.iter().map(ruling).collect(),
+            decisions: decisions.into_iter().map(view::decision).collect(),
+        }
+    }
+
+    fn told(&self, filter: &WhyFilter, rulings: &[Ruling], decisions: &[&Decision]) -> Vec<String> {
+        let mut told: Vec<String> = decisions.iter().map(|decision| of_decision(decision)).collect();
+        told.extend(rulings.iter().map(of_ruling));
+        let plain = self.withheld.read().unwrap_or_else(PoisonError::into_inner);
+        let by_rule = |w: &crate::decide::Withheld| {
+            rulings.iter().any(|r| {
+                (&r.exporter, &r.flag, &r.variant, &r.slo) == (&w.exporter, &w.flag, &w.variant, &w.slo)
+            })
+        };
+        let plain = plain
+            .iter()
+            .filter(|w| filter.wants(&w.flag, &w.service, &w.environment) && !by_rule(w));
+        told.extend(plain.map(|w| {
+            format!(
+                "{} {} of {} (attribution: off) burns {:.2} above {} and is left alone. {}",
+                w.flag, w.variant, w.service, w.burn, w.burn_above, w.reason
+            )
+        }));
+        if told.is_empty() {
+            told.push(self.nothing_known(filter));
+        }
+        told
+    }
+
+    /// What is missing, if nothing is known at all.
+    fn nothing_known(&self, filter: &WhyFilter) -> String {
+        let policies = self.policies.load();
+        let named = policies
+            .kill_switches()
+            .any(|(_, switch)| filter.flag.is_empty() || *switch.flag == *filter.flag);
+        if !named {
+            return format!(
+                "no policy names the flag \"{}\", so nothing is ever done about it; add it to kill_switches",
+                filter.flag
+            );
+        }
+        "policies name it, and no request with a variant of it has been counted yet (see /api/v1/shapes for \
+         what came and could not be used)"
+            .to_owned()
+    }
+}
+
+fn of_decision(decision: &Decision) -> String {
+    let last = decision.history.last().map_or("", |(_, what)| what.as_str());
+    format!(
+        "{} ({}) was decided at {}: {}; it is {}. Last: {last}",
+        decision.subject(),
+        decision.action,
+        decision.decided_at,
+        decision.history.first().map_or("", |(_, what)| what.as_str()),
+        decision.state.as_str(),
+    )
+}
+
+fn of_ruling(ruling: &Ruling) -> String {
+    let who = match &ruling.sha {
+        Some(sha) => format!("version {sha} of {}", ruling.service),
+        None => format!("{} {} of {}", ruling.flag, ruling.variant, ruling.service),
+    };
+    let what = match ruling.verdict {
+        Verdict::Kill { .. } => "is to be switched",
+        Verdict::Hold { .. } => "is left alone",
+    };
+    format!("{who} ({}) {what}: {}", ruling.mode, ruling.words.join("; "))
+}
+
+fn ruling(ruling: &Ruling) -> proto::Ruling {
+    let (verdict, reasons) = match &ruling.verdict {
+        Verdict::Kill { .. } => ("kill", Vec::new()),
+        Verdict::Hold { reasons } => ("hold", reasons.iter().map(|r| r.as_str().to_owned()).collect()),
+    };
+    let windows = ruling.windows.iter().map(|window| proto::Window {
+        window_secs: window.secs,
+        good: window.counts.good,
+        bad: window.counts.bad,
+        ..proto::Window::default()
+    });
+    proto::Ruling {
+        exporter: ruling.exporter.clone(),
+        service: ruling.service.clone(),
+        slo: ruling.slo.clone(),
+        environment: ruling.environment.clone(),
+        flag: ruling.flag.clone(),
+        variant: ruling.variant.clone(),
+        sha: ruling.sha.clone(),
+        mode: ruling.mode.to_owned(),
+        at: Some(timestamp(ruling.at)),
+        proof: Some(proof(&ruling.proof)),
+        windows: windows.collect(),
+        burn_above: ruling.burn_above,
+        verdict: verdict.to_owned(),
+        reasons,
+        words: ruling.words.clone(),
+    }
+}
+
+/// The statistics behind a verdict.
+pub(super) fn proof(proof: &Proof) -> proto::Proof {
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    proto::Proof {
+        class: proof.class.as_str().to_owned(),
+        log_e: proof.log_e,
+        kill_bound: proof.kill_bound,
+        log_d: proof.log_d,
+        change_bound: proof.change_bound,
+        ratio: proof.ratio,
+        epoch_since: Some(timestamp(proof.epoch_since)),
+        epoch_cause: proof.epoch_cause.as_str().to_owned(),
+        treated_good: proof.treated.good,
+        treated_bad: proof.treated.bad,
+        control_good: proof.control.good,
+        control_bad: proof.control.bad,
+        overdispersion: proof.overdispersion,
+        attribution: proof.attribution.clone(),
+        sources: proof.sources.map(|sources| proto::SourceProof {
+            active: count(sources.active),
+            with_bad: count(sources.with_bad),
+            top_share: sources.top_share,
+            log_e_without_top: sources.log_e_without_top,
+            roots: sources.roots.map(count),
+        }),
+    }
+}

@@ -1,0 +1,437 @@
+//! The kill rule by evidence: what is known of every variant and version that a rule may act on, and what
+//! follows.
+
+use super::accusation::Accusation;
+use super::action::Actor;
+use super::by_burn::is_sampling_unknown;
+use super::decision::{Decision, Evidence};
+use super::guards::{self, CommonGuards};
+use super::life::Life;
+use super::live::Subject;
+use super::proof::{Proof, Ruling, SourceProof};
+use super::trials::{Accused, Case, Trials};
+use super::verdict::{Withheld, WithheldReason};
+use crate::budget::{burn_rate, error_ratio, exceeds, sampled_differently};
+use crate::cohort::{Level, ObjectiveId};
+use crate::evidence::{
+    Attribution, Dwell, EvidenceClass, Figures, Guard, HarmWindow, Hold, MIN_TREATED_BAD, Verdict, average,
+    judge,
+};
+use crate::ledger::{Counts, Sampled, TopSignatures};
+use crate::policy::{BudgetStatus, KillMode, MAX_GAP_SECS, PolicySet};
+use crate::time::UnixNanos;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Longest window in which harm is looked for, in seconds.
+const HARM_WINDOW_MAX_SECS: u64 = 86_400;
+
+/// What the accused did by one objective.
+struct Harm<'a> {
+    objective: ObjectiveId,
+    case: Option<&'a Case>,
+    windows: Vec<HarmWindow>,
+    treated: &'a [Arc<BudgetStatus>],
+    control: &'a [Arc<BudgetStatus>],
+    is_harmful: bool,
+    burn: f64,
+}
+
+/// A ruling, and the decision that follows if it is a kill.
+pub(super) struct Outcome {
+    pub(super) ruling: Ruling,
+    pub(super) subject: Subject,
+    pub(super) mode: KillMode,
+    /// The accused harms now, whoever is to blame.
+    pub(super) is_harmful: bool,
+    pub(super) cohort: Counts,
+    pub(super) control: Counts,
+    pub(super) burn: f64,
+    pub(super) window_secs: u64,
+    pub(super) decision: Option<Box<Decision>>,
+}
+
+impl Accusation {
+    /// What it says at `now`. `world` says, when it is asked, whether everybody burns.
+    pub(super) fn rule(
+        &self,
+        now: UnixNanos,
+        trials: &Trials,
+        dwell: &mut Dwell,
+        common: (&CommonGuards, &PolicySet),
+        world: &mut dyn FnMut() -> bool,
+    ) -> Option<Outcome> {
+        let harms = self.harms(trials);
+        let (log_e, log_d) = (
+            average(
+                &harms
+                    .iter()
+                    .filter_map(|h| Some(h.case?.trial.log_e()))
+                    .collect::<Vec<_>>(),
+            )?,
+            average(
+                &harms
+                    .iter()
+                    .filter_map(|h| Some(h.case?.trial.log_d()))
+                    .collect::<Vec<_>>(),
+            )?,
+        );
+        let lead = harms.iter().max_by(|a, b| {
+            (a.case.is_some(), a.is_harmful)
+                .cmp(&(b.case.is_some(), b.is_harmful))
+                .then(a.burn.total_cmp(&b.burn))
+        })?;
+        let case = lead.case?;
+        let (class, attribution) = self.class_and_attribution(now, trials, lead, case);
+        let mut holding = guards::of_case(now, case, &self.guards);
+        self.add_common(now, lead, common, &mut holding);
+        let bounds = (trials.kill_bound(), trials.change_bound());
+        let is_proven = log_e >= bounds.0 || log_d >= bounds.1;
+        // Nobody has asked yet who sent it.
+        if is_proven && case.sources.is_none() {
+            holding.push(Guard::Sources);
+        }
+        if is_proven && lead.is_harmful && holding.is_empty() && world() {
+            holding.push(Guard::Breaker);
+        }
+        let status = lead.treated.first()?;
+        let figures = Figures {
+            log_e,
+            kill_bound: bounds.0,
+            log_d,
+            change_bound: bounds.1,
+            class,
+            // What is not enough to act on is enough to propose.
+            class_needed: EvidenceClass::Temporal,
+            target: status.target,
+            burn_above: self.rule.burn_above,
+            min_bad: self.rule.min_bad,
+            windows: &lead.windows,
+            last_bad: harms.iter().filter_map(|harm| harm.case?.last_bad).max(),
+            attribution: &attribution,
+            guards: &holding,
+        };
+        let verdict = judge(now, &figures, dwell, self.rule.for_secs, MAX_GAP_SECS);
+        let proof = proof(&figures, case, trials);
+        Some(self.outcome(now, lead, verdict, proof))
+    }
+
+    fn add_common(
+        &self,
+        now: UnixNanos,
+        lead: &Harm<'_>,
+        (common, policies): (&CommonGuards, &PolicySet),
+        holding: &mut Vec<Guard>,
+    ) {
+        if self
+            .accused
+            .flag()
+            .is_some_and(|flag| common.never_kill.is_match(flag))
+        {
+            holding.push(Guard::NeverKill);
+        }
+        let found = lead
+            .treated
+            .first()
+            .and_then(|status| policies.find(&status.objective, status.cohort.environment.as_deref()));
+        if found.is_some_and(|(_, slo)| slo.maintenance_at(now).is_some()) {
+            holding.push(Guard::Maintenance);
+        }
+        let estimate = |series: &[Arc<BudgetStatus>]| {
+            let windows = series
+                .iter()
+                .filter_map(|status| status.window(self.rule.window_secs));
+            windows.fold(Sampled::default(), |mut sum, window| {
+                sum.add(window.estimate());
+                sum
+            })
+        };
+        let is_unknown = lead.treated.iter().any(|s| is_sampling_unknown(s, policies));
+        if is_unknown || sampled_differently(estimate(lead.treated), estimate(lead.control)) {
+            holding.push(Guard::Sampling);
+        }
+    }
+
+    /// By every objective that the rule watches.
+    fn harms<'a>(&'a self, trials: &'a Trials) -> Vec<Harm<'a>> {
+        let needed = self.rule.min_bad.max(MIN_TREATED_BAD);
+        let harm = |(&objective, [treated, control]): (&ObjectiveId, &'a [Vec<Arc<BudgetStatus>>; 2])| {
+            let windows = windows(treated, self.rule.window_secs);
+            let found = windows.iter().find(|window| window.counts.bad >= needed);
+            let judged = found.or(windows.first())?.counts;
+            let target = treated.first()?.target;
+            Some(Harm {
+                objective,
+                case: trials.case(&self.case_key(objective)),
+                is_harmful: found.is_some() && exceeds(judged, target, self.rule.burn_above),
+                burn: burn_rate(judged, target).unwrap_or(0.0),
+                windows,
+                treated,
+                control,
+            })
+        };
+        self.series.iter().filter_map(harm).collect()
+    }
+
+    fn class_and_attribution(
+        &self,
+        now: UnixNanos,
+        trials: &Trials,
+        lead: &Harm<'_>,
+        case: &Case,
+    ) -> (EvidenceClass, Attribution) {
+        let has_control = case.counts.1.total() > 0;
+        match &self.accused {
+            Accused::Flag { flag, .. } => {
+                let is_split = trials.is_split(&self.service, flag);
+                let key = self.case_key(lead.objective);
+                (
+                    EvidenceClass::of(has_control, is_split),
+                    trials.attribution(now, &key, self.latest_change),
+                )
+            }
+            Accused::Version { .. } => (
+                EvidenceClass::of(has_control, false),
+                super::versions::attribution(trials, lead.objective, &self.environment),
+            ),
+        }
+    }
+
+    fn outcome(&self, now: UnixNanos, lead: &Harm<'_>, verdict: Verdict, proof: Proof) -> Outcome {
+        let needed = self.rule.min_bad.max(MIN_TREATED_BAD);
+        let judged = lead.windows.iter().find(|window| window.counts.bad >= needed);
+        let window_secs = judged
+            .or(lead.windows.first())
+            .map_or(self.rule.window_secs, |window| window.secs);
+        let cohort = sum(lead.treated, window_secs);
+        let control = sum(lead.control, window_secs);
+        // What the policy wants done with less than it asks for.
+        let mode = match self.mode {
+            KillMode::Auto if proof.class < self.class_needed => KillMode::Propose,
+            mode => mode,
+        };
+        let words = words(&verdict, &proof);
+        let decision = match &verdict {
+            Verdict::Kill { burn, held_secs, .. } => Some(Box::new(self.decision(
+                now,
+                lead,
+                (window_secs, *burn, *held_secs),
+                (cohort, control),
+                (mode, &proof),
+            ))),
+            Verdict::Hold { .. } => None,
+        };
+        let slo = lead
+            .treated
+            .first()
+            .map_or_else(String::new, |status| status.objective.slo.to_string());
+        let (flag, variant, sha) = self.names();
+        Outcome {
+            ruling: Ruling {
+                exporter: self.exporter.to_string(),
+                service: self.service.to_string(),
+                slo,
+                environment: self.environment.to_string(),
+                flag,
+                variant,
+                sha,
+                mode: self.mode.as_str(),
+                at: now,
+                proof,
+                windows: lead.windows.clone(),
+                burn_above: self.rule.burn_above.value(),
+                verdict,
+                words,
+            },
+            subject: self.subject(),
+            mode,
+            is_harmful: lead.is_harmful,
+            cohort,
+            control,
+            burn: lead.burn,
+            window_secs,
+            decision,
+        }
+    }
+
+    /// The decision that follows from a kill, without its incident's number and id.
+    fn decision(
+        &self,
+        now: UnixNanos,
+        lead: &Harm<'_>,
+        (window_secs, burn, held_secs): (u64, f64, u64),
+        (cohort, control): (Counts, Counts),
+        (mode, proof): (KillMode, &Proof),
+    ) -> Decision {
+        let (flag, variant, sha) = self.names();
+        let worst = lead
+            .treated
+            .iter()
+            .max_by_key(|s| s.window(window_secs).map_or(0, |w| w.counts.bad));
+        let sha = sha.or_else(|| worst.and_then(|status| sha_of(status)));
+        let window = worst.and_then(|status| status.window(window_secs));
+        let (state, what) = super::kill::first_state(mode, now);
+        let told = format!(
+            "{what}: ln E {:.1} of {:.1}, ln D {:.1} of {:.1}; burn {burn:.2} above {} in {window_secs} s, held \
+             for {held_secs} s; {}",
+            proof.log_e,
+            proof.kill_bound,
+            proof.log_d,
+            proof.change_bound,
+            self.rule.burn_above,
+            proof.attribution
+        );
+        let ratio = error_ratio(control).filter(|r| *r > 0.0);
+        Decision {
+            id: String::new(),
+            exporter: self.exporter.to_string(),
+            environment: self.environment.to_string(),
+            flag: flag.clone(),
+            deployment: self.deployment(),
+            action: self.action.clone(),
+            actor: Actor::Rule,
+            incident: 0,
+            decided_at: now,
+            updated_at: now,
+            evidence: Evidence {
+                service: self.service.to_string(),
+                slo: worst.map_or_else(String::new, |status| status.objective.slo.to_string()),
+                environment: Some(self.environment.to_string()),
+                sha,
+                flag,
+                variant,
+                window_secs,
+                from: window.map_or(now.minus_secs(window_secs), |w| w.from),
+                to: window.map_or(now, |w| w.to),
+                burn,
+                burn_above: self.rule.burn_above.value(),
+                held_secs,
+                cohort,
+                control,
+                contrast: ratio.and_then(|base| Some(error_ratio(cohort)? / base)),
+                signatures: TopSignatures::default(),
+                proof: Some(proof.clone()),
+            },
+            state,
+            life: Life::default(),
+            history: vec![(now, told)],
+        }
+    }
+}
+
+impl Outcome {
+    /// What holds the decision, where the accused harms or is proven to be to blame; the rest is nobody's
+    /// concern.
+    pub(super) fn withheld_for(&self) -> Option<WithheldReason> {
+        let Verdict::Hold { reasons } = &self.ruling.verdict else {
+            return None;
+        };
+        let is_waiting = matches!(reasons[..], [Hold::Dwell { .. }]);
+        let is_proven = reasons
+            .iter()
+            .all(|reason| !matches!(reason, Hold::Evidence { .. }));
+        let holds = (self.is_harmful || is_proven) && !is_waiting;
+        holds.then(|| WithheldReason::Rule {
+            holds: reasons.clone(),
+        })
+    }
+
+    /// The record of it.
+    pub(super) fn withheld(
+        &self,
+        now: UnixNanos,
+        former: Option<&Withheld>,
+        reason: WithheldReason,
+    ) -> Withheld {
+        let ruling = &self.ruling;
+        Withheld {
+            exporter: ruling.exporter.clone(),
+            service: ruling.service.clone(),
+            slo: ruling.slo.clone(),
+            environment: ruling.environment.clone(),
+            sha: ruling.sha.clone(),
+            flag: ruling.flag.clone(),
+            variant: ruling.variant.clone(),
+            since: former.map_or(now, |w| w.since),
+            checked_at: now,
+            window_secs: self.window_secs,
+            burn: self.burn,
+            burn_above: ruling.burn_above,
+            cohort: self.cohort,
+            control: self.control,
+            reason,
+        }
+    }
+}
+
+/// The windows in which harm is looked for, smallest first, summed over the series; events that were seen.
+fn windows(series: &[Arc<BudgetStatus>], from_secs: u64) -> Vec<HarmWindow> {
+    let mut sums: BTreeMap<u64, Counts> = BTreeMap::new();
+    for window in series.iter().flat_map(|status| &status.windows) {
+        if (from_secs..=HARM_WINDOW_MAX_SECS.max(from_secs)).contains(&window.sum.window_secs) {
+            sums.entry(window.sum.window_secs)
+                .or_default()
+                .add(window.sum.seen());
+        }
+    }
+    sums.into_iter()
+        .map(|(secs, counts)| HarmWindow { secs, counts })
+        .collect()
+}
+
+fn sum(series: &[Arc<BudgetStatus>], window_secs: u64) -> Counts {
+    let mut sum = Counts::ZERO;
+    for window in series.iter().filter_map(|status| status.window(window_secs)) {
+        sum.add(window.seen());
+    }
+    sum
+}
+
+fn sha_of(status: &BudgetStatus) -> Option<String> {
+    match &status.cohort.level {
+        Level::Flag { sha, .. } => sha.as_deref().map(ToOwned::to_owned),
+        Level::Deployment { sha } => Some(sha.to_string()),
+        _ => None,
+    }
+}
+
+fn proof(figures: &Figures<'_>, case: &Case, trials: &Trials) -> Proof {
+    let epoch = case.trial.epoch();
+    Proof {
+        class: figures.class,
+        log_e: figures.log_e,
+        kill_bound: figures.kill_bound,
+        log_d: figures.log_d,
+        change_bound: figures.change_bound,
+        ratio: case.trial.ratio(),
+        epoch_since: epoch.since,
+        epoch_cause: epoch.cause,
+        treated: case.counts.0,
+        control: case.counts.1,
+        overdispersion: trials.phi(),
+        attribution: figures.attribution.to_string(),
+        sources: case.sources.map(|sources| SourceProof {
+            active: sources.active,
+            with_bad: sources.with_bad,
+            top_share: sources.top_share,
+            log_e_without_top: sources.log_e_without_top,
+            roots: sources.roots,
+        }),
+    }
+}
+
+fn words(verdict: &Verdict, proof: &Proof) -> Vec<String> {
+    match verdict {
+        Verdict::Hold { reasons } => reasons.iter().map(ToString::to_string).collect(),
+        Verdict::Kill { burn, held_secs, .. } => {
+            let evidence = format!(
+                "it is to blame: evidence {:.1} of {:.1} needed, of a later change {:.1} of {:.1}; {}",
+                proof.log_e, proof.kill_bound, proof.log_d, proof.change_bound, proof.attribution
+            );
+            vec![
+                evidence,
+                format!("it harms: burn {burn:.2}; all this for {held_secs} s"),
+            ]
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The record of decisions from outside: log events in order, a head that holds, a command that finds what was changed; and no
+//! secret in anything that is said or written, whatever happens.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod kill_support;
+mod support;
+
+use kill_support::double::{Answer, Double, unleash_like};
+use kill_support::shop::{bad, good, send};
+use kill_support::{CANARY, House, decided};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+use support::{Gateway, Setup, eventually, get, post};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// The gateway's configuration, with decisions as logs to `sink`, and more exporters beside it.
+fn yaml(exporters: &str, decisions: &[&str], sink: &Double, more: &str) -> String {
+    let setup = Setup {
+        error_budget:
+            "{ policies: [ policies/*.yaml ], delivery: { initial_interval: 50ms, max_attempts: 3 } }".into(),
+        exporters: format!(
+            "{exporters}  otlp_http/decisions: {{ logs_endpoint: \"{}\", encoding: json, compression: none{more} }}",
+            sink.url("/v1/logs")
+        ),
+        decisions: decisions.iter().map(|it| (*it).to_owned()).collect(),
+        ..Setup::default()
+    };
+    setup.yaml() + "    logs/decisions: { receivers: [ error_budget ], exporters: [ otlp_http/decisions ] }\n"
+}
+
+fn policy(switches: &[(&str, &str)]) -> String {
+    let rule = "mode: auto, when: { burn_above: 7, window: 5m, for: 2s }";
+    let switches: Vec<String> = switches
+        .iter()
+        .map(|(flag, exporter)| format!("  - {{ flag: {flag}, exporter: {exporter}, {rule} }}\n"))
+        .collect();
+    format!(
+        "service: checkout\nenvironment: production\nslos: [{{ name: availability, target: 99.9% }}]\nkill_switches:\n{}",
+        switches.concat()
+    )
+}
+
+fn house(yaml: &str, policy: &str) -> House {
+    let house = House::new(&Setup::default(), policy);
+    std::fs::write(house.dir.path().join("gateway.yaml"), yaml).unwrap();
+    house
+}
+
+fn burngate(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_burngate"))
+        .args(args)
+        .current_dir(folder)
+        .envs(env.iter().copied())
+        .output()
+        .expect("the binary starts")
+}
+
+/// What it printed; it must have gone well.
+fn printed(folder: &Path, args: &[&str]) -> String {
+    let out = burngate(folder, args, &[]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+/// All log records that came, as (attributes by name, the record).
+fn records(sink: &Double) -> Vec<(Value, Value)> {
+    let mut found = Vec::new();
+    for call in sink.calls() {
+        let request: Value = serde_json::from_str(&call.body).unwrap();
+        for record in request["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+            .as_array()
+            .unwrap()
+        {
+            let mut attributes = serde_json::Map::new();
+            for attribute in record["attributes"].as_array().unwrap() {
+                let value = attribute["value"].as_object().unwrap().values().next().unwrap();
+                attributes.insert(attribute["key"].as_str().unwrap().to_owned(), value.clone());
+            }
+            found.push((Value::Object(attributes), record.clone()));
+        }
+    }
+    found
+}
+
+fn kinds(sink: &Double) -> Vec<String> {
+    let kind =
+        |(attributes, _): &(Value, Value)| attributes["burngate.decision.kind"].as_str().unwrap().to_owned();
+    records(sink).iter().map(kind).collect()
+}
+
+#[test]
+fn a_decision_is_told_step_by_step_and_its_record_verifies() {
+    let (flags, sink) = (Double::content(), Double::content());
+    let webhook = format!("  webhook: {{ url: \"{}\" }}\n", flags.url("/flags/disable"));
+    let house = house(
+        &yaml(&webhook, &["webhook"], &sink, ""),
+        &policy(&[("new-checkout", "webhook")]),
+    );
+    let folder = house.dir.path();
+    let mut gateway = house.start(&[]);
+    let on = ["new-checkout"];
+    send(&gateway, &[good(300, &[]), good(75, &on), bad(25, &on)]);
+    let decision = decided(&gateway, "new-checkout", "confirmed", SOON);
+    let wanted = ["policy_loaded", "decided", "sending", "confirmed"];
+    eventually("all log events", SOON, || {
+        (kinds(&sink).len() >= wanted.len()).then_some(())
+    });
+    assert_eq!(kinds(&sink), wanted);
+
+    let records = records(&sink);
+    let (attributes, record) = &records[1];
+    assert_eq!(
+        (&record["eventName"], &record["severityNumber"]),
+        (&"burngate.decision".into(), &13.into())
+    );
+    for (key, value) in [
+        ("burngate.decision.id", decision["id"].clone()),
+        ("burngate.decision.action", "off".into()),
+        ("burngate.decision.exporter", "webhook".into()),
+        ("burngate.actor.kind", "rule".into()),
+        ("feature_flag.key", "new-checkout".into()),
+        ("feature_flag.result.variant", "on".into()),
+        ("service.name", "checkout".into()),
+        ("deployment.environment.name", "production".into()),
+        ("deployment.sha", "9fceb02".into()),
+        ("burngate.slo", "availability".into()),
+        ("burngate.evidence.cohort.bad", "25".into()),
+    ] {
+        assert_eq!(attributes[key], value, "{key}");
+    }
+    let seqs: Vec<_> = records
+        .iter()
+        .map(|(it, _)| it["burngate.audit.seq"].clone())
+        .collect();
+    assert_eq!(seqs, ["1", "2", "3", "4"]);
+
+    let answer = gateway.api("/api/v1/audit?after=1&limit=2");
+    let entries = answer["entries"].as_array().unwrap();
+    assert_eq!(
+        entries
+            .iter()
+            .map(|it| it["kind"].as_str().unwrap())
+            .collect::<Vec<_>>(),
+        ["decided", "sending"]
+    );
+    assert_eq!(answer["head"]["seq"], 4);
+    let head = format!("4:{}", answer["head"]["hash"].as_str().unwrap());
+    let api = gateway.url("api", "");
+    let by_api = printed(folder, &["audit", "export", "--api", &api]);
+    let in_use = burngate(folder, &["audit", "verify"], &[]);
+    assert!(
+        String::from_utf8_lossy(&in_use.stderr).contains("is in use"),
+        "{in_use:?}"
+    );
+    assert!(gateway.stop().success());
+
+    let said = printed(folder, &["audit", "verify", "--data", "data", "--head", &head]);
+    assert!(
+        said.contains("whole: 4 entries, from the first one on") && said.contains(&head),
+        "{said}"
+    );
+    let exported = printed(folder, &["audit", "export", "--data", "data"]);
+    assert_eq!(exported, by_api, "both ways byte by byte");
+    a_stranger_verifies(&exported);
+    it_shows_what_is_done_to_a_file(folder, &exported);
+
+    let otlp = printed(
+        folder,
+        &["audit", "export", "--data", "data", "--format", "otlp-json"],
+    );
+    assert_eq!(
+        otlp.matches("\"eventName\":\"burngate.decision\"").count(),
+        4,
+        "{otlp}"
+    );
+
+    // The next process tells what is new, and nothing twice.
+    let mut gateway = house.start(&[]);
+    eventually("the next event", SOON, || (kinds(&sink).len() >= 5).then_some(()));
+    assert!(gateway.stop().success());
+    assert_eq!(kinds(&sink)[4..], ["policy_loaded"]);
+    assert!(printed(folder, &["audit", "verify", "--head", &head]).contains("whole: 5 entries"));
+    let nowhere = burngate(folder, &["audit", "verify", "--data", "elsewhere"], &[]);
+    assert_eq!(nowhere.status.code(), Some(64));
+    assert!(!folder.join("elsewhere").exists(), "asking makes nothing");
+}
+
+/// As the documentation says, with nothing of ours: cut the last member off, and hash.
+fn a_stranger_verifies(exported: &str) {
+    let lines: Vec<&str> = exported.lines().collect();
+    let mut before = "0".repeat(64);
+    for line in &lines[1..lines.len() - 1] {
+        let (body, hash) = line.rsplit_once(",\"hash\":\"").unwrap();
+        let hash = hash.strip_suffix("\"}").unwrap();
+        assert_eq!(hex::encode(Sha256::digest(format!("{body}}}"))), hash);
+        assert!(body.ends_with(&format!("\"prev\":\"{before}\"")));
+        hash.clone_into(&mut before);
+    }
+    assert!(lines.last().unwrap().contains(&before));
+}
+
+fn it_shows_what_is_done_to_a_file(folder: &Path, exported: &str) {
+    let lines: Vec<&str> = exported.lines().collect();
+    let without = |nth: usize| {
+        let kept = lines.iter().enumerate().filter(|(at, _)| *at != nth);
+        kept.map(|(_, line)| format!("{line}\n")).collect::<String>()
+    };
+    for (file, text, words) in [
+        ("whole", exported.to_owned(), ""),
+        (
+            "changed",
+            exported.replace("\"bad\":25", "\"bad\":26"),
+            "entry 2: was changed",
+        ),
+        ("left out", without(2), "entry 2: entry 3 stands in its place"),
+        (
+            "cut",
+            without(lines.len() - 1),
+            "entry 5: is no entry: the file does not end",
+        ),
+    ] {
+        std::fs::write(folder.join(file), text).unwrap();
+        let out = burngate(folder, &["audit", "verify", file], &[]);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.success(), words.is_empty(), "{file}: {said}");
+        assert!(said.contains(words), "{file}: {said}");
+    }
+}
+
+/// Every place of the configuration that takes a secret, each with one of its own.
+const SECRETS: [(&str, &str); 7] = [
+    ("S_WEBHOOK", "canary-5f2e9-webhook/+=?"),
+    ("S_HEADER", "canary-5f2e9-header"),
+    ("S_SIGNING", "canary-5f2e9-signing"),
+    ("S_UNLEASH", "canary-5f2e9-unleash"),
+    ("S_API", "canary-5f2e9-api"),
+    ("S_OTLP", "canary-5f2e9-otlp"),
+    ("S_BEARER", "canary-5f2e9-bearer"),
+];
+
+#[test]
+fn no_secret_is_said_or_written_whatever_happens() {
+    // One service refuses and says back all that it was sent; the other does what it is told.
+    let echo = Double::start(|call| {
+        let message = format!("no: {:?} {}", call.headers, call.body).replace(['"', '\\'], "'");
+        Answer::Say(403, format!(r#"{{"message":"{message}"}}"#))
+    });
+    let (unleash, sink) = (Double::start(unleash_like(|_| None)), Double::content());
+    let exporters = format!(
+        "  webhook: {{ url: \"{}\", token: \"${{env:S_WEBHOOK}}\", signing_key: \"${{env:S_SIGNING}}\", \
+         headers: {{ x-key: \"${{env:S_HEADER}}\" }} }}\n  \
+         unleash: {{ endpoint: \"{}\", token: \"${{env:S_UNLEASH}}\" }}\n",
+        echo.url("/off"),
+        unleash.url("")
+    );
+    let more = ", headers: { x-apm-key: \"${env:S_OTLP}\" }, auth: { authenticator: bearertokenauth }";
+    let yaml = yaml(&exporters, &["webhook", "unleash"], &sink, more)
+        .replace(
+            "  api: { endpoint: 127.0.0.1:0 }",
+            "  api: { endpoint: 127.0.0.1:0, token: \"${env:S_API}\" }\n  \
+                  bearertokenauth: { token: \"${env:S_BEARER}\" }",
+        )
+        .replace("file_storage, api ]", "file_storage, api, bearertokenauth ]");
+    let house = house(&yaml, &policy(&[("refused", "webhook"), ("taken", "unleash")]));
+    let mut env = SECRETS.to_vec();
+    env.extend([("RUST_LOG", "trace"), ("RUST_BACKTRACE", "full")]);
+    let gateway = house.start(&env);
+    send(
+        &gateway,
+        &[good(300, &[]), good(75, &["refused"]), bad(25, &["refused"])],
+    );
+    decided(&gateway, "refused", "failed", SOON);
+    send(
+        &gateway,
+        &[good(300, &[]), good(75, &["taken"]), bad(75, &["taken"])],
+    );
+    decided(&gateway, "taken", "confirmed", SOON);
+    eventually("the events", SOON, || {
+        kinds(&sink).contains(&"failed".to_owned()).then_some(())
+    });
+    let sent = |double: &Double, name: &str, value: &str| {
+        assert!(
+            double.calls().iter().any(|it| it.header(name).contains(value)),
+            "{name} was sent"
+        );
+    };
+    sent(&echo, "authorization", SECRETS[0].1);
+    sent(&echo, "x-key", SECRETS[1].1);
+    sent(&unleash, "authorization", SECRETS[3].1);
+    sent(&sink, "x-apm-key", SECRETS[5].1);
+    sent(&sink, "authorization", SECRETS[6].1);
+
+    let mut said = what_it_answers(&gateway);
+    for (_, record) in records(&sink) {
+        said.push(("log event".to_owned(), record.to_string()));
+    }
+    let folder = house.dir.path();
+    for args in [
+        &["print-config", "--config", "gateway.yaml"][..],
+        &["validate", "--config", "gateway.yaml"],
+        &["audit", "export", "--api", &gateway.url("api", "")],
+    ] {
+        let out = burngate(folder, args, &SECRETS);
+        assert!(
+            out.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        let text = String::from_utf8([out.stdout, out.stderr].concat()).unwrap();
+        said.push((args.join(" "), text));
+    }
+    said.push(("stdout".to_owned(), gateway.printed().join("\n")));
+    said.push(("crash".to_owned(), crash(gateway)));
+    for args in [["audit", "verify"], ["audit", "export"]] {
+        said.push((args.join(" "), printed(folder, &args)));
+    }
+    for (what, text) in &said {
+        assert!(!text.is_empty(), "{what}");
+        assert!(!text.contains(CANARY), "{what} says a secret: {text}");
+    }
+    house.assert_holds_no(CANARY);
+}
+
+/// Every page of the gateway, and some answers to those who ask wrongly.
+fn what_it_answers(gateway: &Gateway) -> Vec<(String, String)> {
+    let api = |path: &str| get(&gateway.url("api", path)).1;
+    let mut said: Vec<(String, String)> = [
+        "budgets",
+        "budgets/checkout",
+        "cohorts",
+        "routes?service=checkout&slo=availability",
+        "decisions",
+        "signatures",
+        "shapes",
+        "corrections",
+        "indicators",
+        "audit",
+        "audit?after=x",
+        "events",
+        "nothing",
+    ]
+    .iter()
+    .map(|path| ((*path).to_owned(), api(&format!("/api/v1/{path}"))))
+    .collect();
+    said.push(("metrics".to_owned(), gateway.metrics()));
+    said.push(("health".to_owned(), get(&gateway.url("health", "/")).1));
+    let correction = post(
+        &gateway.url("api", "/api/v1/corrections"),
+        "application/json",
+        b"{}".to_vec(),
+    );
+    said.push((
+        "a correction without a token".to_owned(),
+        String::from_utf8(correction.1).unwrap(),
+    ));
+    said
+}
+
+/// Ends it as a defect would, and gives what it said then. No core may lie about.
+fn crash(gateway: Gateway) -> String {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.pid())).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    let pid = gateway.pid().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-ABRT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    eventually("its end", SOON, || {
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        (state.is_empty() || state.contains(") Z ")).then_some(())
+    });
+    let cores = std::fs::read_dir(&gateway.dir).unwrap().flatten();
+    let cores: Vec<_> = cores
+        .filter(|it| it.file_name().to_string_lossy().starts_with("core"))
+        .collect();
+    assert!(cores.is_empty(), "{cores:?}");
+    gateway.stderr()
+}
