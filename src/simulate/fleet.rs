@@ -62,10 +62,5 @@ pub(super) fn play(cell: &Cell, settings: &Settings, random: &mut Random) -> Run
             break;
         }
     }
-    RunOutcome {
-        kill: court.kill(),
-        plain: court.plain(),
-        crossed: court.crossed,
-        spent: spending.share(cell, settings),
-    }
+    RunOutcome::of(&court, &spending, cell, settings)
 }

@@ -37,6 +37,18 @@ pub struct RunOutcome {
     pub spent: f64,
 }
 
+impl RunOutcome {
+    /// What `court` and `spending` say at the end of a run.
+    pub(super) fn of(court: &Court, spending: &Spending, cell: &Cell, settings: &Settings) -> Self {
+        Self {
+            kill: court.kill(),
+            plain: court.plain(),
+            crossed: court.crossed,
+            spent: spending.share(cell, settings),
+        }
+    }
+}
+
 /// Other flags of the service, whose blocks tell how bad events cluster: as many as come in a step of ten
 /// minutes.
 pub(super) struct Neighbours {
@@ -195,10 +207,5 @@ pub(super) fn play(cell: &Cell, settings: &Settings, run: u64) -> RunOutcome {
             break;
         }
     }
-    RunOutcome {
-        kill: court.kill(),
-        plain: court.plain(),
-        crossed: court.crossed,
-        spent: spending.share(cell, settings),
-    }
+    RunOutcome::of(&court, &spending, cell, settings)
 }
