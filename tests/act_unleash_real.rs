@@ -12,6 +12,8 @@
 )]
 
 mod act_support;
+#[path = "support/ports.rs"]
+mod ports;
 
 use act_support::{StepClock, T0, World, decision, target};
 use burngate::act::preflight::Readiness;
@@ -20,6 +22,7 @@ use burngate::config::{Secret, UnleashExporter};
 use burngate::decide::{Action, Decision, DecisionState, FailureReason};
 use burngate::policy::SafeState;
 use burngate::time::UnixNanos;
+use ports::free_port;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -33,14 +36,6 @@ struct Server {
     ports: [u16; 2],
     env: HashMap<String, String>,
     client: reqwest::Client,
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// The folder that every test of a real Unleash shares: its packages are installed once. Test files run one after another.

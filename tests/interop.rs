@@ -12,6 +12,7 @@ use interop_support::{Door, Signal, World, emit, program};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use support::ports::free_port;
 use support::{eventually, has, javascript, need, python, shared, tools};
 
 /// Protocol and compression of a run.
@@ -259,11 +260,6 @@ impl PythonSink {
         bodies.sort();
         bodies
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 #[test]

@@ -320,7 +320,7 @@ fn backend_that_never_answers_slows_neither_the_count_nor_the_end() {
 
 #[test]
 fn every_component_says_how_it_is() {
-    let nobody = proof_support::free_port();
+    let (_held, nobody) = support::nobody();
     let dir = tempfile::tempdir().unwrap();
     let text = format!(
         "receivers: {{ otlp: {{ protocols: {{ http: {{ endpoint: 127.0.0.1:0 }} }} }} }}
@@ -330,9 +330,9 @@ exporters:
   file: {{ path: out.jsonl }}
   debug:
   prometheus: {{ endpoint: 127.0.0.1:0 }}
-  prometheus_remote_write: {{ endpoint: 'http://127.0.0.1:{nobody}/api/v1/write' }}
-  otlp_http/apm: {{ endpoint: 'http://127.0.0.1:{nobody}' }}
-  otlp_http/idle: {{ endpoint: 'http://127.0.0.1:{nobody}' }}
+  prometheus_remote_write: {{ endpoint: 'http://{nobody}/api/v1/write' }}
+  otlp_http/apm: {{ endpoint: 'http://{nobody}' }}
+  otlp_http/idle: {{ endpoint: 'http://{nobody}' }}
 extensions: {{ health_check: {{ endpoint: 127.0.0.1:0 }} }}
 service:
   extensions: [ health_check ]

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use std::net::TcpListener;
 use std::time::Duration;
-use support::{Gateway, eventually, get, post, sample};
+use support::{Gateway, eventually, get, nobody, post, sample};
 
 fn three_spans() -> Vec<u8> {
     let span = |nth: u8| Span {
@@ -62,8 +62,7 @@ const READER: &str = "  telemetry:
 
 #[test]
 fn operators_of_a_collector_find_what_they_look_for() {
-    // A backend that nobody is.
-    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_held, away) = nobody();
     let (folder, mut gateway) = start(&format!("http://{away}"), READER);
     for _ in 0..2 {
         let (status, _) = post(

@@ -1,10 +1,10 @@
 //! A real Unleash of the test's own, the shop that asks it for its flags, and what an SDK says.
 
+pub use crate::support::ports::free_port;
 use crate::support::{block_on, client, has, need, shared, tools};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -15,14 +15,6 @@ pub struct Unleash {
     script: PathBuf,
     ports: [u16; 2],
     env: HashMap<String, String>,
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 impl Unleash {

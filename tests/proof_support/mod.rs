@@ -14,6 +14,7 @@
     unreachable_pub
 )]
 
+pub use crate::support::ports::free_port;
 use crate::support::{Gateway, block_on, client, eventually, get};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -23,7 +24,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -190,15 +190,6 @@ pub fn samples(page: &str, prefix: &str) -> BTreeMap<SeriesName, f64> {
 /// Equal to 1e-9 of their size; NaN equals NaN, infinity infinity.
 pub fn same(a: f64, b: f64) -> bool {
     a.is_nan() && b.is_nan() || a == b || (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
-}
-
-/// A port that was free a moment ago, for programs that cannot bind port 0.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// Memory of a process in KiB: (resident, of that anonymous).

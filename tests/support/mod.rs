@@ -13,6 +13,8 @@
     unreachable_pub
 )]
 
+pub mod ports;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -296,6 +298,15 @@ pub fn client() -> reqwest::Client {
         .timeout(Duration::from_secs(30))
         .build()
         .unwrap()
+}
+
+/// An address at which every connection is refused for as long as the socket is held: it is bound, so nobody else gets
+/// the port, and nobody listens. (A port that is let go may be the next listener's, of a test that runs beside.)
+pub fn nobody() -> (tokio::net::TcpSocket, SocketAddr) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 /// Waits until `check` gives a value.
