@@ -347,6 +347,8 @@ async fn an_observed_decision_is_recorded_and_never_sent() {
         world.events.lock().unwrap().clone(),
         [Event::Journal(d.id.clone(), DecisionState::Observed)]
     );
+    // As it was submitted, under the lease of the process that recorded it.
+    d.life.fence = 1;
     assert_eq!(world.stored(&d.id), Some(d));
 }
 

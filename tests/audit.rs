@@ -33,7 +33,7 @@ fn yaml(exporters: &str, decisions: &[&str], sink: &Double, more: &str) -> Strin
 }
 
 fn policy(switches: &[(&str, &str)]) -> String {
-    let rule = "mode: auto, when: { burn_above: 7, window: 5m, for: 2s }";
+    let rule = "attribution: off, mode: auto, when: { burn_above: 7, window: 5m, for: 2s }";
     let switches: Vec<String> = switches
         .iter()
         .map(|(flag, exporter)| format!("  - {{ flag: {flag}, exporter: {exporter}, {rule} }}\n"))

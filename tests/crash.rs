@@ -289,7 +289,10 @@ fn prepare(dir: &Path, cycles: usize, flag_service: &FlagService) {
     );
     write(dir, "policies/pay.yaml", &policy);
     let setup = Setup {
-        error_budget: "{ policies: [ policies/*.yaml ] }".into(),
+        // Every cycle switches a flag of the same service.
+        error_budget:
+            "{ policies: [ policies/*.yaml ], kill: { max_per_service: 100, max_per_hour: 100, max_per_day: 100 } }"
+                .into(),
         exporters: format!("  webhook: {{ url: '{}' }}\n", flag_service.url),
         decisions: vec!["webhook".into()],
         ..Setup::default()

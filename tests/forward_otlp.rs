@@ -320,7 +320,10 @@ async fn backend_that_comes_back_is_found_again() {
         sink.stop().await;
         let exit = built.sink();
         let waiting = tokio::spawn(async move { exit.consume(batch(2, 1)).await });
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !built.is_failing() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         assert!(!waiting.is_finished() && built.is_failing());
         sink.come_back().await;
         waiting.await.unwrap().unwrap();

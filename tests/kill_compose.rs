@@ -331,7 +331,10 @@ fn every_expression_of_the_dashboard_finds_its_metrics() {
         ..Setup::default()
     };
     let policy = text("config/compose/policies/checkout.yaml")
-        .replace("unleash", "webhook")
+        .replace(
+            "exporter: unleash, mode",
+            "exporter: webhook, attribution: off, mode",
+        )
         .replace("30s", "1s");
     let gateway = House::new(&setup, &policy).start(&[]);
     send(

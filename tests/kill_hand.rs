@@ -29,7 +29,7 @@ fn house(double: &Double, kill: &str, mode: &str) -> House {
         ..Setup::default()
     };
     let rule = format!(
-        "exporter: webhook, mode: {mode}, when: {{ burn_above: 7, window: 5m, for: 2s, contrast: 2 }}"
+        "exporter: webhook, attribution: off, mode: {mode}, when: {{ burn_above: 7, window: 5m, for: 2s, contrast: 2 }}"
     );
     let policy = format!(
         "service: checkout\nenvironment: production\nwindow: 30d\nslos:\n  - {{ name: availability, target: 99.9% }}\n\

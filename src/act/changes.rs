@@ -115,8 +115,8 @@ impl<A: Actuator> ChangeWatch<A> {
             match exporter.last_change(&target, self.clock.now()).await {
                 Ok(Some(change)) if self.told.get(&target).is_none_or(|told| *told < change.at) => {
                     tracing::info!(
-                        flag = %target.flag, environment = %target.environment, at = %change.at, by = %change.by,
-                        ours = change.is_ours, "a flag was changed; evidence about it begins there"
+                        flag = %target.flag, environment = %target.environment, at = %change.at,
+                        by = %change.by, ours = change.is_ours, "a flag was changed; evidence about it begins there"
                     );
                     self.changes.note(&target.environment, &target.flag, change.at);
                     self.told.insert(target, change.at);

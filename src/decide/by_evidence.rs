@@ -7,15 +7,13 @@ use super::by_burn::is_sampling_unknown;
 use super::decision::{Decision, Evidence};
 use super::guards::{self, CommonGuards};
 use super::life::Life;
-use super::live::Subject;
+use super::outcome::{Outcome, words};
 use super::proof::{Proof, Ruling, SourceProof};
 use super::trials::{Accused, Case, Trials};
-use super::verdict::{Withheld, WithheldReason};
 use crate::budget::{burn_rate, error_ratio, exceeds, sampled_differently};
 use crate::cohort::{Level, ObjectiveId};
 use crate::evidence::{
-    Attribution, Dwell, EvidenceClass, Figures, Guard, HarmWindow, Hold, MIN_TREATED_BAD, Verdict, average,
-    judge,
+    Attribution, Dwell, EvidenceClass, Figures, Guard, HarmWindow, MIN_TREATED_BAD, Verdict, average, judge,
 };
 use crate::ledger::{Counts, Sampled, TopSignatures};
 use crate::policy::{BudgetStatus, KillMode, MAX_GAP_SECS, PolicySet};
@@ -35,20 +33,6 @@ struct Harm<'a> {
     control: &'a [Arc<BudgetStatus>],
     is_harmful: bool,
     burn: f64,
-}
-
-/// A ruling, and the decision that follows if it is a kill.
-pub(super) struct Outcome {
-    pub(super) ruling: Ruling,
-    pub(super) subject: Subject,
-    pub(super) mode: KillMode,
-    /// The accused harms now, whoever is to blame.
-    pub(super) is_harmful: bool,
-    pub(super) cohort: Counts,
-    pub(super) control: Counts,
-    pub(super) burn: f64,
-    pub(super) window_secs: u64,
-    pub(super) decision: Option<Box<Decision>>,
 }
 
 impl Accusation {
@@ -319,51 +303,6 @@ impl Accusation {
     }
 }
 
-impl Outcome {
-    /// What holds the decision, where the accused harms or is proven to be to blame; the rest is nobody's
-    /// concern.
-    pub(super) fn withheld_for(&self) -> Option<WithheldReason> {
-        let Verdict::Hold { reasons } = &self.ruling.verdict else {
-            return None;
-        };
-        let is_waiting = matches!(reasons[..], [Hold::Dwell { .. }]);
-        let is_proven = reasons
-            .iter()
-            .all(|reason| !matches!(reason, Hold::Evidence { .. }));
-        let holds = (self.is_harmful || is_proven) && !is_waiting;
-        holds.then(|| WithheldReason::Rule {
-            holds: reasons.clone(),
-        })
-    }
-
-    /// The record of it.
-    pub(super) fn withheld(
-        &self,
-        now: UnixNanos,
-        former: Option<&Withheld>,
-        reason: WithheldReason,
-    ) -> Withheld {
-        let ruling = &self.ruling;
-        Withheld {
-            exporter: ruling.exporter.clone(),
-            service: ruling.service.clone(),
-            slo: ruling.slo.clone(),
-            environment: ruling.environment.clone(),
-            sha: ruling.sha.clone(),
-            flag: ruling.flag.clone(),
-            variant: ruling.variant.clone(),
-            since: former.map_or(now, |w| w.since),
-            checked_at: now,
-            window_secs: self.window_secs,
-            burn: self.burn,
-            burn_above: ruling.burn_above,
-            cohort: self.cohort,
-            control: self.control,
-            reason,
-        }
-    }
-}
-
 /// The windows in which harm is looked for, smallest first, summed over the series; events that were seen.
 fn windows(series: &[Arc<BudgetStatus>], from_secs: u64) -> Vec<HarmWindow> {
     let mut sums: BTreeMap<u64, Counts> = BTreeMap::new();
@@ -417,21 +356,5 @@ fn proof(figures: &Figures<'_>, case: &Case, trials: &Trials) -> Proof {
             log_e_without_top: sources.log_e_without_top,
             roots: sources.roots,
         }),
-    }
-}
-
-fn words(verdict: &Verdict, proof: &Proof) -> Vec<String> {
-    match verdict {
-        Verdict::Hold { reasons } => reasons.iter().map(ToString::to_string).collect(),
-        Verdict::Kill { burn, held_secs, .. } => {
-            let evidence = format!(
-                "it is to blame: evidence {:.1} of {:.1} needed, of a later change {:.1} of {:.1}; {}",
-                proof.log_e, proof.kill_bound, proof.log_d, proof.change_bound, proof.attribution
-            );
-            vec![
-                evidence,
-                format!("it harms: burn {burn:.2}; all this for {held_secs} s"),
-            ]
-        }
     }
 }

@@ -6,12 +6,12 @@
 
 use super::accusation::{self, RulingKey};
 use super::by_burn::PlainRule;
-use super::by_evidence::Outcome;
 use super::decision::{Decision, DecisionState};
 use super::guards::{self, CommonGuards};
 use super::identity::decision_id;
 use super::life::LifeRules;
 use super::live::{COOLDOWN_SECS, LiveDecisions};
+use super::outcome::Outcome;
 use super::proof::Ruling;
 use super::rates::RateLimits;
 use super::trials::{ErrorRates, Sources, Trials};

@@ -21,6 +21,7 @@ mod identity;
 mod kill;
 mod life;
 mod live;
+mod outcome;
 mod proof;
 mod rates;
 mod trials;

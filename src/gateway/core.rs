@@ -13,7 +13,7 @@ use crate::act::{self, Decisions, Delivery, Desk, FlagChanges, OutletSwitch, Pac
 use crate::api::{ApiState, Health};
 use crate::audit::Trail;
 use crate::cohort::Registry;
-use crate::config::{Config, PrometheusExporter};
+use crate::config::{Config, ErrorBudget, PrometheusExporter};
 use crate::decide::{KillDecider, LifeRules, RateLimits};
 use crate::extend::Pages;
 use crate::indicate::Indicators;
@@ -89,11 +89,8 @@ impl Core {
         let latencies = latencies(config);
         let audit = Arc::new(Trail::open(store.clone(), (&config.error_budget.audit).into())?);
         audit.policies(now, &policies);
-        let log = Arc::new(act::AuditedLog(audit.clone()));
-        let delivery = Delivery::new(exporters, log, clock.clone(), pacing(config))?;
-        delivery.outlets().set_rules(life_rules(config));
-        let decisions = delivery.decisions();
-        let board = Arc::new(Board::new());
+        let delivery = delivery(config, exporters, &audit, &clock)?;
+        let (decisions, board) = (delivery.decisions(), Arc::new(Board::new()));
         let indicators = Arc::new(Indicators::new(indicators, indicator_limits(config)));
         let tap = Arc::new(Tap::started_at(now, compiled, registry.clone()).telling(indicators.clone()));
         open_streams(config, &tap, &mut keeper, now)?;
@@ -176,10 +173,30 @@ impl Core {
 }
 
 impl Core {
+    /// The limits that a reload may change.
+    pub(super) fn limit(&self, limits: &ErrorBudget) {
+        self.ingest.set_dedup(&limits.dedup);
+        self.tap.limit_streams((&limits.metrics).into());
+        self.audit.limit((&limits.audit).into());
+    }
+
     /// An empty page of budgets, and of indicators.
     pub(super) fn page(&self, config: &PrometheusExporter) -> BudgetPage {
         BudgetPage::new(config).with_indicators(self.indicators.board().clone())
     }
+}
+
+/// What carries decisions out, with the record of them that outlives us.
+fn delivery(
+    config: &Config,
+    exporters: Arc<act::Exporters>,
+    audit: &Arc<Trail>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Delivery, GatewayError> {
+    let log = Arc::new(act::AuditedLog(audit.clone()));
+    let delivery = Delivery::new(exporters, log, clock.clone(), pacing(config))?;
+    delivery.outlets().set_rules(life_rules(config));
+    Ok(delivery)
 }
 
 /// Room for quantiles of durations.

@@ -178,10 +178,8 @@ impl Gateway {
         let limits = super::prepared::indicator_limits(config);
         self.core.indicators.adopt(prepared.indicators.clone(), limits);
         self.core.tap.swap(prepared.compiled);
-        self.core.ingest.set_dedup(&prepared.config.error_budget.dedup);
         self.core.tap.watch(self.core.clock.now());
-        self.core.tap.limit_streams((&config.error_budget.metrics).into());
-        self.core.audit.limit((&config.error_budget.audit).into());
+        self.core.limit(&config.error_budget);
         self.core.files.ring();
         crate::telemetry::reload_log_level(&config.telemetry.logs);
         // Exits run before anything leads to them; what led to the old ones is turned before those end.

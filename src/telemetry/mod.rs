@@ -8,6 +8,7 @@
 
 mod announce;
 mod collector;
+mod described;
 mod exposition;
 mod init;
 mod json_lines;

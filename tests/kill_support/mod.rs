@@ -95,6 +95,22 @@ pub fn decisions(gateway: &Gateway, flag: &str) -> Vec<Value> {
     all.iter().filter(|d| d["flag"] == flag).cloned().collect()
 }
 
+/// What of a decision never changes once it was carried out; its history and its phase go on.
+pub fn settled(decision: &Value) -> Value {
+    let mut kept = decision.clone();
+    let fields = kept.as_object_mut().unwrap();
+    for moving in ["history", "phase", "phase_until", "updated_at"] {
+        fields.remove(moving);
+    }
+    kept
+}
+
+/// Holds that `decision` is all that was decided about `flag`, and that it ended as it did.
+pub fn assert_only(gateway: &Gateway, flag: &str, decision: &Value) {
+    let all: Vec<Value> = decisions(gateway, flag).iter().map(settled).collect();
+    assert_eq!(all, [settled(decision)]);
+}
+
 /// Waits until the newest decision about `flag` is in `state`, and gives it.
 pub fn decided(gateway: &Gateway, flag: &str, state: &str, within: Duration) -> Value {
     eventually(&format!("{flag} {state}"), within, || {
