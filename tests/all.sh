@@ -154,7 +154,7 @@ cargo test --locked --no-fail-fast
 if [ $LONG = 1 ]; then
   # Every test that has a long run, as tests/tidy.rs checks; ledger_month for its figure.
   step "long proofs, in release: a million walker cases, the ledger against its model, 30 days of minutes, the kill rule's error rates, kill -9, chaos"
-  BURNGATE_LONG=1 cargo test --locked --release --test wire_fuzz --test simulate --test ledger_property --test ledger_month \
+  BURNGATE_LONG=1 cargo test --locked --release --test wire_fuzz --test forged --test simulate --test ledger_property --test ledger_month \
     --test cohort_counts --test process_edit --test store_crash --test crash --test chaos --test hostile -- --nocapture
   step "a flood of ten million cohorts"
   BURNGATE_LONG=1 cargo test --locked --release --lib cohort::registry

@@ -21,7 +21,9 @@ const SOON: Duration = Duration::from_secs(30);
 fn yaml(exporters: &str, decisions: &[&str], sink: &Double, more: &str) -> String {
     let setup = Setup {
         error_budget:
-            "{ policies: [ policies/*.yaml ], delivery: { initial_interval: 50ms, max_attempts: 3 } }".into(),
+            "{ policies: [ policies/*.yaml ], delivery: { initial_interval: 50ms, max_attempts: 3 }, \
+             kill: { max_per_service: 100, max_per_hour: 100 } }"
+                .into(),
         exporters: format!(
             "{exporters}  otlp_http/decisions: {{ logs_endpoint: \"{}\", encoding: json, compression: none{more} }}",
             sink.url("/v1/logs")
@@ -86,6 +88,11 @@ fn records(sink: &Double) -> Vec<(Value, Value)> {
     found
 }
 
+fn seqs(sink: &Double) -> Vec<u64> {
+    let seq = |(attributes, _): &(Value, Value)| attributes["burngate.audit.seq"].as_str().unwrap().parse();
+    records(sink).iter().map(|it| seq(it).unwrap()).collect()
+}
+
 fn kinds(sink: &Double) -> Vec<String> {
     let kind =
         |(attributes, _): &(Value, Value)| attributes["burngate.decision.kind"].as_str().unwrap().to_owned();
@@ -105,7 +112,7 @@ fn a_decision_is_told_step_by_step_and_its_record_verifies() {
     let on = ["new-checkout"];
     send(&gateway, &[good(300, &[]), good(75, &on), bad(25, &on)]);
     let decision = decided(&gateway, "new-checkout", "confirmed", SOON);
-    let wanted = ["policy_loaded", "decided", "sending", "confirmed"];
+    let wanted = ["policy_loaded", "decided", "sending", "verifying", "confirmed"];
     eventually("all log events", SOON, || {
         (kinds(&sink).len() >= wanted.len()).then_some(())
     });
@@ -132,11 +139,7 @@ fn a_decision_is_told_step_by_step_and_its_record_verifies() {
     ] {
         assert_eq!(attributes[key], value, "{key}");
     }
-    let seqs: Vec<_> = records
-        .iter()
-        .map(|(it, _)| it["burngate.audit.seq"].clone())
-        .collect();
-    assert_eq!(seqs, ["1", "2", "3", "4"]);
+    assert_eq!(seqs(&sink), [1, 2, 3, 4, 5]);
 
     let answer = gateway.api("/api/v1/audit?after=1&limit=2");
     let entries = answer["entries"].as_array().unwrap();
@@ -147,8 +150,8 @@ fn a_decision_is_told_step_by_step_and_its_record_verifies() {
             .collect::<Vec<_>>(),
         ["decided", "sending"]
     );
-    assert_eq!(answer["head"]["seq"], 4);
-    let head = format!("4:{}", answer["head"]["hash"].as_str().unwrap());
+    assert_eq!(answer["head"]["seq"], 5);
+    let head = format!("5:{}", answer["head"]["hash"].as_str().unwrap());
     let api = gateway.url("api", "");
     let by_api = printed(folder, &["audit", "export", "--api", &api]);
     let in_use = burngate(folder, &["audit", "verify"], &[]);
@@ -160,7 +163,7 @@ fn a_decision_is_told_step_by_step_and_its_record_verifies() {
 
     let said = printed(folder, &["audit", "verify", "--data", "data", "--head", &head]);
     assert!(
-        said.contains("whole: 4 entries, from the first one on") && said.contains(&head),
+        said.contains("whole: 5 entries, from the first one on") && said.contains(&head),
         "{said}"
     );
     let exported = printed(folder, &["audit", "export", "--data", "data"]);
@@ -174,16 +177,21 @@ fn a_decision_is_told_step_by_step_and_its_record_verifies() {
     );
     assert_eq!(
         otlp.matches("\"eventName\":\"burngate.decision\"").count(),
-        4,
+        5,
         "{otlp}"
     );
 
     // The next process tells what is new, and nothing twice.
     let mut gateway = house.start(&[]);
-    eventually("the next event", SOON, || (kinds(&sink).len() >= 5).then_some(()));
+    eventually("the next event", SOON, || (kinds(&sink).len() >= 6).then_some(()));
     assert!(gateway.stop().success());
-    assert_eq!(kinds(&sink)[4..], ["policy_loaded"]);
-    assert!(printed(folder, &["audit", "verify", "--head", &head]).contains("whole: 5 entries"));
+    // What comes of the decision may be told after that, if it was quick.
+    assert_eq!(kinds(&sink)[5], "policy_loaded");
+    let told: Vec<u64> = seqs(&sink);
+    assert_eq!(told, (1..=told.len() as u64).collect::<Vec<_>>());
+    let said = printed(folder, &["audit", "verify", "--head", &head]);
+    let whole = format!("whole: {} entries", told.len());
+    assert!(said.contains(&whole), "{said}: {whole}");
     let nowhere = burngate(folder, &["audit", "verify", "--data", "elsewhere"], &[]);
     assert_eq!(nowhere.status.code(), Some(64));
     assert!(!folder.join("elsewhere").exists(), "asking makes nothing");
@@ -220,7 +228,7 @@ fn it_shows_what_is_done_to_a_file(folder: &Path, exported: &str) {
         (
             "cut",
             without(lines.len() - 1),
-            "entry 5: is no entry: the file does not end",
+            "entry 6: is no entry: the file does not end",
         ),
     ] {
         std::fs::write(folder.join(file), text).unwrap();

@@ -18,6 +18,7 @@ mod origin;
 mod places;
 mod registry;
 mod text;
+mod trust;
 
 pub use deployment::{Deployment, Inherited};
 pub use encoding::{
@@ -30,6 +31,7 @@ pub use origin::{Origin, OriginSlots, RawOrigin};
 pub use places::Cap;
 pub use registry::{Interned, Registry, RegistryStats};
 pub use text::{clip, label_text, stable_hash};
+pub use trust::Trust;
 
 use std::sync::Arc;
 

@@ -42,7 +42,7 @@ impl Accusation {
         now: UnixNanos,
         trials: &Trials,
         dwell: &mut Dwell,
-        common: (&CommonGuards, &PolicySet),
+        common: (&CommonGuards, &PolicySet, f64),
         world: &mut dyn FnMut() -> bool,
     ) -> Option<Outcome> {
         let harms = self.harms(trials);
@@ -104,7 +104,7 @@ impl Accusation {
         &self,
         now: UnixNanos,
         lead: &Harm<'_>,
-        (common, policies): (&CommonGuards, &PolicySet),
+        (common, policies, coverage): (&CommonGuards, &PolicySet, f64),
         holding: &mut Vec<Guard>,
     ) {
         if self
@@ -113,6 +113,9 @@ impl Accusation {
             .is_some_and(|flag| common.never_kill.is_match(flag))
         {
             holding.push(Guard::NeverKill);
+        }
+        if coverage < common.min_coverage {
+            holding.push(Guard::Coverage);
         }
         let found = lead
             .treated

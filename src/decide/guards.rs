@@ -26,6 +26,8 @@ pub struct CommonGuards {
     pub never_kill: GlobSet,
     /// More percent of the services than this burning at once are not one flag's doing.
     pub max_burning_percent: u8,
+    /// No rule acts while less than this share of what was sent of late was taken.
+    pub min_coverage: f64,
 }
 
 impl Default for CommonGuards {
@@ -33,6 +35,7 @@ impl Default for CommonGuards {
         Self {
             never_kill: GlobSet::empty(),
             max_burning_percent: 30,
+            min_coverage: 0.99,
         }
     }
 }

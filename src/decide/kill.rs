@@ -37,6 +37,8 @@ pub struct KillDecider {
     /// What these rules held back, with since when.
     held: BTreeMap<RulingKey, Withheld>,
     guards: CommonGuards,
+    /// Share of what was sent of late that was counted.
+    coverage: f64,
     last: Option<UnixNanos>,
 }
 
@@ -62,6 +64,7 @@ impl KillDecider {
             rulings: Vec::new(),
             held: BTreeMap::new(),
             guards: CommonGuards::default(),
+            coverage: 1.0,
             last: None,
         }
     }
@@ -102,6 +105,11 @@ impl KillDecider {
     /// Takes in what was counted; call it before [`Self::evaluate`] wherever rules go by evidence.
     pub fn hear(&mut self, now: UnixNanos, from: &Sources<'_>) {
         self.trials.hear(now, from);
+    }
+
+    /// So much of what was sent of late was counted, from 0 to 1.
+    pub fn note_coverage(&mut self, coverage: f64) {
+        self.coverage = coverage;
     }
 
     /// A flag was changed at its service: evidence about it begins anew.
@@ -193,7 +201,7 @@ impl KillDecider {
         for accusation in accusations {
             let key = accusation.key();
             let mut dwell = self.dwells.remove(&key).unwrap_or_default();
-            let common = (&self.guards, policies);
+            let common = (&self.guards, policies, self.coverage);
             let outcome = accusation.rule(now, &self.trials, &mut dwell, common, &mut world);
             dwells.insert(key.clone(), dwell);
             outcomes.extend(outcome.map(|outcome| (key, outcome)));

@@ -24,6 +24,15 @@ impl Admissions {
         }
     }
 
+    /// Requests that all receivers have taken, and shed.
+    pub(super) fn requests(&self) -> [u64; 2] {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().fold([0, 0], |[taken, shed], admission| {
+            let [more, lost] = admission.requests();
+            [taken + more, shed + lost]
+        })
+    }
+
     /// Bytes of all requests that receivers are working on.
     pub(super) fn in_flight_bytes(&self) -> u64 {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

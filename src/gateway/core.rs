@@ -79,8 +79,7 @@ impl Core {
             indicators,
             ..
         } = prepared;
-        let now = clock.now();
-        let registry = Arc::new(Registry::new(&config.error_budget.cohorts));
+        let (registry, now) = (Arc::new(Registry::new(&config.error_budget.cohorts)), clock.now());
         let plans = Plans::new(config, policies.clone(), &registry)?;
         let (store, mut keeper, ledger) = open_store(config, &plans, &registry, now)?;
         store.limit(JournalLimits::from(&config.error_budget.journal));
@@ -155,6 +154,7 @@ impl Core {
             decider: decider(config, &decisions),
             decisions,
             changes: core.changes.clone(),
+            admissions: core.admissions.clone(),
             audit,
             desk: core.api.desk.clone(),
             rules: life_rules(config),

@@ -1,7 +1,7 @@
 //! What pipelines count with: the tap of `error_budget`, and a plain walk where there is none.
 
 use crate::config::Dedup;
-use crate::ledger::{HandCount, HandError, Latencies, Ledger, Repeats, TallyStats, Tap, TapOutcome};
+use crate::ledger::{HandCount, HandError, Latencies, Ledger, Repeats, Sender, TallyStats, Tap, TapOutcome};
 use crate::pipeline::{Batch, Count, Counted, Refusal, Signal};
 use crate::time::Clock;
 use crate::wire::{
@@ -60,8 +60,10 @@ impl Ingest {
     fn tapped(&self, batch: &Batch) -> Result<Counted, Refusal> {
         let now = self.clock.now();
         let outcome = match batch.signal {
-            Signal::Traces => self.tap.count(&batch.bytes, batch.peer, now, &self.ledger),
-            Signal::Logs => self.tap.count_logs(&batch.bytes, batch.peer, now, &self.ledger),
+            Signal::Traces => self.tap.count(&batch.bytes, sender(batch), now, &self.ledger),
+            Signal::Logs => self
+                .tap
+                .count_logs(&batch.bytes, sender(batch), now, &self.ledger),
             Signal::Metrics => return self.metrics(batch),
         };
         let outcome = outcome.map_err(|e| refusal(e, batch.signal))?;
@@ -87,7 +89,7 @@ impl Ingest {
         };
         let outcome = self
             .tap
-            .process_metrics(&batch.bytes, batch.peer, now, absorb)
+            .process_metrics(&batch.bytes, sender(batch), now, absorb)
             .map_err(|e| refusal(e, batch.signal))?;
         let watched = self.tap.watch_metrics(&batch.bytes, now);
         watched.map_err(|e| refusal(e, batch.signal))?;
@@ -95,6 +97,14 @@ impl Ingest {
             items: outcome.summary.spans,
             rejected: outcome.summary.rejected,
         })
+    }
+}
+
+/// Who sent it, as far as a receiver asked.
+fn sender(batch: &Batch) -> Sender<'_> {
+    Sender {
+        peer: batch.peer,
+        identity: batch.metadata.as_ref().and_then(|it| it.identity.as_deref()),
     }
 }
 

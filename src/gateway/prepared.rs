@@ -137,7 +137,8 @@ fn compile(config: &Config, policies: &PolicySet, indicators: &Arc<Plan>) -> Res
         &config.error_budget.cohorts,
         &config.limits(),
         indicators,
-    )?)
+    )?
+    .trusting(super::rules::trust(config)))
 }
 
 /// What one request may hold.

@@ -1,5 +1,6 @@
 //! From the configuration to what holds for all rules by evidence.
 
+use crate::cohort::Trust;
 use crate::config::Config;
 use crate::decide::{CommonGuards, ErrorRates};
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -23,5 +24,18 @@ pub(super) fn guards(config: &Config) -> CommonGuards {
     CommonGuards {
         never_kill: never.build().unwrap_or_else(|_| GlobSet::empty()),
         max_burning_percent: it.max_burning_percent,
+        min_coverage: it.min_coverage,
     }
+}
+
+/// Whose word is evidence.
+pub(super) fn trust(config: &Config) -> Trust {
+    let witnesses = config.error_budget.guards.witnesses.iter();
+    Trust::new(witnesses.map(|it| {
+        [
+            std::slice::from_ref(&it.identity),
+            it.services.as_slice(),
+            it.environments.as_slice(),
+        ]
+    }))
 }

@@ -26,6 +26,7 @@ mod restore;
 mod retract;
 mod running;
 mod sampled;
+mod sender;
 mod series;
 mod shapes;
 mod signatures;
@@ -55,6 +56,7 @@ pub use points::{PointStats, Qualities, Quality, StreamLimits, StreamRow, Stream
 pub use repeats::{Mark, Repeats};
 pub use restore::Nameless;
 pub use sampled::{EXCESS_BITS, EventWeight, Lane, Sampled, VARIANCE_BITS, WEIGHT_MAX, WeightDelta, Weights};
+pub use sender::Sender;
 pub use shapes::{Seen, ShapeBook};
 pub use signatures::{
     COUNTERS, ErrorSignature, Signature, SignatureBook, SignatureDelta, TOP, TRACES, TopSignatures,

@@ -11,13 +11,14 @@ pub use outcome::TapOutcome;
 
 use super::join::{self, Join, Shift};
 use super::points::{Qualities, StreamLimits, Streams, slice_rows};
+use super::sender::Sender;
 use super::shapes::ShapeBook;
 use super::signatures::{SignatureBook, SignatureSlots};
 use super::spans::SpanSet;
 use super::tail_watch::TailWatch;
 use super::tally::{PointTally, PointsSettled, Settled, Tally};
 use super::{Kinds, Ledger, SeriesDelta, WEIGHT_MAX};
-use crate::cohort::{CohortId, Extractor, Level, NamedFlags, OriginSlots, Registry};
+use crate::cohort::{CohortId, Extractor, Level, NamedFlags, OriginSlots, Registry, Trust};
 use crate::config::{Cohorts, Dedup, Join as JoinConfig, ReceiverLimits, Signatures};
 use crate::indicate::{Indicators, MetricWatches, Plan, SpanWatches};
 use crate::pipeline::Signal;
@@ -27,7 +28,6 @@ use crate::wire::{
     Attributes, KeyTable, KeyTableBuilder, Slot, Value, WalkError, WalkLimits, WalkSummary, walk_logs,
     walk_metrics, walk_traces,
 };
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// See [`Compiled::tail_marks`].
@@ -65,6 +65,8 @@ pub struct Compiled {
     points: MetricWatches,
     /// Services that a policy names.
     services: Vec<Arc<str>>,
+    /// Whose word is evidence.
+    pub(super) trust: Trust,
 }
 
 impl Compiled {
@@ -115,7 +117,14 @@ impl Compiled {
             limits,
             keys: keys.build(),
             services,
+            trust: Trust::default(),
         })
+    }
+
+    /// The same, believing these.
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     /// Whether a point holds what an SDK had no room to tell apart.
@@ -263,30 +272,30 @@ impl Tap {
     }
 
     /// What one ExportTraceServiceRequest adds. Of a request that is refused nothing is kept.
-    pub fn process(
+    pub fn process<'f>(
         &self,
         bytes: &[u8],
-        peer: Option<SocketAddr>,
+        from: impl Into<Sender<'f>>,
         now: UnixNanos,
     ) -> Result<TapOutcome, WalkError> {
-        self.process_with(bytes, peer, now, |_| ())
+        self.process_with(bytes, from.into(), now, |_| ())
     }
 
     /// Counts one ExportTraceServiceRequest.
-    pub fn count(
+    pub fn count<'f>(
         &self,
         bytes: &[u8],
-        peer: Option<SocketAddr>,
+        from: impl Into<Sender<'f>>,
         now: UnixNanos,
         ledger: &Mutex<Ledger>,
     ) -> Result<TapOutcome, WalkError> {
-        self.process_with(bytes, peer, now, |outcome| commit(outcome, ledger, now))
+        self.process_with(bytes, from.into(), now, |outcome| commit(outcome, ledger, now))
     }
 
     fn process_with(
         &self,
         bytes: &[u8],
-        peer: Option<SocketAddr>,
+        from: Sender<'_>,
         now: UnixNanos,
         commit: impl FnOnce(&TapOutcome),
     ) -> Result<TapOutcome, WalkError> {
@@ -299,7 +308,7 @@ impl Tap {
                 if let Some(indicators) = &self.indicators {
                     indicators.absorb(now, tally.take_watched());
                 }
-                Ok(self.settle(tally, Signal::Traces, summary, peer, now, commit))
+                Ok(self.settle(tally, Signal::Traces, summary, from, now, commit))
             }
             Err(refused) => {
                 tally.abandon();
@@ -309,37 +318,37 @@ impl Tap {
     }
 
     /// What one ExportLogsServiceRequest adds: its records as events of SLIs, and what they tell of flags.
-    pub fn process_logs(
+    pub fn process_logs<'f>(
         &self,
         bytes: &[u8],
-        peer: Option<SocketAddr>,
+        from: impl Into<Sender<'f>>,
         now: UnixNanos,
     ) -> Result<TapOutcome, WalkError> {
-        self.process_logs_with(bytes, peer, now, |_| ())
+        self.process_logs_with(bytes, from.into(), now, |_| ())
     }
 
     /// Counts one ExportLogsServiceRequest.
-    pub fn count_logs(
+    pub fn count_logs<'f>(
         &self,
         bytes: &[u8],
-        peer: Option<SocketAddr>,
+        from: impl Into<Sender<'f>>,
         now: UnixNanos,
         ledger: &Mutex<Ledger>,
     ) -> Result<TapOutcome, WalkError> {
-        self.process_logs_with(bytes, peer, now, |outcome| commit(outcome, ledger, now))
+        self.process_logs_with(bytes, from.into(), now, |outcome| commit(outcome, ledger, now))
     }
 
     fn process_logs_with(
         &self,
         bytes: &[u8],
-        peer: Option<SocketAddr>,
+        from: Sender<'_>,
         now: UnixNanos,
         commit: impl FnOnce(&TapOutcome),
     ) -> Result<TapOutcome, WalkError> {
         let compiled = self.compiled();
         let mut tally = Tally::new(&compiled, Signal::Logs, now).remembering(self.join_of(&compiled), None);
         let summary = walk_logs(bytes, &compiled.keys, &compiled.limits, &mut tally)?;
-        Ok(self.settle(tally, Signal::Logs, summary, peer, now, commit))
+        Ok(self.settle(tally, Signal::Logs, summary, from, now, commit))
     }
 
     fn join_of(&self, compiled: &Compiled) -> Option<&Join> {
@@ -359,23 +368,23 @@ impl Tap {
     /// Counts one ExportMetricsServiceRequest. `absorb` takes what it adds into the ledger while the streams
     /// are still locked, so that a store never sees one without the other. Of a request that is refused
     /// nothing is kept.
-    pub fn process_metrics(
+    pub fn process_metrics<'f>(
         &self,
         bytes: &[u8],
-        peer: Option<SocketAddr>,
+        from: impl Into<Sender<'f>>,
         now: UnixNanos,
         absorb: impl FnOnce(&TapOutcome),
     ) -> Result<TapOutcome, WalkError> {
         let compiled = self.compiled();
         let mut tally = PointTally::new(&compiled, now);
         let summary = walk_metrics(bytes, &compiled.keys, &compiled.limits, &mut tally)?;
-        let peer = peer.map(|peer| peer.ip().to_string());
+        let from: Sender<'_> = from.into();
         let mut streams = self.lock_streams();
         let PointsSettled {
             settled,
             stats,
             quality,
-        } = tally.finish(&mut streams, &self.registry, now, peer.as_deref());
+        } = tally.finish(&mut streams, &self.registry, now, &from);
         let outcome = TapOutcome {
             series: settled.series,
             evidence: settled.evidence,
@@ -414,12 +423,10 @@ impl Tap {
         tally: Tally<'_, '_>,
         signal: Signal,
         summary: WalkSummary,
-        peer: Option<SocketAddr>,
+        from: Sender<'_>,
         now: UnixNanos,
         commit: impl FnOnce(&TapOutcome),
     ) -> TapOutcome {
-        // A port is new with each connection and would make every one a source of its own.
-        let peer = peer.map(|peer| peer.ip().to_string());
         let compiled = tally.compiled();
         let Settled {
             series,
@@ -435,7 +442,7 @@ impl Tap {
             signatures,
             shapes,
             told,
-        } = tally.finish(&self.registry, now, peer.as_deref());
+        } = tally.finish(&self.registry, now, &from);
         let mut outcome = TapOutcome {
             series,
             evidence,

@@ -28,6 +28,8 @@ pub struct Admission {
     /// Refusals since the last request that found room: how hard the pressure is.
     refusals: AtomicU32,
     in_flight: Gauge,
+    /// Requests that were taken, and that found no room.
+    requests: [AtomicU64; 2],
 }
 
 /// Bytes in flight, and the gauge that shows them.
@@ -55,6 +57,7 @@ impl Admission {
             capacity,
             room: Arc::new(Semaphore::new(permits)),
             refusals: AtomicU32::new(0),
+            requests: Default::default(),
             in_flight: Gauge {
                 bytes: AtomicU64::new(0),
                 shown: metrics::gauge!("burngate_receiver_in_flight_bytes"),
@@ -70,6 +73,19 @@ impl Admission {
     /// Bytes charged at the moment.
     pub fn in_flight_bytes(&self) -> u64 {
         self.in_flight.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Requests since it was made: taken, and shed for want of room or of time.
+    pub fn requests(&self) -> [u64; 2] {
+        [0, 1].map(|at| self.requests[at].load(Ordering::Relaxed))
+    }
+
+    pub(super) fn note_taken(&self) {
+        self.requests[0].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_shed(&self) {
+        self.requests[1].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Opens the account of one request; nothing is charged yet.

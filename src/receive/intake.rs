@@ -79,6 +79,7 @@ impl Intake {
         let failure = match consumed.catch_unwind().await {
             Ok(Ok(accepted)) => {
                 self.meters.accepted(signal, bytes, &accepted);
+                self.admission.note_taken();
                 return Ok(accepted);
             }
             Ok(Err(refusal)) => Failure::from(refusal),
@@ -95,6 +96,13 @@ impl Intake {
     /// Counts a refusal and logs it, a few a second. Nothing of the payload is in either.
     pub(super) fn refused(&self, signal: Option<Signal>, bytes: u64, failure: &Failure) {
         self.meters.refused(signal, bytes, failure);
+        // What is wrong with a request is its sender's doing, and says nothing about the others.
+        if matches!(
+            failure,
+            Failure::Overloaded { .. } | Failure::Deadline(_) | Failure::Panicked
+        ) {
+            self.admission.note_shed();
+        }
         if let Some(unlogged) = self.log.allow() {
             let (transport, reason) = (self.transport.label(), failure.reason());
             tracing::warn!(

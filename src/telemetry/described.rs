@@ -256,6 +256,10 @@ pub(super) const GAUGES: &[(&str, &str)] = &[
         "Deployment and flag cohorts that have series.",
     ),
     (
+        "burngate_coverage_ratio",
+        "Share of the requests of the last five minutes that was taken; the rest was shed.",
+    ),
+    (
         "burngate_config_last_reload_successful",
         "1 when the last reload took effect.",
     ),

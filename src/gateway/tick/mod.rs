@@ -7,11 +7,13 @@
 
 mod accounts;
 mod adopt;
+mod coverage;
 mod follow;
 mod witness;
 
 pub(super) use adopt::{Change, Inbox};
 
+use super::admissions::Admissions;
 use super::plans::Plans;
 use super::scribe::Scribe;
 use crate::account::Accounts;
@@ -55,6 +57,7 @@ pub(super) struct Tick {
     pub(super) decider: KillDecider,
     pub(super) decisions: Decisions,
     pub(super) changes: FlagChanges,
+    pub(super) admissions: Admissions,
     pub(super) audit: Arc<Trail>,
     /// Where people's requests wait.
     pub(super) desk: Desk,
@@ -79,6 +82,7 @@ pub(super) struct State {
     changed: Vec<Arc<BudgetStatus>>,
     decisions_seen: u64,
     witness: witness::Witness,
+    coverage: coverage::Coverage,
     evaluated_at: UnixNanos,
     retired: HashSet<CohortId>,
     swept_at: UnixNanos,
@@ -243,6 +247,9 @@ impl Tick {
     fn decide(&mut self, now: UnixNanos) {
         self.learn();
         self.follow(now);
+        let coverage = self.state.coverage.look(now, self.admissions.requests());
+        metrics::gauge!("burngate_coverage_ratio").set(coverage);
+        self.decider.note_coverage(coverage);
         for (environment, flag, at) in self.changes.take() {
             self.decider.note_change(&environment, &flag, at);
         }

@@ -128,6 +128,8 @@ pub(in crate::ledger) struct Group {
     pub(in crate::ledger) stratum: StratumId,
     pub(in crate::ledger) source: SourceId,
     pub(in crate::ledger) flags: Vec<Base>,
+    /// Whether it may be evidence: its sender may speak for the service.
+    pub(in crate::ledger) trusted: bool,
     /// Its requests count in an overflow cohort already.
     pub(in crate::ledger) overflown: bool,
 }

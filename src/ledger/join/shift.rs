@@ -132,7 +132,7 @@ impl<'r> Shift<'r> {
         let place = match self.registry.intern(&cohort, self.now, &mut self.scratch) {
             Interned::Live(cohort) => Place {
                 cohort,
-                cells: told.named,
+                cells: told.named && group.trusted,
                 live: true,
             },
             Interned::Overflow(cohort, cap) => {

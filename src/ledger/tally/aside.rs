@@ -5,6 +5,7 @@ use super::settle::Settling;
 use super::{GroupKey, Source};
 use crate::cohort::flags::{FlagSet, Shape, ToldBy};
 use crate::cohort::{CohortId, Interned};
+use crate::ledger::join::Telling;
 use crate::ledger::join::{Batch, Group, NONE, Told};
 use crate::ledger::shapes::{ShapeDelta, ToldDelta};
 use crate::ledger::signatures::{Signature, SignatureDelta};
@@ -88,6 +89,7 @@ impl Settling<'_, '_, '_> {
                 stratum,
                 source: home.source,
                 flags: self.cohorts.bases.clone(),
+                trusted: home.trusted,
                 overflown: self
                     .cohorts
                     .bases
@@ -131,13 +133,25 @@ impl Settling<'_, '_, '_> {
             .collect();
         self.out.batch = Batch {
             seen: tally.apart.seen.clone(),
-            tellings: tally.apart.tellings.clone(),
+            tellings: self.believed_tellings(),
             services: tally.sources.iter().map(|source| source.id).collect(),
             groups: std::mem::take(&mut self.apart.groups),
             told,
             signatures,
             without_context: tally.apart.without_context,
         };
+    }
+
+    /// What was told by those who may speak for the service that they tell of: what others say must not even
+    /// move a request from one variant to another.
+    fn believed_tellings(&self) -> Vec<Telling> {
+        let tally = self.tally;
+        let believed = |telling: &&Telling| {
+            let told = tally.apart.told.get(telling.told);
+            let source = told.and_then(|((origin, _), _)| tally.sources.get(origin as usize));
+            source.is_some_and(|source| self.trusts(source))
+        };
+        tally.apart.tellings.iter().filter(believed).cloned().collect()
     }
 
     /// What was told, read once for each that differs; its shapes count once a telling.

@@ -19,6 +19,7 @@ use crate::cohort::{
     Registry, SourceId, StratumId, label_text,
 };
 use crate::ledger::join::{self, Base, Batch};
+use crate::ledger::sender::Sender;
 use crate::ledger::shapes::{ShapeDelta, ToldDelta};
 use crate::ledger::signatures::SignatureDelta;
 use crate::ledger::tail_watch::Signs;
@@ -82,13 +83,16 @@ pub(super) struct Home<'t> {
     /// has many instances, and all of them add to the same rows.
     lanes: u32,
     pub(super) source: SourceId,
+    /// Whether the sender may speak for it.
+    pub(super) trusted: bool,
 }
 
 pub(super) struct Settling<'t, 'a, 'c> {
     pub(super) tally: &'t Tally<'a, 'c>,
     registry: &'t Registry,
     now: UnixNanos,
-    peer: Option<&'t str>,
+    peer: Option<String>,
+    identity: Option<&'t str>,
     scratch: Vec<u8>,
     pub(super) homes: Vec<Option<Home<'t>>>,
     /// The first origin with these objectives.
@@ -106,13 +110,8 @@ pub(super) struct Settling<'t, 'a, 'c> {
 }
 
 impl Tally<'_, '_> {
-    /// The rows of the batch. `peer` is the source of resources that name no instance.
-    pub(in crate::ledger) fn finish(
-        self,
-        registry: &Registry,
-        now: UnixNanos,
-        peer: Option<&str>,
-    ) -> Settled {
+    /// The rows of the batch.
+    pub(in crate::ledger) fn finish(self, registry: &Registry, now: UnixNanos, from: &Sender<'_>) -> Settled {
         let mut order: Vec<(GroupKey, u32)> = (0u32..)
             .map_while(|number| Some((*self.groups.keys.get(number)?, number)))
             .collect();
@@ -121,7 +120,8 @@ impl Tally<'_, '_> {
             tally: &self,
             registry,
             now,
-            peer,
+            peer: from.source(),
+            identity: from.identity,
             scratch: Vec::new(),
             homes: (0..self.sources.len()).map(|_| None).collect(),
             lanes: HashMap::default(),
@@ -252,6 +252,12 @@ impl<'t> Settling<'t, '_, '_> {
         }
     }
 
+    /// Whether what the sender says of this origin is evidence.
+    pub(super) fn trusts(&self, source: &Source<'_, '_>) -> bool {
+        let trust = &self.tally.compiled.trust;
+        trust.has(self.identity, &source.service, source.environment.as_deref())
+    }
+
     /// Looks up total and objectives of an origin, once.
     fn settle_home(&mut self, origin: u32, source: &'t Source<'_, '_>) {
         if self.homes.get(origin as usize).is_none_or(Option::is_some) {
@@ -274,7 +280,8 @@ impl<'t> Settling<'t, '_, '_> {
         });
         let objectives: Vec<_> = objectives.collect();
         let lanes = *self.lanes.entry(objectives.clone()).or_insert(origin);
-        let instance = source.instance.as_deref().or(self.peer);
+        let trusted = self.trusts(source);
+        let instance = source.instance.as_deref().or(self.peer.as_deref());
         let source = instance.map_or(SourceId::OVERFLOW, |name| self.registry.source_id(name, self.now));
         if let Some(home) = self.homes.get_mut(origin as usize) {
             *home = Some(Home {
@@ -285,6 +292,7 @@ impl<'t> Settling<'t, '_, '_> {
                 objectives,
                 lanes,
                 source,
+                trusted,
             });
         }
     }
@@ -314,7 +322,7 @@ impl<'t> Settling<'t, '_, '_> {
         let Some(Some(home)) = self.homes.get(key.origin as usize) else {
             return cohorts;
         };
-        let (service, environment) = (home.service, home.environment);
+        let (service, environment, trusted) = (home.service, home.environment, home.trusted);
         let at = |level| CohortRef {
             service,
             environment,
@@ -347,7 +355,7 @@ impl<'t> Settling<'t, '_, '_> {
         cohorts.invalid_deployment = deployment == Some(&Deployment::Invalid);
         let mut intern = |level| registry.intern(&at(level), *now, scratch);
         if let Some(sha) = sha {
-            cohorts.add(intern(LevelRef::Deployment(sha)), true);
+            cohorts.add(intern(LevelRef::Deployment(sha)), trusted);
             cohorts.sha = Some(sha.into());
         }
         let Some(set) = flags else { return cohorts };
@@ -357,7 +365,7 @@ impl<'t> Settling<'t, '_, '_> {
                 flag: &flag.flag,
                 variant: &flag.variant,
             });
-            let place = cohorts.add(place, flag.named && flag.basis.is_causal());
+            let place = cohorts.add(place, trusted && flag.named && flag.basis.is_causal());
             cohorts.arm(place);
             cohorts.bases.push(Base {
                 id: join::id_of(&flag.flag),
@@ -423,6 +431,7 @@ fn count_trouble(out: &mut Settled, home: &Home<'_>, cohorts: &Cohorts, spans: u
         ("without_result", without_result),
         ("excess_flag", excess_flags),
         ("invalid_deployment", u32::from(cohorts.invalid_deployment)),
+        ("untrusted_sender", u32::from(!home.trusted)),
     ] {
         if times > 0 {
             *out.problems.entry(kind).or_default() += u64::from(times) * spans;

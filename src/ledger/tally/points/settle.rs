@@ -5,6 +5,7 @@ use super::{Note, PointTally, PointsSettled};
 use crate::cohort::{Registry, UNKNOWN_SERVICE};
 use crate::ledger::Counts;
 use crate::ledger::points::{Place, Quality, Skip, Step, Streams, Times};
+use crate::ledger::sender::Sender;
 use crate::ledger::tally::Tally;
 use crate::ledger::tally::settle::{read_deployment, read_flags};
 use crate::sli::{Measure, ObjectiveIndex, ObjectiveName, PointUse};
@@ -20,7 +21,7 @@ impl<'a> PointTally<'a, '_> {
         streams: &mut Streams,
         registry: &Registry,
         now: UnixNanos,
-        peer: Option<&str>,
+        from: &Sender<'_>,
     ) -> PointsSettled {
         let mut work = Work::default();
         let notes = std::mem::take(&mut self.notes);
@@ -33,7 +34,7 @@ impl<'a> PointTally<'a, '_> {
         PointsSettled {
             stats: self.stats,
             quality,
-            settled: self.tally.finish(registry, now, peer),
+            settled: self.tally.finish(registry, now, from),
         }
     }
 
