@@ -151,7 +151,7 @@ impl Settling<'_, '_, '_> {
             let source = told.and_then(|((origin, _), _)| tally.sources.get(origin as usize));
             source.is_some_and(|source| self.trusts(source))
         };
-        tally.apart.tellings.iter().filter(believed).cloned().collect()
+        tally.apart.tellings.iter().filter(believed).copied().collect()
     }
 
     /// What was told, read once for each that differs; its shapes count once a telling.
