@@ -41,7 +41,7 @@ fn preset(name: &str, double: &Double, more: &str) -> Exporters {
 
 fn off() -> Decision {
     let mut d = decision("http", FLAG);
-    d.id = "d1".to_owned();
+    "d1".clone_into(&mut d.id);
     d
 }
 
@@ -357,9 +357,10 @@ async fn answers_are_judged_in_their_order_and_never_show_the_token() {
         (409, "{\"code\":\"same\"}"),
         (201, ""),
     ]);
-    let double = Double::start(move |r| match r.method.as_str() {
-        "GET" => Said::new(200, "{\"percent\":5}"),
-        _ => {
+    let double = Double::start(move |r| {
+        if r.method.as_str() == "GET" {
+            Said::new(200, "{\"percent\":5}")
+        } else {
             let (status, body) = answers.lock().unwrap().remove(0);
             Said::new(status, body).header("retry-after", "3")
         }

@@ -10,7 +10,11 @@ const SPAN: u16 = 12_000;
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// A port that nobody else of this process is told, and on which nobody listens.
-#[allow(dead_code, reason = "each test file is its own crate and uses a part of this")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file is its own crate and uses a part of this"
+)]
 #[allow(clippy::unwrap_used, reason = "a process number fits")]
 pub fn free_port() -> u16 {
     // Test programs run one after another; those that an editor runs beside begin somewhere else.
