@@ -141,7 +141,7 @@ fn ruling(ruling: &Ruling) -> proto::Ruling {
 }
 
 /// The statistics behind a verdict.
-pub(super) fn proof(proof: &Proof) -> proto::Proof {
+pub fn proof(proof: &Proof) -> proto::Proof {
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     proto::Proof {
         class: proof.class.as_str().to_owned(),
