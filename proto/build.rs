@@ -7,7 +7,7 @@ use prost::Message as _;
 use std::path::PathBuf;
 
 const PROTOS: [&str; 2] = ["burngate/v1/budget.proto", "burngate/v1/events.proto"];
-const TIMESTAMPS: [&str; 34] = [
+const TIMESTAMPS: [&str; 35] = [
     "Event.time",
     "Budget.evaluated_at",
     "Window.from",
@@ -41,6 +41,7 @@ const TIMESTAMPS: [&str; 34] = [
     "Indicator.evaluated_at",
     "IndicatorGroup.since",
     "Proof.epoch_since",
+    "TemporalProof.changed_at",
     "Ruling.at",
 ];
 const STATES: [&str; 2] = ["Budget.state", "Alert.state"];

@@ -4,7 +4,8 @@ use super::decisions::{Decisions, note};
 use crate::decide::DecisionState;
 use crate::time::UnixNanos;
 
-/// Takes every decision that is not at its end as carried out at `now`, without a call.
+/// Takes every decision that is not at its end as carried out at `now`, without a call. What waits for
+/// somebody's word goes on waiting: nobody is there to give it.
 ///
 /// The decider then goes on as it does when a flag service has answered: cooldown, and no second decision
 /// while the same burn lasts.
@@ -12,7 +13,7 @@ pub fn rehearse(decisions: &Decisions, now: UnixNanos) {
     for (id, _) in decisions.due() {
         let Some(work) = decisions.work(&id) else { continue };
         let mut decision = work.decision;
-        if !decision.state.is_final() {
+        if !decision.state.is_at_rest() {
             decision.state = DecisionState::Confirmed {
                 verified: false,
                 already_off: false,
@@ -34,7 +35,10 @@ mod tests {
         let list = Decisions::new(10, Duration::from_mins(10));
         let mut observed = decision("watched");
         observed.state = DecisionState::Observed;
-        for it in [decision("sent"), observed] {
+        let mut asked = decision("asked");
+        let until = UnixNanos::from_secs(1_795_303_600);
+        asked.state = DecisionState::Proposed { until };
+        for it in [decision("sent"), observed, asked] {
             list.submit(it).unwrap();
         }
         let now = UnixNanos::from_secs(1_795_300_001);
@@ -47,5 +51,7 @@ mod tests {
         ));
         assert_eq!(sent.updated_at, now);
         assert_eq!(list.get("id-watched").unwrap().state, DecisionState::Observed);
+        let asked = list.get("id-asked").unwrap();
+        assert_eq!(asked.state, DecisionState::Proposed { until });
     }
 }

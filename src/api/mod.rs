@@ -25,6 +25,7 @@ mod why;
 pub use answers::ApiState;
 pub use events::{Events, Peer, RecordError, Recorded, Recorder};
 pub use health::{Health, health_router};
+pub use why::proof;
 
 use crate::config::Secret;
 use axum::Router;

@@ -141,7 +141,7 @@ fn ruling(ruling: &Ruling) -> proto::Ruling {
 }
 
 /// The statistics behind a verdict.
-pub(super) fn proof(proof: &Proof) -> proto::Proof {
+pub fn proof(proof: &Proof) -> proto::Proof {
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     proto::Proof {
         class: proof.class.as_str().to_owned(),
@@ -164,6 +164,21 @@ pub(super) fn proof(proof: &Proof) -> proto::Proof {
             top_share: sources.top_share,
             log_e_without_top: sources.log_e_without_top,
             roots: sources.roots.map(count),
+        }),
+        temporal: proof.temporal.map(|past| proto::TemporalProof {
+            changed_at: past.changed_at.map(timestamp),
+            log_risen: past.log_risen,
+            log_apart: past.log_apart,
+            after_good: past.after.good,
+            after_bad: past.after.bad,
+            before_good: past.before.good,
+            before_bad: past.before.bad,
+            aside_good: past.aside.good,
+            aside_bad: past.aside.bad,
+            lacks: past
+                .lacks
+                .map(|lack| lack.as_str().to_owned())
+                .unwrap_or_default(),
         }),
     }
 }

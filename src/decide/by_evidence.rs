@@ -8,12 +8,12 @@ use super::decision::{Decision, Evidence};
 use super::guards::{self, CommonGuards};
 use super::life::Life;
 use super::outcome::{Outcome, words};
-use super::proof::{Proof, Ruling, SourceProof};
-use super::trials::{Accused, Case, Trials};
+use super::proof::{Proof, Ruling, SourceProof, TemporalProof};
+use super::trials::{Case, Trials};
 use crate::budget::{burn_rate, error_ratio, exceeds, sampled_differently};
 use crate::cohort::{Level, ObjectiveId};
 use crate::evidence::{
-    Attribution, Dwell, EvidenceClass, Figures, Guard, HarmWindow, MIN_TREATED_BAD, Verdict, average, judge,
+    Dwell, EpochCause, EvidenceClass, Figures, Guard, HarmWindow, MIN_TREATED_BAD, Verdict, judge,
 };
 use crate::ledger::{Counts, Sampled, TopSignatures};
 use crate::policy::{BudgetStatus, KillMode, MAX_GAP_SECS, PolicySet};
@@ -25,9 +25,9 @@ use std::sync::Arc;
 const HARM_WINDOW_MAX_SECS: u64 = 86_400;
 
 /// What the accused did by one objective.
-struct Harm<'a> {
-    objective: ObjectiveId,
-    case: Option<&'a Case>,
+pub(super) struct Harm<'a> {
+    pub(super) objective: ObjectiveId,
+    pub(super) case: Option<&'a Case>,
     windows: Vec<HarmWindow>,
     treated: &'a [Arc<BudgetStatus>],
     control: &'a [Arc<BudgetStatus>],
@@ -46,31 +46,18 @@ impl Accusation {
         world: &mut dyn FnMut() -> bool,
     ) -> Option<Outcome> {
         let harms = self.harms(trials);
-        let (log_e, log_d) = (
-            average(
-                &harms
-                    .iter()
-                    .filter_map(|h| Some(h.case?.trial.log_e()))
-                    .collect::<Vec<_>>(),
-            )?,
-            average(
-                &harms
-                    .iter()
-                    .filter_map(|h| Some(h.case?.trial.log_d()))
-                    .collect::<Vec<_>>(),
-            )?,
-        );
         let lead = harms.iter().max_by(|a, b| {
             (a.case.is_some(), a.is_harmful)
                 .cmp(&(b.case.is_some(), b.is_harmful))
                 .then(a.burn.total_cmp(&b.burn))
         })?;
         let case = lead.case?;
-        let (class, attribution) = self.class_and_attribution(now, trials, lead, case);
+        let reading = self.read(now, trials, &harms, (lead, case))?;
         let mut holding = guards::of_case(now, case, &self.guards);
+        holding.retain(|guard| reading.concerns(*guard));
         self.add_common(now, lead, common, &mut holding);
         let bounds = (trials.kill_bound(), trials.change_bound());
-        let is_proven = log_e >= bounds.0 || log_d >= bounds.1;
+        let is_proven = reading.log_e >= bounds.0 || reading.log_d >= bounds.1;
         // Nobody has asked yet who sent it.
         if is_proven && case.sources.is_none() {
             holding.push(Guard::Sources);
@@ -80,11 +67,11 @@ impl Accusation {
         }
         let status = lead.treated.first()?;
         let figures = Figures {
-            log_e,
+            log_e: reading.log_e,
             kill_bound: bounds.0,
-            log_d,
+            log_d: reading.log_d,
             change_bound: bounds.1,
-            class,
+            class: reading.class,
             // What is not enough to act on is enough to propose.
             class_needed: EvidenceClass::Temporal,
             target: status.target,
@@ -92,11 +79,11 @@ impl Accusation {
             min_bad: self.rule.min_bad,
             windows: &lead.windows,
             last_bad: harms.iter().filter_map(|harm| harm.case?.last_bad).max(),
-            attribution: &attribution,
+            attribution: &reading.attribution,
             guards: &holding,
         };
         let verdict = judge(now, &figures, dwell, self.rule.for_secs, MAX_GAP_SECS);
-        let proof = proof(&figures, case, trials);
+        let proof = proof(&figures, case, trials, reading.temporal.as_ref());
         Some(self.outcome(now, lead, verdict, proof))
     }
 
@@ -158,30 +145,6 @@ impl Accusation {
             })
         };
         self.series.iter().filter_map(harm).collect()
-    }
-
-    fn class_and_attribution(
-        &self,
-        now: UnixNanos,
-        trials: &Trials,
-        lead: &Harm<'_>,
-        case: &Case,
-    ) -> (EvidenceClass, Attribution) {
-        let has_control = case.counts.1.total() > 0;
-        match &self.accused {
-            Accused::Flag { flag, .. } => {
-                let is_split = trials.is_split(&self.service, flag);
-                let key = self.case_key(lead.objective);
-                (
-                    EvidenceClass::of(has_control, is_split),
-                    trials.attribution(now, &key, self.latest_change),
-                )
-            }
-            Accused::Version { .. } => (
-                EvidenceClass::of(has_control, false),
-                super::versions::attribution(trials, lead.objective, &self.environment),
-            ),
-        }
     }
 
     fn outcome(&self, now: UnixNanos, lead: &Harm<'_>, verdict: Verdict, proof: Proof) -> Outcome {
@@ -337,19 +300,29 @@ fn sha_of(status: &BudgetStatus) -> Option<String> {
     }
 }
 
-fn proof(figures: &Figures<'_>, case: &Case, trials: &Trials) -> Proof {
+fn proof(figures: &Figures<'_>, case: &Case, trials: &Trials, temporal: Option<&TemporalProof>) -> Proof {
     let epoch = case.trial.epoch();
+    let changed = temporal.and_then(|temporal| Some((temporal, temporal.changed_at?)));
+    let (since, cause, treated, control, ratio) = if let Some((past, changed_at)) = changed {
+        let (after, before) = (error_ratio(past.after), error_ratio(past.before));
+        let before = before.filter(|share| *share > 0.0);
+        let ratio = before.and_then(|before| Some(after? / before));
+        (changed_at, EpochCause::Changed, past.after, past.before, ratio)
+    } else {
+        let (treated, control) = case.counts;
+        (epoch.since, epoch.cause, treated, control, case.trial.ratio())
+    };
     Proof {
         class: figures.class,
         log_e: figures.log_e,
         kill_bound: figures.kill_bound,
         log_d: figures.log_d,
         change_bound: figures.change_bound,
-        ratio: case.trial.ratio(),
-        epoch_since: epoch.since,
-        epoch_cause: epoch.cause,
-        treated: case.counts.0,
-        control: case.counts.1,
+        ratio,
+        epoch_since: since,
+        epoch_cause: cause,
+        treated,
+        control,
         overdispersion: trials.phi(),
         attribution: figures.attribution.to_string(),
         sources: case.sources.map(|sources| SourceProof {
@@ -359,5 +332,6 @@ fn proof(figures: &Figures<'_>, case: &Case, trials: &Trials) -> Proof {
             log_e_without_top: sources.log_e_without_top,
             roots: sources.roots,
         }),
+        temporal: temporal.copied(),
     }
 }

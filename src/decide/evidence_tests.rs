@@ -25,23 +25,27 @@ deployments:
 /// The first second of every test: the start of a block.
 const START: u64 = 1_795_000_000;
 
-fn at(secs: u64) -> UnixNanos {
+pub(super) fn at(secs: u64) -> UnixNanos {
     UnixNanos::from_secs(START + secs)
 }
 
 /// Requests of one kind in ten seconds.
 #[derive(Clone, Copy)]
-struct Requests<'a> {
-    sha: &'a str,
-    flags: &'a [(&'a str, &'a str)],
-    source: &'a str,
-    good: u64,
-    bad: u64,
+pub(super) struct Requests<'a> {
+    pub(super) service: &'a str,
+    pub(super) route: &'a str,
+    pub(super) sha: &'a str,
+    pub(super) flags: &'a [(&'a str, &'a str)],
+    pub(super) source: &'a str,
+    pub(super) good: u64,
+    pub(super) bad: u64,
 }
 
 impl Default for Requests<'_> {
     fn default() -> Self {
         Self {
+            service: "checkout",
+            route: "GET /",
             sha: "v1",
             flags: &[],
             source: "pod-1",
@@ -51,18 +55,18 @@ impl Default for Requests<'_> {
     }
 }
 
-struct Shop {
+pub(super) struct Shop {
     registry: Arc<Registry>,
     ledger: Mutex<Ledger>,
     evaluator: Evaluator,
     policies: PolicySet,
-    decider: KillDecider,
+    pub(super) decider: KillDecider,
     signatures: SignatureBook,
     shapes: ShapeBook,
 }
 
 impl Shop {
-    fn new(policy: &str) -> Self {
+    pub(super) fn new(policy: &str) -> Self {
         let registry = Arc::new(Registry::new(&Cohorts::default()));
         let kinds = registry.clone();
         let policies = from_text("p.yaml", policy).unwrap();
@@ -87,10 +91,10 @@ impl Shop {
         let mut scratch = Vec::new();
         let objective = self
             .registry
-            .objective_id("checkout", "availability", &mut scratch);
+            .objective_id(requests.service, "availability", &mut scratch);
         let mut intern = |level| {
             let cohort = CohortRef {
-                service: "checkout",
+                service: requests.service,
                 environment: Some("production"),
                 level,
             };
@@ -113,7 +117,9 @@ impl Shop {
             bad: requests.bad,
         };
         let bucket = (START + secs) / 10;
-        let stratum = self.registry.stratum_id("GET /", None, now, &mut Vec::new());
+        let stratum = self
+            .registry
+            .stratum_id(requests.route, None, now, &mut Vec::new());
         let source = self.registry.source_id(requests.source, now);
         let series: Vec<_> = cohorts
             .into_iter()
@@ -153,7 +159,7 @@ impl Shop {
         ledger.absorb_joint(now, &joint);
     }
 
-    fn tick(&mut self, secs: u64) -> Vec<Decision> {
+    pub(super) fn tick(&mut self, secs: u64) -> Vec<Decision> {
         let now = at(secs);
         let mut views = Vec::new();
         while self.ledger.lock().unwrap().changed(now, 1000, &mut views) {}
@@ -172,7 +178,7 @@ impl Shop {
     }
 
     /// The same requests every ten seconds of `from..to`; the decisions, with when they were made.
-    fn run(&mut self, from: u64, to: u64, requests: &[Requests<'_>]) -> Vec<(u64, Decision)> {
+    pub(super) fn run(&mut self, from: u64, to: u64, requests: &[Requests<'_>]) -> Vec<(u64, Decision)> {
         let mut decided = Vec::new();
         for secs in (from..to).step_by(10) {
             for one in requests {
@@ -183,7 +189,7 @@ impl Shop {
         decided
     }
 
-    fn reasons(&self, flag: &str) -> Vec<&'static str> {
+    pub(super) fn reasons(&self, flag: &str) -> Vec<&'static str> {
         let rulings = self.decider.rulings().iter().filter(|r| r.flag == flag);
         let reasons = rulings.filter_map(|ruling| match &ruling.verdict {
             crate::evidence::Verdict::Hold { reasons } => {

@@ -24,6 +24,7 @@ mod live;
 mod outcome;
 mod proof;
 mod rates;
+mod reading;
 mod trials;
 mod verdict;
 mod versions;
@@ -34,6 +35,8 @@ mod evidence_tests;
 mod kill_tests;
 #[cfg(test)]
 mod life_tests;
+#[cfg(test)]
+mod temporal_tests;
 
 pub use action::{Action, Actor, Deployment};
 pub use carry::{Look, Next, Tries, after_done, after_read};
@@ -45,7 +48,7 @@ pub use identity::decision_id;
 pub use kill::KillDecider;
 pub use life::{Event, Life, LifeRules, Phase, Refused};
 pub use live::COOLDOWN_SECS;
-pub use proof::{Proof, Ruling, SourceProof};
+pub use proof::{Proof, Ruling, SourceProof, TemporalProof};
 pub use rates::{RateLimit, RateLimits, Rates};
 pub use trials::{ErrorRates, Sources};
 pub use verdict::{WITHHELD_LIMIT, Withheld, WithheldReason};

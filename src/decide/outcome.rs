@@ -2,7 +2,7 @@
 
 use super::decision::Decision;
 use super::live::Subject;
-use super::proof::{Proof, Ruling};
+use super::proof::{Proof, Ruling, TemporalProof};
 use super::verdict::{Withheld, WithheldReason};
 use crate::evidence::{Hold, Verdict};
 use crate::ledger::Counts;
@@ -70,7 +70,7 @@ impl Outcome {
 
 /// The verdict in words.
 pub(super) fn words(verdict: &Verdict, proof: &Proof) -> Vec<String> {
-    match verdict {
+    let mut words = match verdict {
         Verdict::Hold { reasons } => reasons.iter().map(ToString::to_string).collect(),
         Verdict::Kill { burn, held_secs, .. } => {
             let evidence = format!(
@@ -82,5 +82,23 @@ pub(super) fn words(verdict: &Verdict, proof: &Proof) -> Vec<String> {
                 format!("it harms: burn {burn:.2}; all this for {held_secs} s"),
             ]
         }
+    };
+    words.extend(proof.temporal.as_ref().map(past_in_words));
+    words
+}
+
+fn past_in_words(past: &TemporalProof) -> String {
+    if let Some(lack) = past.lacks {
+        return lack.to_string();
     }
+    let share = |counts: Counts| format!("{} of {}", counts.bad, counts.total());
+    format!(
+        "everybody has it: {} failed since it changed, {} before (evidence {:.1}), {} of those without it \
+         (evidence {:.1})",
+        share(past.after),
+        share(past.before),
+        past.log_risen,
+        share(past.aside),
+        past.log_apart
+    )
 }

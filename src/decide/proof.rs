@@ -1,6 +1,6 @@
 //! What a verdict by evidence rests on, in figures that anybody can work out again.
 
-use crate::evidence::{EpochCause, EvidenceClass, HarmWindow, Verdict};
+use crate::evidence::{EpochCause, EvidenceClass, HarmWindow, TemporalLack, Verdict};
 use crate::ledger::Counts;
 use crate::time::UnixNanos;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,29 @@ pub struct Proof {
     pub attribution: String,
     /// Who sent it, of a suspect.
     pub sources: Option<SourceProof>,
+    /// Of the class `temporal`: what the comparison with the past rests on.
+    #[serde(default)]
+    pub temporal: Option<TemporalProof>,
+}
+
+/// A flag that everybody has, before against after, and beside those that do not have it. `treated` and
+/// `control` of the proof are then after and before.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TemporalProof {
+    /// When everybody came to have it; `None` if nobody saw that.
+    pub changed_at: Option<UnixNanos>,
+    /// ln E that errors rose when it changed. The evidence is the smaller one of the two.
+    pub log_risen: f64,
+    /// ln E that they rose there, and not everywhere.
+    pub log_apart: f64,
+    /// Events since the change.
+    pub after: Counts,
+    /// Events before it, in the same places, as far as they were compared.
+    pub before: Counts,
+    /// Events since the change of endpoints and services that do not have the flag.
+    pub aside: Counts,
+    /// Why it can say nothing.
+    pub lacks: Option<TemporalLack>,
 }
 
 /// Who sent the bad events of a suspect, in the last thirty minutes or since the epoch began.

@@ -70,5 +70,5 @@ pub use means::{expected_effect_variance, mean_half_width, mixture_z, tuning};
 pub use process::{EProcess, average, log_mean_exp};
 pub use ranking::suspects;
 pub use rule::{MIN_TREATED_BAD, Verdict, judge, weigh};
-pub use temporal::TemporalTrial;
+pub use temporal::{TemporalLack, TemporalTrial};
 pub use trial::{Epoch, EpochCause, Trial};

@@ -14,6 +14,45 @@
 //! The class of this evidence is [`super::EvidenceClass::Temporal`], whatever its size.
 
 use super::{Block, Discount, EProcess, Grid, GridError, RatioSequence};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a flag that everybody has cannot be tried without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TemporalLack {
+    /// Nobody saw it change, or that is longer ago than its past is remembered.
+    Change,
+    /// Nothing was counted before the change where it is now.
+    Past,
+    /// No endpoint and no other service is without it.
+    NegativeControl,
+}
+
+impl TemporalLack {
+    /// The name in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Change => "change",
+            Self::Past => "past",
+            Self::NegativeControl => "negative_control",
+        }
+    }
+}
+
+impl fmt::Display for TemporalLack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Change => {
+                "everybody has it, and nobody saw it change lately: there is nothing to compare with"
+            }
+            Self::Past => "everybody has it, and nothing was counted in the same places before it changed",
+            Self::NegativeControl => {
+                "everybody has it, and no endpoint or service without it says whether all got worse"
+            }
+        })
+    }
+}
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +94,17 @@ impl TemporalTrial {
 
     /// ln E.
     pub fn log_e(&self) -> f64 {
-        self.risen.log_e().min(self.apart.log_e())
+        self.log_risen().min(self.log_apart())
+    }
+
+    /// ln E that errors rose.
+    pub const fn log_risen(&self) -> f64 {
+        self.risen.log_e()
+    }
+
+    /// ln E that they did so here and not everywhere.
+    pub const fn log_apart(&self) -> f64 {
+        self.apart.log_e()
     }
 }
 

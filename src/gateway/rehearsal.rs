@@ -12,7 +12,7 @@ use super::prepared::Prepared;
 use super::tick::Tick;
 use crate::act;
 use crate::config::Config;
-use crate::decide::{Decision, Withheld};
+use crate::decide::{Decision, Ruling, Withheld};
 use crate::ledger::{HandCount, HandError};
 use crate::pipeline::{Batch, Count, Counted, Refusal};
 use crate::policy::{Board, BudgetStatus, PolicySet};
@@ -114,6 +114,17 @@ impl Rehearsal {
         let mut all = self.core.decisions.snapshot(usize::MAX);
         all.reverse();
         all
+    }
+
+    /// The decisions that have changed since `seen`, a number that an earlier call returned (0: all).
+    pub fn decided_since(&self, seen: u64) -> (u64, Vec<Decision>) {
+        self.core.decisions.changed_since(seen)
+    }
+
+    /// What the rules by evidence said at the last tick.
+    pub fn rulings(&self) -> Vec<Ruling> {
+        let rulings = self.core.api.rulings.read();
+        rulings.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What burned at the last tick and was held back.

@@ -1,13 +1,16 @@
 //! The outcome as one table, a line a fact, for spreadsheets and scripts.
 //!
 //! `kind` says what a line is: `window` (one window of a budget at one time; the longest is the period, with
-//! what remains of its budget), `alert`, `gate`, `decision` or `held_back`.
+//! what remains of its budget), `alert`, `gate`, `decision`, `held_back` or `evidence` (the strongest moment
+//! of each variant and version). The last columns are of rules by evidence.
 
-use super::outcome::{EdgeState, Outcome, Subject, WindowSample};
+use super::outcome::{EdgeState, Outcome, WindowSample};
+use super::subject::Subject;
+use crate::decide::Proof;
 use csv::Writer;
 use std::io::{self, Write};
 
-const HEADER: [&str; 16] = [
+const HEADER: [&str; 21] = [
     "at",
     "kind",
     "service",
@@ -24,6 +27,11 @@ const HEADER: [&str; 16] = [
     "burn_rate",
     "remaining",
     "route",
+    "class",
+    "log_e",
+    "kill_bound",
+    "log_d",
+    "change_bound",
 ];
 
 /// Writes it.
@@ -41,6 +49,7 @@ pub fn write(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
                 state: budget.state,
                 window: Some(*window),
                 remaining,
+                ..Line::default()
             };
             line.write(&mut csv, &budget.at.to_string(), &budget.subject)?;
         }
@@ -53,8 +62,7 @@ pub fn write(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
                 EdgeState::Firing => "firing",
                 EdgeState::Resolved => "resolved",
             },
-            window: None,
-            remaining: None,
+            ..Line::default()
         };
         line.write(&mut csv, &edge.at.to_string(), &edge.subject)?;
     }
@@ -63,20 +71,26 @@ pub fn write(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
             kind: "gate",
             what: &edge.reasons.join(" "),
             state: edge.decision.as_str(),
-            window: None,
             remaining: edge.remaining,
+            ..Line::default()
         };
         line.write(&mut csv, &edge.at.to_string(), &edge.subject)?;
     }
+    write_kills(outcome, &mut csv)?;
+    csv.flush()
+}
+
+fn write_kills<W: Write>(outcome: &Outcome, csv: &mut Writer<W>) -> io::Result<()> {
     for killed in &outcome.decisions {
         let line = Line {
             kind: "decision",
             what: &killed.exporter,
             state: killed.mode,
             window: Some(killed.window),
-            remaining: None,
+            proof: killed.proof.as_ref(),
+            ..Line::default()
         };
-        line.write(&mut csv, &killed.at.to_string(), &killed.subject)?;
+        line.write(csv, &killed.at.to_string(), &killed.subject)?;
     }
     for held in &outcome.held_back {
         let line = Line {
@@ -84,19 +98,31 @@ pub fn write(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
             what: &held.exporter,
             state: held.reason,
             window: Some(held.window),
-            remaining: None,
+            ..Line::default()
         };
-        line.write(&mut csv, &held.at.to_string(), &held.subject)?;
+        line.write(csv, &held.at.to_string(), &held.subject)?;
     }
-    csv.flush()
+    for tried in &outcome.evidence {
+        let line = Line {
+            kind: "evidence",
+            what: &tried.reasons.join(" "),
+            state: tried.verdict,
+            proof: Some(&tried.proof),
+            ..Line::default()
+        };
+        line.write(csv, &tried.at.to_string(), &tried.subject)?;
+    }
+    Ok(())
 }
 
+#[derive(Default)]
 struct Line<'a> {
     kind: &'a str,
     what: &'a str,
     state: &'a str,
     window: Option<WindowSample>,
     remaining: Option<f64>,
+    proof: Option<&'a Proof>,
 }
 
 impl Line<'_> {
@@ -121,6 +147,11 @@ impl Line<'_> {
             float(self.window.and_then(|w| w.burn_rate)),
             float(self.remaining),
             text(&subject.route),
+            self.proof.map_or("", |proof| proof.class.as_str()).to_owned(),
+            float(self.proof.map(|proof| proof.log_e)),
+            float(self.proof.map(|proof| proof.kill_bound)),
+            float(self.proof.map(|proof| proof.log_d)),
+            float(self.proof.map(|proof| proof.change_bound)),
         ];
         csv.write_record(record)?;
         Ok(())

@@ -1,6 +1,7 @@
 //! What a release gate would have said, each time that its answer changed.
 
-use super::outcome::{Subject, instant};
+use super::outcome::instant;
+use super::subject::Subject;
 use crate::cohort::{CohortId, ObjectiveId};
 use crate::policy::{BudgetStatus, GateDecision, GateReason, gate};
 use crate::time::UnixNanos;

@@ -9,6 +9,7 @@
 //! * [`spool`]: all records in the order of arrival, in memory or in a temporary file.
 //! * [`play`]: records and ticks, one after the other.
 //! * [`outcome`]: what happened: edges of alerts, budgets over time, decisions.
+//! * [`evidence`]: what the evidence about each variant and version came to.
 //! * [`table`], [`json`], [`csv`]: the outcome for people and for programs.
 //!
 //! Rejected: streaming each file as it lies. Files overlap, and lines of one file may be out of order; what
@@ -16,21 +17,23 @@
 
 pub mod csv;
 mod error;
+mod evidence;
 mod gates;
 mod input;
 pub mod json;
 mod outcome;
 mod play;
 mod spool;
+mod subject;
 pub mod table;
 
 pub use error::{Problem, ReplayError};
+pub use evidence::Tried;
 pub use gates::GateEdge;
 pub use input::{Columns, Intake, Loaded, load};
-pub use outcome::{
-    AlertEdge, BudgetSample, EdgeState, HeldBack, Input, Killed, Outcome, Subject, WindowSample,
-};
+pub use outcome::{AlertEdge, BudgetSample, EdgeState, HeldBack, Input, Killed, Outcome, WindowSample};
 pub use play::{Progress, Wishes, play};
+pub use subject::Subject;
 
 #[cfg(test)]
 mod tests;

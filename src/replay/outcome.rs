@@ -1,11 +1,13 @@
 //! What happened in a replay.
 
 use super::error::Problem;
+use super::evidence::{Evidence, Tried, as_in_the_api_if_any};
 use super::gates::{GateEdge, Gates};
 use super::play::Wishes;
+use super::subject::Subject;
 use crate::budget::burn_rate;
-use crate::cohort::{CohortId, Level, ObjectiveId};
-use crate::decide::{Decision, DecisionState, Withheld};
+use crate::cohort::{CohortId, ObjectiveId};
+use crate::decide::{Decision, DecisionState, Proof, Withheld};
 use crate::gateway::Rehearsal;
 use crate::ledger::Counts;
 use crate::policy::{AlertStatus, BudgetStatus};
@@ -39,6 +41,10 @@ pub struct Outcome {
     pub held_back: Vec<HeldBack>,
     /// Held-back verdicts beyond those.
     pub held_back_more: u64,
+    /// The strongest moment of the evidence about each variant and version, by epoch.
+    pub evidence: Vec<Tried>,
+    /// Rulings about others beyond those.
+    pub evidence_more: u64,
 }
 
 /// What was read.
@@ -60,22 +66,6 @@ pub struct Input {
     pub left_out: u64,
     /// The first of them, with the reasons.
     pub problems: Vec<Problem>,
-}
-
-/// Whom a line is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[allow(missing_docs, reason = "the fields are those of a cohort")]
-pub struct Subject {
-    pub service: String,
-    pub slo: String,
-    pub environment: Option<String>,
-    pub sha: Option<String>,
-    pub flag: Option<String>,
-    pub variant: Option<String>,
-    /// An endpoint class, of objectives that want routes.
-    pub route: Option<String>,
-    /// Events whose cohort lay beyond a cap.
-    pub overflow: bool,
 }
 
 /// Where one series stood.
@@ -155,8 +145,11 @@ pub struct Killed {
     pub at: UnixNanos,
     /// The decision's id: that of a gateway that had decided this.
     pub id: String,
-    /// `auto`: the flag would have been switched off; `observe`: it would have been noted.
+    /// `auto`: it would have been done; `propose`: somebody would have been asked; `observe`: it would have
+    /// been noted.
     pub mode: &'static str,
+    /// What would have been done.
+    pub action: String,
     /// Who would have switched it.
     pub exporter: String,
     /// Whose burn it was.
@@ -175,6 +168,9 @@ pub struct Killed {
     pub control_bad: u64,
     /// Bad share over that of the other variants; `None` when they have no bad event.
     pub contrast: Option<f64>,
+    /// The statistics, as the API shows them, of a rule by evidence.
+    #[serde(serialize_with = "as_in_the_api_if_any")]
+    pub proof: Option<Proof>,
 }
 
 /// A verdict that led to no decision.
@@ -197,38 +193,18 @@ pub struct HeldBack {
     pub told: String,
 }
 
-/// The cohort of a flag's variant.
-fn of_flag(
-    (service, slo, environment): (&str, &str, &str),
-    sha: Option<&String>,
-    (flag, variant): (&str, &str),
-) -> Subject {
-    Subject {
-        service: service.to_owned(),
-        slo: slo.to_owned(),
-        environment: Some(environment.to_owned()),
-        sha: sha.cloned(),
-        flag: Some(flag.to_owned()),
-        variant: Some(variant.to_owned()),
-        route: None,
-        overflow: false,
-    }
-}
-
 impl Killed {
-    fn of(decision: Decision) -> Self {
+    fn of(decision: Decision, mode: &'static str) -> Self {
         let evidence = &decision.evidence;
-        let subject = of_flag(
+        let subject = Subject::of_accused(
             (&evidence.service, &evidence.slo, &decision.environment),
             evidence.sha.as_ref(),
             (&decision.flag, &evidence.variant),
         );
         Self {
             at: decision.decided_at,
-            mode: match decision.state {
-                DecisionState::Observed => "observe",
-                _ => "auto",
-            },
+            mode,
+            action: decision.action.to_string(),
             subject,
             window: WindowSample {
                 window_secs: evidence.window_secs,
@@ -241,6 +217,7 @@ impl Killed {
             control_good: evidence.control.good,
             control_bad: evidence.control.bad,
             contrast: evidence.contrast,
+            proof: decision.evidence.proof,
             id: decision.id,
             exporter: decision.exporter,
         }
@@ -249,7 +226,7 @@ impl Killed {
 
 impl HeldBack {
     fn of(at: UnixNanos, withheld: Withheld) -> Self {
-        let subject = of_flag(
+        let subject = Subject::of_accused(
             (&withheld.service, &withheld.slo, &withheld.environment),
             withheld.sha.as_ref(),
             (&withheld.flag, &withheld.variant),
@@ -274,34 +251,6 @@ impl HeldBack {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
 pub(in crate::replay) fn instant<S: Serializer>(at: &UnixNanos, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(at)
-}
-
-impl Subject {
-    pub(super) fn of(status: &BudgetStatus) -> Self {
-        let text = |it: &std::sync::Arc<str>| it.to_string();
-        let level = &status.cohort.level;
-        let (sha, flag, variant) = match level {
-            Level::Total | Level::Route { .. } | Level::Overflow => (None, None, None),
-            Level::Deployment { sha } => (Some(text(sha)), None, None),
-            Level::Flag { sha, flag, variant } => {
-                (sha.as_ref().map(text), Some(text(flag)), Some(text(variant)))
-            }
-        };
-        let route = match level {
-            Level::Route { route } => Some(text(route)),
-            _ => None,
-        };
-        Self {
-            service: text(&status.cohort.service),
-            slo: text(&status.objective.slo),
-            environment: status.cohort.environment.as_ref().map(text),
-            sha,
-            flag,
-            variant,
-            route,
-            overflow: status.cohort.level == Level::Overflow,
-        }
-    }
 }
 
 fn windows(status: &BudgetStatus) -> Vec<WindowSample> {
@@ -334,6 +283,10 @@ pub(super) struct Watcher {
     held: Vec<(String, &'static str)>,
     held_back: Vec<HeldBack>,
     held_back_more: u64,
+    evidence: Evidence,
+    decided: u64,
+    /// How each decision began: in the end all that nobody approved look alike.
+    modes: HashMap<String, &'static str>,
 }
 
 impl Watcher {
@@ -350,6 +303,9 @@ impl Watcher {
             held: Vec::new(),
             held_back: Vec::new(),
             held_back_more: 0,
+            evidence: Evidence::default(),
+            decided: 0,
+            modes: HashMap::new(),
         };
         watcher.next_sample = watcher.sample_after(from);
         watcher
@@ -412,7 +368,21 @@ impl Watcher {
             self.sample(now, rehearsal);
             self.next_sample = self.sample_after(now);
         }
-        let withheld = rehearsal.withheld();
+        let (decided, decisions) = rehearsal.decided_since(self.decided);
+        self.decided = decided;
+        for decision in decisions {
+            let mode = match decision.state {
+                DecisionState::Observed => "observe",
+                DecisionState::Proposed { .. } => "propose",
+                _ => "auto",
+            };
+            self.modes.entry(decision.id).or_insert(mode);
+        }
+        self.evidence.saw(now, rehearsal.rulings());
+        self.hold(now, rehearsal.withheld());
+    }
+
+    fn hold(&mut self, now: UnixNanos, withheld: Vec<Withheld>) {
         let key = |w: &Withheld| {
             let sha = w.sha.as_deref().unwrap_or("");
             format!(
@@ -458,6 +428,12 @@ impl Watcher {
         if self.budgets.last().is_none_or(|last| last.at < now) {
             self.sample(now, rehearsal);
         }
+        let modes = self.modes;
+        let killed = |decision: Decision| {
+            let mode = modes.get(&decision.id).copied().unwrap_or("auto");
+            Killed::of(decision, mode)
+        };
+        let (evidence, evidence_more) = self.evidence.end();
         Outcome {
             input: Input::default(),
             from: self.from,
@@ -465,9 +441,11 @@ impl Watcher {
             budgets: self.budgets,
             alerts: self.alerts,
             gates: self.gate_edges,
-            decisions: rehearsal.decisions().into_iter().map(Killed::of).collect(),
+            decisions: rehearsal.decisions().into_iter().map(killed).collect(),
             held_back: self.held_back,
             held_back_more: self.held_back_more,
+            evidence,
+            evidence_more,
         }
     }
 }

@@ -1,8 +1,11 @@
 //! The outcome for people.
 
+use super::evidence::Tried;
 use super::gates::GateEdge;
-use super::outcome::{AlertEdge, BudgetSample, EdgeState, HeldBack, Killed, Outcome, Subject, WindowSample};
+use super::outcome::{AlertEdge, BudgetSample, EdgeState, HeldBack, Killed, Outcome, WindowSample};
+use super::subject::Subject;
 use crate::config::format_duration;
+use crate::decide::Proof;
 use crate::time::UnixNanos;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -35,6 +38,9 @@ pub fn write(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     section(out, "Kill switches (nothing was sent)", &decisions(outcome), none)?;
     if !outcome.held_back.is_empty() {
         section(out, "Held back", &held_back(outcome), "")?;
+    }
+    if !outcome.evidence.is_empty() {
+        section(out, "Evidence at its strongest", &evidence(outcome), "")?;
     }
     Ok(())
 }
@@ -140,17 +146,28 @@ fn gates(outcome: &Outcome) -> Rows {
 }
 
 fn decisions(outcome: &Outcome) -> Rows {
-    let names = ["at", "mode", "exporter", "whose", "burn", "bad of all"];
+    let names = [
+        "at",
+        "mode",
+        "exporter",
+        "action",
+        "whose",
+        "burn",
+        "bad of all",
+        "evidence",
+    ];
     let row = |it: &Killed| {
         vec![
             second(it.at),
             it.mode.to_owned(),
             it.exporter.clone(),
+            it.action.clone(),
             whose(&it.subject),
             it.window
                 .burn_rate
                 .map_or("-".to_owned(), |burn| format!("{burn:.2}")),
             format!("{} of {}", it.window.bad, it.window.good + it.window.bad),
+            it.proof.as_ref().map_or("-".to_owned(), figures),
         ]
     };
     std::iter::once(header(&names))
@@ -173,6 +190,45 @@ fn held_back(outcome: &Outcome) -> Rows {
     std::iter::once(header(&names))
         .chain(outcome.held_back.iter().map(row))
         .collect()
+}
+
+fn evidence(outcome: &Outcome) -> Rows {
+    let names = [
+        "at",
+        "whose",
+        "mode",
+        "evidence",
+        "bad of all",
+        "control",
+        "says",
+        "because",
+    ];
+    let row = |it: &Tried| {
+        let share = |counts: crate::ledger::Counts| format!("{} of {}", counts.bad, counts.total());
+        vec![
+            second(it.at),
+            whose(&it.subject),
+            it.mode.to_owned(),
+            figures(&it.proof),
+            share(it.proof.treated),
+            share(it.proof.control),
+            it.verdict.to_owned(),
+            it.told.join("; "),
+        ]
+    };
+    std::iter::once(header(&names))
+        .chain(outcome.evidence.iter().map(row))
+        .collect()
+}
+
+/// `concurrent 12.1 of 5.3`, by the nearer of both bounds.
+fn figures(proof: &Proof) -> String {
+    let (class, e, d) = (proof.class, proof.log_e, proof.log_d);
+    if d / proof.change_bound > e / proof.kill_bound {
+        format!("{class} ln D {d:.1} of {:.1}", proof.change_bound)
+    } else {
+        format!("{class} ln E {e:.1} of {:.1}", proof.kill_bound)
+    }
 }
 
 /// `checkout/availability production sha=4f2c1e new-checkout=on`.

@@ -340,6 +340,10 @@ pub(super) const GAUGES: &[(&str, &str)] = &[
         "burngate_kill_pairs",
         "Pairs of variants whose evidence is kept given the other.",
     ),
+    (
+        "burngate_kill_rollouts",
+        "Flags that everybody has and that are tried against their own past.",
+    ),
     ("burngate_ledger_evidence_cells", "Cells of evidence in memory."),
     (
         "burngate_ledger_joint_rows",

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Member {
     pub(super) cohort: CohortId,
     /// The version that it is of, if its events name one.
-    sha: Option<Arc<str>>,
+    pub(super) sha: Option<Arc<str>>,
     /// The arm that it belongs to: its variant, or its sha.
     pub(super) arm: Arc<str>,
 }

@@ -1,5 +1,6 @@
 //! One accused variant or version, and the evidence about it.
 
+use super::past::{Past, Rollout};
 use super::{BUCKET_SECS, SourceFigures};
 use crate::cohort::ObjectiveId;
 use crate::evidence::{Block, Discount, Epoch, Grid, Trial};
@@ -44,6 +45,8 @@ pub(in crate::decide) struct Case {
     pub(in crate::decide) trial: Trial,
     /// Events of the accused and of its control since the epoch began.
     pub(in crate::decide) counts: (Counts, Counts),
+    /// Whether both ever had events in the same stratum and block.
+    pub(in crate::decide) has_control: bool,
     /// End of the newest block with a bad event of the accused.
     pub(in crate::decide) last_bad: Option<UnixNanos>,
     /// End of the newest block with any event of either side.
@@ -51,6 +54,9 @@ pub(in crate::decide) struct Case {
     pub(in crate::decide) suspect_since: Option<UnixNanos>,
     /// Who sent what, of a suspect.
     pub(in crate::decide) sources: Option<SourceFigures>,
+    pub(super) rollout: Rollout,
+    /// The trial against its own past, while everybody has it.
+    pub(in crate::decide) past: Option<Box<Past>>,
 }
 
 impl Case {
@@ -61,10 +67,13 @@ impl Case {
             next: epoch.since.secs().div_ceil(BUCKET_SECS),
             trial: Trial::new(epoch),
             counts: (Counts::ZERO, Counts::ZERO),
+            has_control: false,
             last_bad: None,
             last_event: None,
             suspect_since: None,
             sources: None,
+            rollout: Rollout::default(),
+            past: None,
         }
     }
 
@@ -78,6 +87,7 @@ impl Case {
         self.settled.absorb(began, strata, grid, discount);
         add(&mut self.settled_counts, strata);
         self.note(block, strata);
+        self.rollout.note(block, strata);
         self.next = block + 1;
     }
 
@@ -102,6 +112,9 @@ impl Case {
 
     fn note(&mut self, block: u64, strata: &[Block]) {
         let end = UnixNanos::from_secs((block + 1) * BUCKET_SECS);
+        self.has_control |= strata
+            .iter()
+            .any(|block| block.treated.total() > 0 && block.control.total() > 0);
         let any = |counts: fn(&Block) -> u64| strata.iter().any(|block| counts(block) > 0);
         if any(|block| block.treated.bad) {
             self.last_bad = self.last_bad.max(Some(end));

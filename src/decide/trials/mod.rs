@@ -9,14 +9,18 @@
 //! the ledger's last thirty minutes are read again.
 //!
 //! Evidence starts anew when the flag itself was changed ([`Trials::note_change`]) and when a new version of
-//! the service shows up; of two flags that travel together [`pairs`] tells which one it is.
+//! the service shows up; of two flags that travel together [`pairs`] tells which one it is. A flag that
+//! everybody has is tried against its own [`past`].
 
 mod arms;
 mod case;
 mod pairs;
+mod past;
+mod rollouts;
 mod sources;
 
 pub(super) use case::{Accused, Case, CaseKey};
+pub(super) use past::Past;
 pub(super) use sources::SourceFigures;
 
 use crate::cohort::flags::Basis;
@@ -98,6 +102,8 @@ pub(super) struct Trials {
     split: BTreeSet<(Arc<str>, Arc<str>)>,
     /// The cases with half of the evidence that is needed, or more.
     suspects: BTreeSet<CaseKey>,
+    /// The same of trials against the past.
+    past_suspects: BTreeSet<CaseKey>,
     looked_at: Option<u64>,
     refused: u64,
 }
@@ -121,6 +127,7 @@ impl Trials {
             changes: BTreeMap::new(),
             split: BTreeSet::new(),
             suspects: BTreeSet::new(),
+            past_suspects: BTreeSet::new(),
             looked_at: None,
             refused: 0,
         }
@@ -198,6 +205,9 @@ impl Trials {
             (settle_to, current + 1),
         );
         self.measured = self.measured.max(settle_to);
+        if is_new_block {
+            self.hear_pasts(from, &groups, settle_to);
+        }
         self.note_suspects(now);
         if is_new_block {
             self.question_sources(from, &groups, current + 1);
@@ -341,7 +351,7 @@ impl Trials {
     }
 
     fn note_suspects(&mut self, now: UnixNanos) {
-        let bound = suspect_bound(self.cases.len(), self.rates.alpha);
+        let bound = suspect_bound(self.watched(), self.rates.alpha);
         let later = self.change_bound() / 2.0;
         self.suspects.clear();
         for (key, case) in &mut self.cases {
@@ -351,6 +361,7 @@ impl Trials {
                 self.suspects.insert(key.clone());
             }
         }
+        self.note_past_suspects(bound);
     }
 
     /// Who sent what of the suspects.
@@ -359,9 +370,8 @@ impl Trials {
         for group in groups {
             // By every SLI of who is suspect by one.
             let is_suspect = |key: &&CaseKey| {
-                self.suspects
-                    .iter()
-                    .any(|s| s.accused == key.accused && s.environment == key.environment)
+                let mut suspects = self.suspects.iter().chain(&self.past_suspects);
+                suspects.any(|s| s.accused == key.accused && s.environment == key.environment)
             };
             let suspects: Vec<CaseKey> = group.keys().filter(is_suspect).cloned().collect();
             if suspects.is_empty() {
@@ -391,12 +401,12 @@ impl Trials {
 
     /// What ln E must reach.
     pub(super) fn kill_bound(&self) -> f64 {
-        kill_bound(self.cases.len(), self.rates.alpha)
+        kill_bound(self.watched(), self.rates.alpha)
     }
 
     /// What ln D must reach.
     pub(super) fn change_bound(&self) -> f64 {
-        change_bound(self.cases.len(), BLOCKS_A_YEAR, self.rates.wrong_a_year)
+        change_bound(self.watched(), BLOCKS_A_YEAR, self.rates.wrong_a_year)
     }
 
     /// How much bad events cluster, once that is known.
