@@ -19,6 +19,7 @@ pub mod delivery;
 mod desk;
 mod drive;
 pub mod exporter;
+pub mod flagd;
 mod guard;
 pub mod http;
 pub mod http_api;
