@@ -191,4 +191,18 @@ fn what_a_file_cannot_do_is_refused_before_the_start() {
     );
     let refused = house.try_start(&ENV).err().unwrap();
     assert!(refused.contains("cannot do `rollout`"), "{refused}");
+    let policy = house.dir.path().join("policies/checkout.yaml");
+    let yaml = std::fs::read_to_string(&policy)
+        .unwrap()
+        .replace("{ rollout: 5 }", "off");
+    std::fs::write(
+        &policy,
+        yaml + "deployments:\n  - { exporter: flagd, action: pause }\n",
+    )
+    .unwrap();
+    let (code, told) = burngate(&["validate", "--config", "gateway.yaml"], house.dir.path());
+    let want =
+        "deployments of service `checkout`: exporter `flagd` cannot do `pause`; it can do off, on, serve";
+    assert!(code != 0 && told.contains(want), "{told}");
+    assert!(house.try_start(&ENV).err().unwrap().contains(want));
 }
