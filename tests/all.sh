@@ -84,6 +84,16 @@ install_launchdarkly() {
   fi
 }
 
+# The evaluator of tests/act_flagd.rs.
+install_flagd() {
+  if [ ! -x "$TOOLS/flagd/bin/python" ]; then
+    step "OpenFeature's flagd provider"
+    mkdir -p "$TOOLS"
+    python3 -m venv "$TOOLS/flagd"
+    "$TOOLS/flagd/bin/pip" install -q --disable-pip-version-check 'openfeature-provider-flagd>=0.6,<0.7'
+  fi
+}
+
 # The clients of tests/interop.rs: what the shared ones lack. Each is remade only when what it comes from changes.
 TELEMETRYGEN=v0.161.0
 TOXIPROXY=v2.5.0
@@ -132,6 +142,7 @@ if [ $FAST = 0 ]; then
   install_debian
   install_clients
   install_launchdarkly
+  install_flagd
   install_interop
   if [ -d "$SHARED/tools" ]; then export BURNGATE_NO_SKIP=1; fi
 fi

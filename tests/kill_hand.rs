@@ -20,7 +20,9 @@ const ENV: [(&str, &str); 3] = [
 
 fn house(double: &Double, kill: &str, mode: &str) -> House {
     let setup = Setup {
-        error_budget: format!("{{ policies: [ policies/*.yaml ], kill: {{ {kill} }} }}"),
+        error_budget: format!(
+            "{{ policies: [ policies/*.yaml ], kill: {{ {kill} }}, guards: {{ never_kill: [ sec-* ] }} }}"
+        ),
         exporters: format!(
             "  webhook: {{ url: \"{}\", token: \"${{env:FLAGS_TOKEN}}\" }}",
             double.url("/flags/disable")
@@ -33,7 +35,7 @@ fn house(double: &Double, kill: &str, mode: &str) -> House {
     );
     let policy = format!(
         "service: checkout\nenvironment: production\nwindow: 30d\nslos:\n  - {{ name: availability, target: 99.9% }}\n\
-         kill_switches:\n  - {{ flag: new-checkout, {rule} }}\n  - {{ flag: other, {rule} }}\n"
+         kill_switches:\n  - {{ flag: new-checkout, {rule} }}\n  - {{ flag: other, {rule} }}\n  - {{ flag: sec-login, {rule} }}\n"
     );
     let house = House::new(&setup, &policy);
     let file = house.dir.path().join("gateway.yaml");
@@ -88,6 +90,12 @@ fn a_flag_of_a_policy_goes_off_by_hand_and_is_released_and_everything_is_on_reco
             &["kill", "--flag", "security", "--reason", "x"],
             64,
             "no policy has a kill switch",
+        ),
+        (
+            ANN,
+            &["kill", "--flag", "sec-login", "--reason", "it hurts"],
+            1,
+            "403 Forbidden: flag sec-login is held by guards.never_kill",
         ),
         (
             ANN,

@@ -5,6 +5,7 @@
 //! boxed future per call buys nothing.
 
 use super::ability::{Abilities, Ability};
+use super::flagd::Flagd;
 use super::http_api::HttpApi;
 use super::launchdarkly::LaunchDarkly;
 use super::trouble::Trouble;
@@ -178,6 +179,8 @@ exporters! {
     LaunchDarkly,
     /// Any HTTP API, as it is described.
     HttpApi,
+    /// A file of flagd's flag definitions.
+    Flagd,
     /// Calls that their receiver understands.
     Webhook,
 }

@@ -26,19 +26,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
 
-/// The one place that an exporter's calls may go to.
+/// The places that an exporter's calls may go to: nowhere until it is told.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Bound(Option<Url>);
+pub(super) struct Bound(Vec<Url>);
 
 impl Bound {
-    /// Scheme, host and port of `url`, which the configuration names.
-    pub(super) fn to(url: &Url) -> Self {
-        Self(Some(url.clone()))
+    /// Scheme, host and port of URLs that the configuration names.
+    pub(super) fn to<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Self {
+        Self(urls.into_iter().cloned().collect())
     }
 
-    /// Whether `url` is at that place.
+    /// Whether `url` is at one of those places.
     pub(super) fn admits(&self, url: &Url) -> bool {
-        self.0.as_ref().is_none_or(|bound| bound.origin() == url.origin())
+        self.0.iter().any(|bound| bound.origin() == url.origin())
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn calls_stay_at_the_place_that_is_configured() {
         let url = |text: &str| Url::parse(text).unwrap();
-        let bound = Bound::to(&url("https://flags.example/api/"));
+        let bound = Bound::to([&url("https://flags.example/api/")]);
         assert!(bound.admits(&url("https://flags.example:443/api/x?y")));
         for other in [
             "http://flags.example/api/x",
@@ -174,6 +174,7 @@ mod tests {
             "https://169.254.169.254/",
         ] {
             assert!(!bound.admits(&url(other)), "{other}");
+            assert!(!Bound::default().admits(&url(other)), "nowhere until it is told");
         }
     }
 

@@ -48,8 +48,14 @@ pub(crate) struct Answer {
 }
 
 impl Caller {
-    /// A client for the exporter `id` whose calls take at most `timeout`, answer included.
-    pub(crate) fn new(id: &str, timeout: Duration, scrubber: Scrubber) -> Result<Self, ActError> {
+    /// A client for the exporter `id` whose calls take at most `timeout`, answer included, and go to the
+    /// hosts of `places` only.
+    pub(crate) fn new<'a>(
+        id: &str,
+        timeout: Duration,
+        scrubber: Scrubber,
+        places: impl IntoIterator<Item = &'a reqwest::Url>,
+    ) -> Result<Self, ActError> {
         if timeout.is_zero() {
             return Err(ActError::Invalid {
                 exporter: id.to_owned(),
@@ -78,15 +84,8 @@ impl Caller {
         Ok(Self {
             client,
             scrubber,
-            bound: Bound::default(),
+            bound: Bound::to(places),
         })
-    }
-
-    /// The same, for calls to the place of `url` only.
-    #[must_use]
-    pub(crate) fn bound_to(mut self, url: &reqwest::Url) -> Self {
-        self.bound = Bound::to(url);
-        self
     }
 
     /// Starts a request.

@@ -19,6 +19,7 @@ pub mod delivery;
 mod desk;
 mod drive;
 pub mod exporter;
+pub mod flagd;
 mod guard;
 pub mod http;
 pub mod http_api;
@@ -58,6 +59,9 @@ use crate::decide::{Action, Decision};
 use crate::policy::{KillMode, KillSwitch, Policy, PolicySet, SafeState};
 use std::sync::Arc;
 
+/// Stands for a flag's name where an exporter is asked about deployments.
+pub const DEPLOYMENTS: &str = "(deployments)";
+
 /// What a kill rule asks of an exporter: enough to refuse a rule that cannot work and to probe one that
 /// should.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,12 +89,25 @@ impl RuleTarget {
             .collect()
     }
 
-    /// The targets of the kill switches that are in use, for [`Preflight`].
+    /// The targets of the rules that are in use, for [`Preflight`]: flags, and once [`DEPLOYMENTS`] where a
+    /// version may be blamed, whose name nobody knows before.
     pub fn in_use(policies: &PolicySet) -> Vec<Self> {
-        let in_use = policies
+        let flags = policies
             .kill_switches()
-            .filter(|(_, switch)| switch.mode != KillMode::Off);
-        in_use.map(|(policy, switch)| Self::of(policy, switch)).collect()
+            .filter(|(_, switch)| switch.mode != KillMode::Off)
+            .map(|(policy, switch)| Self::of(policy, switch));
+        let versions = policies
+            .deploy_switches()
+            .filter(|(_, switch)| switch.mode != KillMode::Off)
+            .map(|(policy, switch)| Self {
+                service: policy.service.as_str().to_owned(),
+                exporter: switch.exporter.to_string(),
+                environment: switch.environment.to_string(),
+                flag: DEPLOYMENTS.to_owned(),
+                action: SafeState::default(),
+                variants: None,
+            });
+        flags.chain(versions).collect()
     }
 
     /// What a decision is about, as a rule's target.
@@ -143,6 +160,20 @@ pub enum ActError {
         flag: String,
         exporter: String,
         refusal: String,
+    },
+    /// A rule for deployments asks for what its exporter cannot do.
+    #[error("deployments of service `{service}`: exporter `{exporter}` {refusal}")]
+    CannotAnswer {
+        service: String,
+        exporter: String,
+        refusal: String,
+    },
+    /// A rule for deployments names an exporter that is not configured.
+    #[error("deployments of service `{service}`: no exporter `{exporter}` is configured; {known}")]
+    UnknownForDeployments {
+        service: String,
+        exporter: String,
+        known: String,
     },
     /// A rule names no flag or no environment, or a name that no service can hold.
     #[error("kill switch of service `{service}` on exporter `{exporter}`: its {what} {problem}")]
@@ -231,10 +262,33 @@ pub fn check(rules: &[RuleTarget], exporters: &Exporters) -> Result<(), ActError
     Ok(())
 }
 
+/// The same of rules for deployments.
+pub fn check_deployments(policies: &PolicySet, exporters: &Exporters) -> Result<(), ActError> {
+    for (policy, rule) in policies.deploy_switches() {
+        let (service, exporter) = (policy.service.as_str().to_owned(), rule.exporter.to_string());
+        if exporters.get(&exporter).is_none() {
+            let known = exporters.describe_known();
+            return Err(ActError::UnknownForDeployments {
+                service,
+                exporter,
+                known,
+            });
+        }
+        if let Some(refusal) = exporters.refusal(&exporter, &rule.action.into()) {
+            return Err(ActError::CannotAnswer {
+                service,
+                exporter,
+                refusal,
+            });
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::config::{Secret, UnleashExporter, WebhookExporter};
+    use crate::config::{FlagdExporter, LaunchDarklyExporter, Secret, UnleashExporter, WebhookExporter};
     use crate::decide::{DecisionState, Evidence};
     use crate::ledger::Counts;
     use crate::time::UnixNanos;
@@ -348,6 +402,34 @@ pub(crate) mod tests {
         );
         rule.exporter = "webhook/more".to_owned();
         assert!(check(&[rule], &exporters).is_ok());
+    }
+
+    #[test]
+    fn deployments_on_an_exporter_that_knows_flags_only_are_refused() {
+        let policies = |exporter: &str, action: &str| {
+            let text = format!(
+                "service: checkout\nenvironment: production\nslos: [{{ name: availability, target: 99.9% }}]\n\
+                 deployments:\n  - {{ exporter: {exporter}, action: {action}, mode: off }}\n"
+            );
+            crate::policy::from_text("p.yaml", &text).unwrap()
+        };
+        let mut all: crate::config::DecisionExporters = [webhook("http://h/x")].into();
+        all.push(unleash("http://h").into());
+        all.push(LaunchDarklyExporter::new("launchdarkly", Secret::new("canary-token")).into());
+        all.push(FlagdExporter::new("flagd", "flags.json").into());
+        let exporters = Exporters::build(&all).unwrap();
+        for action in ["rollback", "pause"] {
+            assert!(check_deployments(&policies("webhook", action), &exporters).is_ok());
+            for other in ["unleash", "launchdarkly", "flagd"] {
+                let refused = check_deployments(&policies(other, action), &exporters).unwrap_err();
+                let want = format!(
+                    "deployments of service `checkout`: exporter `{other}` cannot do `{action}`; it can do off, on"
+                );
+                assert!(refused.to_string().starts_with(&want), "{refused}");
+            }
+        }
+        let refused = check_deployments(&policies("hook", "pause"), &exporters).unwrap_err();
+        assert!(refused.to_string().contains("no exporter `hook`"), "{refused}");
     }
 
     #[test]

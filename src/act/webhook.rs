@@ -109,7 +109,7 @@ impl Webhook {
         Ok(Self {
             method: method(id, &config.method)?,
             headers: headers(config)?,
-            caller: Caller::new(id, config.timeout, scrubber)?.bound_to(&url),
+            caller: Caller::new(id, config.timeout, scrubber, [&url])?,
             standard_key: standard_key(id, config.signing_key.as_ref())?,
             signing_key: config.signing_key.clone(),
             id: config.id.clone(),

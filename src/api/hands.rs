@@ -191,6 +191,7 @@ impl Desk {
             DeskError::Closed | DeskError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             DeskError::Refused(HandError::Unknown(_) | HandError::NoDecision(_)) => StatusCode::NOT_FOUND,
             DeskError::Refused(HandError::Ambiguous(_)) => StatusCode::BAD_REQUEST,
+            DeskError::Refused(HandError::NeverKill(_)) => StatusCode::FORBIDDEN,
             DeskError::Refused(HandError::UnderWay(_) | HandError::Refused { .. }) => StatusCode::CONFLICT,
         };
         refusal(status, &error.to_string())

@@ -3,7 +3,7 @@
 //! A new kind is its own file and one line below; what builds exporters matches on this enum, and does not
 //! compile without the new one.
 
-use super::{HttpApiExporter, LaunchDarklyExporter, UnleashExporter, WebhookExporter};
+use super::{FlagdExporter, HttpApiExporter, LaunchDarklyExporter, UnleashExporter, WebhookExporter};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident($config:ident),)+) => {
@@ -37,6 +37,8 @@ kinds! {
     LaunchDarkly(LaunchDarklyExporter),
     /// Any HTTP API, as it is described.
     HttpApi(HttpApiExporter),
+    /// A file of flagd's flag definitions.
+    Flagd(FlagdExporter),
     /// Calls that their receiver understands.
     Webhook(WebhookExporter),
 }

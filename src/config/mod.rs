@@ -35,6 +35,7 @@ mod evidence;
 mod expand;
 mod exporters;
 mod extensions;
+mod flagd;
 mod forwarding;
 mod graph;
 mod http_api;
@@ -96,6 +97,7 @@ pub use exporters::{
 pub use extensions::{
     ApiExtension, ComponentHealth, Extension, FileStorage, HealthCheck, PprofExtension, ZpagesExtension,
 };
+pub use flagd::FlagdExporter;
 pub use forwarding::{
     Balancer, ClientKeepalive, Compression, Endpoints, Forwarder, OtlpEncoding, OtlpExporter, Push,
 };

@@ -367,7 +367,7 @@ fn every_mistake_names_its_place_and_the_way_out() {
             "    traces: ",
             "    decisions: {receivers: [error_budget], exporters: [prometheus]}\n    traces: ",
             "g.yaml:11:56: service.pipelines.decisions.exporters: `prometheus` cannot carry out decisions; \
-             what can is unleash, launchdarkly, http, webhook",
+             what can is unleash, launchdarkly, http, flagd, webhook",
         ),
         (
             "    traces: ",

@@ -9,10 +9,10 @@ use super::section::Section;
 use super::{
     ApiExtension, AttributesProcessor, BasicAuth, BatchProcessor, BearerTokenAuth, Connector, CountConnector,
     DebugExporter, DecisionExporter, ErrorBudget, Extension, FileExporter, FileStorage, FilterProcessor,
-    Forwarder, HealthCheck, HttpApiExporter, LaunchDarklyExporter, MemoryLimiter, OtlpExporter, OtlpProtocol,
-    OtlpReceiver, PprofExtension, ProbabilisticSampler, Processor, PrometheusExporter, RemoteWriteExporter,
-    ResourceProcessor, SpanMetricsConnector, TransformProcessor, UnleashExporter, WebhookExporter,
-    ZpagesExtension,
+    FlagdExporter, Forwarder, HealthCheck, HttpApiExporter, LaunchDarklyExporter, MemoryLimiter,
+    OtlpExporter, OtlpProtocol, OtlpReceiver, PprofExtension, ProbabilisticSampler, Processor,
+    PrometheusExporter, RemoteWriteExporter, ResourceProcessor, SpanMetricsConnector, TransformProcessor,
+    UnleashExporter, WebhookExporter, ZpagesExtension,
 };
 
 /// What a component takes, as pipelines are called.
@@ -160,6 +160,9 @@ pub(super) const EXPORTERS: &[Type<Exporter>] = &[
     }),
     Type::new("http", &[], DECISIONS, |id, section| {
         decides(HttpApiExporter::read(id, &section))
+    }),
+    Type::new("flagd", &[], DECISIONS, |id, section| {
+        decides(FlagdExporter::read(id, section))
     }),
     Type::new("webhook", &[], DECISIONS, |id, section| {
         decides(WebhookExporter::read(id, section))

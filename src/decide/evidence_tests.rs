@@ -398,6 +398,80 @@ fn evidence_begins_anew_when_the_flag_or_the_service_changes() {
 }
 
 #[test]
+fn evidence_begins_anew_when_somebody_switches_the_flag_back() {
+    let mut shop = Shop::new(POLICY);
+    let guilty = [on(98, 2), off(900, 0)];
+    let (secs, mut decision) = shop.run(0, 400, &guilty).remove(0);
+    let rules = LifeRules::default();
+    decision.state = DecisionState::Confirmed {
+        verified: true,
+        already_off: false,
+    };
+    decision.life.phase = Phase::Cooldown {
+        until: at(secs + 1800),
+        effect: Effect::Seen,
+    };
+    shop.decider.update(&decision);
+    shop.run(400, 420, &guilty);
+    assert!(shop.log_e("new-checkout") > 5.0, "what came in after the kill");
+    decision.hold(at(420), rules.hold_secs, "ann");
+    shop.decider.update(&decision);
+    shop.tick(421);
+    assert!(shop.log_e("new-checkout").abs() < 1e-9, "nothing of before");
+    shop.run(430, 520, &guilty);
+    assert!(shop.log_e("new-checkout") > 5.0, "and all of after");
+    // A release is somebody's word as well: what was seen before it is not held against the flag again.
+    let release = HandRelease {
+        by: "ann".to_owned(),
+        reason: "fixed".to_owned(),
+        ..HandRelease::default()
+    };
+    released(&mut decision, at(520), &rules, &release).unwrap();
+    shop.decider.update(&decision);
+    assert!(shop.tick(521).is_empty(), "not the old evidence");
+    assert!(shop.log_e("new-checkout").abs() < 1e-9);
+    let again = shop.run(530, 900, &guilty);
+    assert_eq!(again.len(), 1, "new evidence is enough for the next incident");
+    assert_eq!(again[0].1.incident, decision.incident + 1);
+}
+
+#[test]
+fn a_flag_of_never_kill_is_switched_by_no_rule_and_by_no_hand() {
+    let mut never = globset::GlobSetBuilder::new();
+    never.add(globset::Glob::new("new-*").unwrap());
+    let guards = CommonGuards {
+        never_kill: never.build().unwrap(),
+        ..CommonGuards::default()
+    };
+    let plain = POLICY.replace(
+        "new-checkout,",
+        "new-checkout, attribution: off, when: { for: 10s },",
+    );
+    let mut shop = Shop::new(&plain);
+    shop.decider.set_evidence(ErrorRates::default(), guards);
+    assert_eq!(shop.run(0, 300, &[on(80, 20), off(900, 0)]).len(), 0);
+    let held: Vec<_> = shop.decider.withheld().map(|w| w.reason.as_str()).collect();
+    assert_eq!(held, ["never_kill"], "the plain rule");
+    let by_hand = |flag: &str| HandKill {
+        flag: flag.to_owned(),
+        by: "ann".to_owned(),
+        reason: "it hurts".to_owned(),
+        ..HandKill::default()
+    };
+    let refused = shop
+        .decider
+        .kill_by_hand(at(300), &shop.policies, &by_hand("new-checkout"));
+    let refused = refused.unwrap_err();
+    assert_eq!(refused, HandError::NeverKill("new-checkout".to_owned()));
+    assert!(refused.to_string().contains("guards.never_kill"), "{refused}");
+    assert!(shop.decider.decisions().next().is_none());
+    let other = shop
+        .decider
+        .kill_by_hand(at(300), &shop.policies, &by_hand("neighbour"));
+    assert_eq!(other.unwrap().0.flag, "neighbour");
+}
+
+#[test]
 fn one_of_many_sources_is_not_believed() {
     let pod = |source: &'static str, good, bad| Requests {
         source,

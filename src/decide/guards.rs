@@ -2,7 +2,8 @@
 //! which no flag is to blame.
 
 use super::trials::{Case, SourceFigures};
-use crate::evidence::{BLAME_AT_LEAST, Guard};
+use super::verdict::WithheldReason;
+use crate::evidence::{BLAME_AT_LEAST, Guard, Hold};
 use crate::ledger::Counts;
 use crate::policy::{Board, Filter, Guards};
 use crate::time::UnixNanos;
@@ -37,6 +38,18 @@ impl Default for CommonGuards {
             max_burning_percent: 30,
             min_coverage: 0.99,
         }
+    }
+}
+
+impl CommonGuards {
+    /// Whether the flag may be switched at all, by rule or by hand.
+    pub(super) fn may_switch(&self, flag: &str) -> Result<(), WithheldReason> {
+        if self.never_kill.is_match(flag) {
+            let guard = Guard::NeverKill;
+            let holds = vec![Hold::Guard { guard }];
+            return Err(WithheldReason::Rule { holds });
+        }
+        Ok(())
     }
 }
 

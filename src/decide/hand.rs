@@ -1,7 +1,9 @@
 //! What people do by hand, through the same machine.
 //!
 //! A hand needs no evidence, and keeps to everything else: only a flag that a policy names, only towards the
-//! safe state that the policy says, one decision at a time. A decision that is over for the rule (cooldown,
+//! safe state that the policy says, one decision at a time, and never a flag of `never_kill`: whoever wrote
+//! that meant people in a hurry too, and there is no `--force` that the wrong flag could be switched with. A
+//! decision that is over for the rule (cooldown,
 //! hold) is closed by it, and a new one follows; one that is under way is not disturbed.
 
 use super::action::{Action, Actor};
@@ -71,6 +73,11 @@ pub enum HandError {
     Ambiguous(String),
     #[error("decision {0} about this flag is under way")]
     UnderWay(String),
+    #[error(
+        "flag {0} is held by guards.never_kill of the configuration, which nobody overrules from here; switch it at \
+         its flag service, or change the configuration"
+    )]
+    NeverKill(String),
     #[error("no decision {0}")]
     NoDecision(String),
     #[error("decision {decision}: {why}")]
@@ -86,6 +93,7 @@ impl KillDecider {
         asked: &HandKill,
     ) -> Result<(Decision, Option<String>), HandError> {
         let (policy, switch) = find(policies, asked)?;
+        self.may_switch(&switch.flag)?;
         let subject = Subject {
             exporter: switch.exporter.to_string(),
             environment: switch.environment.to_string(),
@@ -102,6 +110,12 @@ impl KillDecider {
         let decision = by_hand(now, policy, switch, asked, incident);
         self.live_mut().keep(decision.clone());
         Ok((decision, former))
+    }
+
+    /// Refuses what a hand, or somebody's yes to a proposal, must not do either.
+    pub fn may_switch(&self, flag: &str) -> Result<(), HandError> {
+        let may = self.guards().may_switch(flag);
+        may.map_err(|_| HandError::NeverKill(flag.to_owned()))
     }
 
     /// The decision that holds the flag, for [`released`].
@@ -128,12 +142,6 @@ impl KillDecider {
     /// What is to be told to decisions by their ids, besides what their traffic shows.
     pub fn news(&self, now: UnixNanos) -> Vec<(String, Event)> {
         self.live().news(now)
-    }
-
-    /// Since when what happened to a flag counts as evidence, when somebody exposed it again after a
-    /// decision: whoever did so has seen what was before.
-    pub fn epoch_after(&self, environment: &str, flag: &str) -> Option<UnixNanos> {
-        self.live().epoch_after(environment, flag)
     }
 }
 

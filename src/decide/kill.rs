@@ -85,6 +85,10 @@ impl KillDecider {
         &self.live
     }
 
+    pub(super) fn guards(&self) -> &CommonGuards {
+        &self.guards
+    }
+
     pub(super) fn live_mut(&mut self) -> &mut LiveDecisions {
         &mut self.live
     }
@@ -103,7 +107,13 @@ impl KillDecider {
     }
 
     /// Takes in what was counted; call it before [`Self::evaluate`] wherever rules go by evidence.
+    ///
+    /// Of a flag that somebody exposed again after a decision, what was before counts no more: whoever did so
+    /// has seen it.
     pub fn hear(&mut self, now: UnixNanos, from: &Sources<'_>) {
+        for (environment, flag, at) in self.live.exposures() {
+            self.trials.note_change(&environment, &flag, at);
+        }
         self.trials.hear(now, from);
     }
 
@@ -166,7 +176,8 @@ impl KillDecider {
         for due in sweep.due {
             let service = &due.status.objective.service;
             let free = |()| self.live.admit(now, &due.subject, service, due.switch.mode);
-            match due.judge().and_then(free) {
+            let may = |()| self.guards.may_switch(&due.subject.flag);
+            match due.judge().and_then(may).and_then(free) {
                 Ok(incident) => {
                     let decision = due.decision(now, incident, self.live.rules.propose_secs);
                     self.live.keep(decision.clone());

@@ -62,7 +62,8 @@ pub struct Life {
     pub version: Option<String>,
     /// When a proposal was approved.
     pub armed_at: Option<UnixNanos>,
-    /// When somebody was found to have exposed the flag again: what it did before counts no more.
+    /// When somebody was found to have exposed the flag again, or took the hold on it away: what it did
+    /// before counts no more.
     pub exposed_at: Option<UnixNanos>,
 }
 
@@ -226,6 +227,10 @@ impl Decision {
                 self.life.exposed_at = Some(*since);
             }
             self.life.phase = phase;
+        }
+        // Whoever takes a hold away has seen what was before it.
+        if matches!(event, Event::Released { .. }) && matches!(self.state, DecisionState::Confirmed { .. }) {
+            self.life.exposed_at = Some(now);
         }
         self.tell(now, step.words);
         Ok(true)

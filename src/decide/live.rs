@@ -147,15 +147,14 @@ impl LiveDecisions {
         news.collect()
     }
 
-    /// Since when what happened to the flag counts, after somebody switched it back.
-    pub(super) fn epoch_after(&self, environment: &str, flag: &str) -> Option<UnixNanos> {
-        let of_flag = self
-            .by_subject
-            .iter()
-            .filter(|(subject, _)| subject.flag == flag && subject.environment == environment);
-        of_flag
-            .filter_map(|(_, live)| live.decision.life.exposed_at)
-            .max()
+    /// When somebody exposed a flag again after a decision: environment, flag, time.
+    pub(super) fn exposures(&self) -> Vec<(String, String, UnixNanos)> {
+        let of_flags = self.by_subject.values().map(|live| &live.decision);
+        let exposed = of_flags.filter(|d| d.deployment.is_none()).filter_map(|d| {
+            let at = d.life.exposed_at?;
+            Some((d.environment.clone(), d.flag.clone(), at))
+        });
+        exposed.collect()
     }
 
     /// The last decision about `subject`.

@@ -34,6 +34,7 @@ impl Prepared {
         let policies = Arc::new(policies);
         let exporters = Arc::new(Exporters::build(&config.decision_exporters)?);
         act::check(&RuleTarget::all(&policies), &exporters)?;
+        act::check_deployments(&policies, &exporters)?;
         let indicators = Arc::new(indicators(&config, &policies)?);
         let compiled = compile(&config, &policies, &indicators)?;
         for named in &config.graph.processors {

@@ -98,16 +98,19 @@ fn safe_state(raw: &Spanned<RawAction>, findings: &mut Findings) -> Option<SafeS
         RawAction::Bool(true) => Some(SafeState::On),
         RawAction::Word(word) if normal(word.as_str().into()).as_ref() == OFF => Some(SafeState::Off),
         RawAction::Word(word) if normal(word.as_str().into()).as_ref() == ON => Some(SafeState::On),
-        RawAction::Word(_) => None,
+        RawAction::Word(_) | RawAction::Other(_) => None,
         RawAction::Rollout { rollout } => {
-            let number = rollout.trim().trim_end_matches('%').trim_end().parse().ok();
+            let text = rollout.to_string();
+            let number = text.trim_end_matches('%').trim_end().parse().ok();
             let percent = number.filter(|&percent: &u8| percent < 100);
             percent.map(|percent| SafeState::Rollout { percent })
         }
-        RawAction::Serve { serve } if serve.trim().is_empty() => None,
-        RawAction::Serve { serve } => Some(SafeState::Serve {
-            variant: serve.trim().into(),
-        }),
+        RawAction::Serve { serve } => {
+            let variant = serve.to_string();
+            (!variant.is_empty()).then(|| SafeState::Serve {
+                variant: variant.into(),
+            })
+        }
     };
     if state.is_none() {
         let message = "unknown action; expected off, on, { rollout: 5% } (whole percent below 100) or \

@@ -212,11 +212,33 @@ pub(super) enum RawAction {
     Bool(bool),
     Word(String),
     Rollout {
-        rollout: String,
+        rollout: RawScalar,
     },
     Serve {
-        serve: String,
+        serve: RawScalar,
     },
+    /// Anything else, which is told what was expected.
+    Other(serde::de::IgnoredAny),
+}
+
+/// A word that YAML may take for something else, such as a variant called `off`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawScalar {
+    Bool(bool),
+    Whole(i64),
+    Word(String),
+}
+
+impl fmt::Display for RawScalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(true) => f.write_str("on"),
+            Self::Bool(false) => f.write_str("off"),
+            Self::Whole(number) => number.fmt(f),
+            Self::Word(word) => f.write_str(word.trim()),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -70,6 +70,31 @@ fn the_example_says_what_its_comments_say() {
 }
 
 #[test]
+fn actions_are_read_whatever_yaml_takes_their_words_for() {
+    let serve = |variant: &str| SafeState::Serve {
+        variant: variant.into(),
+    };
+    let rollout = |percent| SafeState::Rollout { percent };
+    for (written, want) in [
+        ("off", SafeState::Off),
+        ("'off'", SafeState::Off),
+        ("on", SafeState::On),
+        ("{ serve: off }", serve("off")),
+        ("{ serve: control }", serve("control")),
+        ("{ serve: 2 }", serve("2")),
+        ("{ rollout: 5% }", rollout(5)),
+        ("{ rollout: 5 }", rollout(5)),
+    ] {
+        let yaml = format!(
+            "service: a\nenvironment: production\nslos:\n  - {{ name: availability, target: 99.9% }}\n\
+             kill_switches:\n  - {{ flag: f, exporter: e, action: {written} }}\n"
+        );
+        let policy = set(&yaml);
+        assert_eq!(policy.kill_switches().next().unwrap().1.action, want, "{written}");
+    }
+}
+
+#[test]
 fn own_alerts_are_read_in_both_forms() {
     let set = from_text("checkout.yaml", EXAMPLE).unwrap();
     let alerts = &set
@@ -236,6 +261,11 @@ fn every_mistake_is_answered_with_its_line() {
         ),
         (
             kill("{ flag: f, exporter: e, action: { rollout: 100% } }"),
+            "p.yaml:5:",
+            "unknown action",
+        ),
+        (
+            kill("{ flag: f, exporter: e, action: { serve: [ a ] } }"),
             "p.yaml:5:",
             "unknown action",
         ),

@@ -73,8 +73,8 @@ impl HttpApi {
         secrets.extend(environments.filter(|it| it.expose().len() >= MIN_SECRET).cloned());
         secrets.extend(config.token.clone());
         let read = config.read_url.as_deref();
+        let base = parse_url(id, "endpoint", &config.endpoint, "https://flags.example.com")?;
         Ok(Self {
-            base: parse_url(id, "endpoint", &config.endpoint, "https://flags.example.com")?,
             headers,
             lookup: compiler.lookup()?,
             read: read
@@ -82,7 +82,8 @@ impl HttpApi {
                 .transpose()?,
             defaults: compiler.checks("read_back.defaults", &config.read_defaults, &["id"])?,
             plans: compiler.plans()?,
-            caller: Caller::new(id, config.timeout, Scrubber::new(&secrets))?,
+            caller: Caller::new(id, config.timeout, Scrubber::new(&secrets), [&base])?,
+            base,
             config: config.clone(),
         })
     }

@@ -130,13 +130,14 @@ impl LaunchDarkly {
                 .chars()
                 .skip(token.chars().count().saturating_sub(4))
                 .collect(),
-            triggers,
-            on_approval: config.on_approval,
             caller: Caller::new(
                 id,
                 config.timeout,
                 Scrubber::new(paths.iter().chain([&config.token])),
+                triggers.values().chain([&base]),
             )?,
+            triggers,
+            on_approval: config.on_approval,
         })
     }
 

@@ -112,7 +112,7 @@ impl Unleash {
         )?);
         Ok(Self {
             id: id.to_owned(),
-            caller: Caller::new(id, config.timeout, Scrubber::new([&config.token]))?.bound_to(&base),
+            caller: Caller::new(id, config.timeout, Scrubber::new([&config.token]), [&base])?,
             base,
             project: config.project.trim().to_owned(),
             token: sensitive(config.token.expose()).ok_or_else(|| {

@@ -63,7 +63,12 @@ impl Tick {
     }
 
     fn vote(&mut self, now: UnixNanos, vote: &HandVote) -> Result<Decision, DeskError> {
-        self.amend(&vote.decision, |d, rules| voted(d, now, rules, vote))
+        self.amend(&vote.decision, |d, rules| {
+            if vote.approve && d.deployment.is_none() {
+                self.decider.may_switch(&d.flag)?;
+            }
+            voted(d, now, rules, vote)
+        })
     }
 
     fn amend(
