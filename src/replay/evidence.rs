@@ -32,7 +32,10 @@ pub struct Tried {
     /// The statistics, as the API shows them.
     #[serde(serialize_with = "as_in_the_api")]
     pub proof: Proof,
-    /// `kill` or `hold`.
+    /// The same when it was last looked at in this epoch.
+    #[serde(serialize_with = "as_in_the_api")]
+    pub at_last: Proof,
+    /// At the strongest moment: `kill` or `hold`.
     pub verdict: &'static str,
     /// What held it, a word each.
     pub reasons: Vec<&'static str>,
@@ -58,8 +61,8 @@ pub(super) fn as_in_the_api_if_any<S: Serializer>(
     }
 }
 
-/// Exporter, environment, service, flag, variant, version, and when the epoch began.
-type Key = (String, String, String, String, String, Option<String>, UnixNanos);
+/// Exporter, environment, service and SLO; flag, variant, version, and when the epoch began.
+type Key = ([String; 4], [String; 2], Option<String>, UnixNanos);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -73,17 +76,22 @@ impl Evidence {
     pub(super) fn saw(&mut self, now: UnixNanos, rulings: Vec<Ruling>) {
         for ruling in rulings {
             let key = (
-                ruling.exporter.clone(),
-                ruling.environment.clone(),
-                ruling.service.clone(),
-                ruling.flag.clone(),
-                ruling.variant.clone(),
+                [
+                    &ruling.exporter,
+                    &ruling.environment,
+                    &ruling.service,
+                    &ruling.slo,
+                ]
+                .map(String::clone),
+                [&ruling.flag, &ruling.variant].map(String::clone),
                 ruling.sha.clone(),
                 ruling.proof.epoch_since,
             );
             let is_full = self.tried.len() >= TRIED_MAX;
             match self.tried.get_mut(&key) {
-                Some(known) if strength(&known.proof) >= strength(&ruling.proof) => {}
+                Some(known) if strength(&known.proof) >= strength(&ruling.proof) => {
+                    known.at_last = ruling.proof;
+                }
                 Some(known) => *known = Tried::of(now, ruling),
                 None if is_full => self.more += 1,
                 None => {
@@ -124,6 +132,7 @@ impl Tried {
             ),
             exporter: ruling.exporter,
             mode: ruling.mode,
+            at_last: ruling.proof.clone(),
             proof: ruling.proof,
             verdict,
             reasons,
