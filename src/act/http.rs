@@ -48,8 +48,8 @@ pub(crate) struct Answer {
 }
 
 impl Caller {
-    /// A client for the exporter `id` whose calls take at most `timeout`, answer included, and go to the hosts
-    /// of `places` only.
+    /// A client for the exporter `id` whose calls take at most `timeout`, answer included, and go to the
+    /// hosts of `places` only.
     pub(crate) fn new<'a>(
         id: &str,
         timeout: Duration,

@@ -62,8 +62,8 @@ pub struct Life {
     pub version: Option<String>,
     /// When a proposal was approved.
     pub armed_at: Option<UnixNanos>,
-    /// When somebody was found to have exposed the flag again, or took the hold on it away: what it did before
-    /// counts no more.
+    /// When somebody was found to have exposed the flag again, or took the hold on it away: what it did
+    /// before counts no more.
     pub exposed_at: Option<UnixNanos>,
 }
 

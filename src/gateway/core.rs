@@ -41,7 +41,6 @@ pub(super) struct Core {
     pub(super) files: Reload,
     pub(super) board: Arc<Board>,
     pub(super) decisions: Decisions,
-    pub(super) changes: FlagChanges,
     pub(super) outlets: OutletSwitch,
     pub(super) audit: Arc<Trail>,
     pub(super) health: Arc<Health>,
@@ -119,6 +118,7 @@ impl Core {
             audit: audit.clone(),
             clock: clock.clone(),
             desk: Desk::default(),
+            changes: FlagChanges::default(),
         };
         let core = Self {
             ingest,
@@ -132,7 +132,6 @@ impl Core {
             files: Reload::default(),
             board: board.clone(),
             decisions: decisions.clone(),
-            changes: FlagChanges::default(),
             outlets: delivery.outlets(),
             audit: audit.clone(),
             health: Arc::new(Health::default()),
@@ -154,7 +153,7 @@ impl Core {
             corrections,
             decider: decider(config, &decisions),
             decisions,
-            changes: core.changes.clone(),
+            changes: core.api.changes.clone(),
             audit,
             desk: core.api.desk.clone(),
             rules: life_rules(config),

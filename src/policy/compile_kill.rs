@@ -261,14 +261,14 @@ fn warn(switch: &KillSwitch, slos: &[Arc<Slo>], at: Location, findings: &mut Fin
     if switch.blame == Blame::Burn && switch.mode != KillMode::Off {
         let message = format!(
             "the kill switch of \"{}\" goes by burn alone (attribution: off). In simulation that rule \
-             switches a healthy flag in 82 % of days at 10 requests a second, and in every large incident; the \
-             rule by evidence did so in none of 4,000 days",
+             switches a healthy flag in 82 % of days at 10 requests a second, and in every large incident; \
+             the rule by evidence did so in none of 4,000 days",
             switch.flag
         );
         findings.warning(at, message);
     }
-    if switch.blame == Blame::Burn && switch.when.contrast == Threshold::ONE && switch.mode == KillMode::Auto
-    {
+    let compares = switch.when.contrast != Threshold::ONE;
+    if switch.blame == Blame::Burn && !compares && switch.mode == KillMode::Auto {
         let message = format!(
             "the kill switch of \"{}\" acts without a comparison with the other variants (contrast: 1); \
              any outage of the service switches it off",
