@@ -236,7 +236,10 @@ fn every_placeholder_of_a_webhook_is_documented() {
 #[test]
 fn the_routes_on_the_page_are_the_routes_of_the_api() {
     let page = read("docs/api.md");
-    let source = read("src/api/http.rs") + &read("src/api/corrections.rs") + &read("src/api/hands.rs");
+    let source = read("src/api/http.rs")
+        + &read("src/api/corrections.rs")
+        + &read("src/api/hands.rs")
+        + &read("src/api/flag_changes/mod.rs");
     let routes = all_matches(r#"\.route\("([^"]+)""#, &source);
     assert!(routes.len() >= 4, "{routes:?}");
     assert_eq!(all_matches(r"(?m)^\| `(?:GET|POST) ([^`]+)` \|", &page), routes);

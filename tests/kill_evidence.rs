@@ -10,9 +10,9 @@ mod support;
 
 use kill_support::double::Double;
 use kill_support::shop::{bad, good, send};
-use kill_support::{House, decided, decisions};
+use kill_support::{House, assert_says_no, decided, decisions};
 use std::time::Duration;
-use support::{Setup, eventually};
+use support::{Gateway, Setup, block_on, client, eventually, sample};
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -108,4 +108,112 @@ fn the_flag_that_is_to_blame_is_switched_and_its_companion_is_told_why_not() {
         let told = why["told"][0].as_str().unwrap_or_default().to_owned();
         (told.contains("was decided at") && told.contains("confirmed")).then_some(())
     });
+}
+
+/// Tells of a change; the status and the answer.
+fn tell(gateway: &Gateway, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+    block_on(async {
+        let mut request = client().post(gateway.url("api", "/api/v1/flags/changes"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.body(body.to_owned()).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    })
+}
+
+#[test]
+fn a_webhook_of_a_flag_service_begins_evidence_anew() {
+    let setup = Setup {
+        error_budget: "{ policies: [ policies/*.yaml ] }".into(),
+        exporters: "  webhook: { url: 'http://127.0.0.1:9/flags' }".into(),
+        decisions: vec!["webhook".into()],
+        ..Setup::default()
+    };
+    let house = House::new(&setup, &POLICY.replace("mode: auto", "mode: observe"));
+    let file = house.dir.path().join("gateway.yaml");
+    let yaml = std::fs::read_to_string(&file).unwrap();
+    let door = "api: { endpoint: 127.0.0.1:0, flag_changes: { token: \"${env:CHANGES}\", signing_key: \"${env:KEY}\" } }";
+    std::fs::write(&file, yaml.replace("api: { endpoint: 127.0.0.1:0 }", door)).unwrap();
+    let gateway = house.start(&[("CHANGES", "canary-5f2e9-changes"), ("KEY", "canary-5f2e9-key")]);
+    send(
+        &gateway,
+        &[
+            good(150, &[]),
+            good(45, &["new-checkout"]),
+            bad(5, &["new-checkout"]),
+        ],
+    );
+    let proof = |flag: &str| {
+        let why = gateway.api(&format!("/api/v1/why?flag={flag}"));
+        why["rulings"][0]["proof"].clone()
+    };
+    eventually("evidence", SOON, || {
+        (proof("new-checkout")["epoch_cause"] == "seen").then_some(())
+    });
+    let token = [("authorization", "Bearer canary-5f2e9-changes")];
+    for (headers, body, status, words) in [
+        (&[][..], "{}", 401, "expected the header"),
+        (
+            &[("authorization", "Bearer canary-5f2e9-guess")],
+            "{}",
+            401,
+            "expected the header",
+        ),
+        (&[("x-ld-signature", "00")], "{}", 401, "expected the header"),
+        (&token, "{", 400, "no JSON"),
+        (&token, "{}", 400, "expected a webhook of LaunchDarkly"),
+        (
+            &token,
+            r#"{"flag":"unknown","environment":"production"}"#,
+            202,
+            r#""noted":[]"#,
+        ),
+        (
+            &token,
+            r#"{"flag":"new-checkout","environment":"development"}"#,
+            202,
+            r#""noted":[]"#,
+        ),
+        (&token, &"x".repeat((1 << 20) + 1), 413, "length limit"),
+    ] {
+        let (got, said) = tell(&gateway, headers, body);
+        assert_eq!(got, status, "{body:.80}: {said}");
+        assert!(said.contains(words), "{body:.80}: {said}");
+    }
+    assert_eq!(
+        proof("new-checkout")["epoch_cause"],
+        "seen",
+        "none of these changed anything"
+    );
+    let unleash = r#"{"id":7,"type":"feature-environment-enabled","createdBy":"ann","createdAt":"2026-01-01T00:00:00Z","data":null,
+        "featureName":"new-checkout","project":"default","environment":"production"}"#;
+    assert_eq!(tell(&gateway, &token, unleash).0, 202);
+    let now = tell(
+        &gateway,
+        &token,
+        r#"{"flag":"new-checkout","environment":"production","at":"2999-01-01T00:00:00Z"}"#,
+    );
+    assert_eq!(now.0, 202, "{}", now.1);
+    assert!(!now.1.contains("2999"), "what is still to come is now: {}", now.1);
+    eventually("another epoch", SOON, || {
+        send(&gateway, &[good(30, &[]), good(10, &["new-checkout"])]);
+        let proof = proof("new-checkout");
+        (proof["epoch_cause"] == "changed").then_some(())
+    });
+    let page = gateway.metrics();
+    for (sender, outcome, want) in [
+        ("unleash", "noted", 1.0),
+        ("plain", "noted", 1.0),
+        ("plain", "ignored", 2.0),
+        ("none", "refused", 6.0),
+    ] {
+        let labels = [("sender", sender), ("outcome", outcome)];
+        assert_eq!(
+            sample(&page, "burngate_flag_changes_total", &labels),
+            Some(want),
+            "{labels:?}"
+        );
+    }
+    assert_says_no(&gateway, "canary-5f2e9");
 }

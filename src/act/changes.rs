@@ -29,14 +29,16 @@ type Flag = (String, String);
 pub struct FlagChanges(Arc<Mutex<BTreeMap<Flag, UnixNanos>>>);
 
 impl FlagChanges {
-    /// The flag was changed `at`.
-    pub fn note(&self, environment: &str, flag: &str, at: UnixNanos) {
+    /// The flag was changed `at`; false when there is no room to note it.
+    pub fn note(&self, environment: &str, flag: &str, at: UnixNanos) -> bool {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (environment.to_owned(), flag.to_owned());
-        if waiting.len() < WAITING_MAX || waiting.contains_key(&key) {
-            let latest = waiting.entry(key).or_insert(at);
-            *latest = at.max(*latest);
+        if waiting.len() >= WAITING_MAX && !waiting.contains_key(&key) {
+            return false;
         }
+        let latest = waiting.entry(key).or_insert(at);
+        *latest = at.max(*latest);
+        true
     }
 
     /// Takes what waits: environment, flag, and when.
@@ -118,8 +120,10 @@ impl<A: Actuator> ChangeWatch<A> {
                         flag = %target.flag, environment = %target.environment, at = %change.at,
                         by = %change.by, ours = change.is_ours, "a flag was changed; evidence about it begins there"
                     );
-                    self.changes.note(&target.environment, &target.flag, change.at);
-                    self.told.insert(target, change.at);
+                    // Without room it is told the next time.
+                    if self.changes.note(&target.environment, &target.flag, change.at) {
+                        self.told.insert(target, change.at);
+                    }
                 }
                 Ok(_) => {}
                 Err(trouble) => {

@@ -3,7 +3,7 @@
 use super::compare::Deployments;
 use super::proto;
 use super::view;
-use crate::act::{Decisions, Desk};
+use crate::act::{Decisions, Desk, FlagChanges};
 use crate::audit::Trail;
 use crate::cohort::Level;
 use crate::decide::{Ruling, Withheld};
@@ -55,6 +55,8 @@ pub struct ApiState {
     pub indicators: Arc<IndicatorBoard>,
     /// Where people's requests go.
     pub desk: Desk,
+    /// Where changes of flags wait for the next evaluation.
+    pub changes: FlagChanges,
 }
 
 /// Which cohorts are asked for; empty strings and zero mean "not said".

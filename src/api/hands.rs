@@ -7,6 +7,7 @@
 //! unasked.
 
 use super::answers::ApiState;
+use super::guesses::Guesses;
 use super::http::refusal;
 use super::view;
 use crate::act::{DeskError, HandRequest};
@@ -20,7 +21,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq as _;
 
@@ -29,8 +30,6 @@ const BODY_MAX: usize = 16 * 1024;
 /// Characters of a reason, and of a name.
 const REASON_MAX: usize = 500;
 const NAME_MAX: usize = 200;
-/// Wrong tokens in a second; after that nobody is heard until it is over.
-const FAILURES_MAX: u32 = 10;
 /// A tick answers within a second unless the store hangs.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -40,8 +39,7 @@ pub(super) struct Admins {
     by_hash: Arc<[(String, [u8; 32])]>,
     /// The token of the other things that change something.
     other: Option<[u8; 32]>,
-    /// (second, wrong tokens in it)
-    failures: Arc<Mutex<(u64, u32)>>,
+    guesses: Guesses,
 }
 
 impl fmt::Debug for Admins {
@@ -62,7 +60,7 @@ impl Admins {
                 .map(|(name, token)| (name.clone(), hash(token.expose())))
                 .collect(),
             other: other.map(|token| hash(token.expose())),
-            failures: Arc::default(),
+            guesses: Guesses::default(),
         }
     }
 
@@ -73,11 +71,7 @@ impl Admins {
             let told = "nobody may do this: name somebody in extensions.api.admins of the configuration";
             return refused(StatusCode::FORBIDDEN, told);
         }
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.0 != second {
-            *failures = (second, 0);
-        }
-        if failures.1 >= FAILURES_MAX {
+        if !self.guesses.may_try(second) {
             return refused(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many wrong tokens; try again in a second",
@@ -106,7 +100,7 @@ impl Admins {
         if let Some(name) = found {
             return Ok(name);
         }
-        failures.1 += 1;
+        self.guesses.was_wrong();
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
         let told = "expected the header `Authorization: Bearer <token>` with the token of an admin";
         Err(Box::new(

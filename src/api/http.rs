@@ -47,8 +47,8 @@ pub(super) async fn only_get() -> Response {
 pub(super) async fn not_found(uri: Uri) -> Response {
     let known = "/api/v1/budgets, /api/v1/budgets/{service}, /api/v1/cohorts, /api/v1/routes, \
                  /api/v1/decisions, /api/v1/why, /api/v1/signatures, /api/v1/shapes, /api/v1/corrections, \
-                 /api/v1/indicators, /api/v1/audit, /api/v1/events, /api/v1/kill, /api/v1/release, \
-                 /api/v1/decisions/{id}/approve, /api/v1/decisions/{id}/reject";
+                 /api/v1/indicators, /api/v1/audit, /api/v1/events, /api/v1/flags/changes, /api/v1/kill, \
+                 /api/v1/release, /api/v1/decisions/{id}/approve, /api/v1/decisions/{id}/reject";
     refusal(
         StatusCode::NOT_FOUND,
         &format!("no such path: {}; there are {known}", uri.path()),

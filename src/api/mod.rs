@@ -11,7 +11,9 @@ mod compare;
 mod corrections;
 mod events;
 mod explain;
+mod flag_changes;
 mod grpc;
+mod guesses;
 mod hands;
 mod health;
 mod http;
@@ -27,7 +29,7 @@ pub use events::{Events, Peer, RecordError, Recorded, Recorder};
 pub use health::{Health, health_router};
 pub use why::proof;
 
-use crate::config::Secret;
+use crate::config::{FlagChangesDoor, Secret};
 use axum::Router;
 use corrections::Door;
 
@@ -39,12 +41,13 @@ pub struct ApiError(#[from] tonic_reflection::server::Error);
 /// The routes of the API listener.
 ///
 /// `token` is what whoever makes a correction must show; without one nothing can be corrected. `admins` may
-/// switch flags by hand.
+/// switch flags by hand, and `changes` says who may tell of changes of flags.
 pub fn api_router(
     state: ApiState,
     events: Events,
     token: Option<Secret>,
     admins: &[(String, Secret)],
+    changes: &FlagChangesDoor,
 ) -> Result<Router, ApiError> {
     let admins = hands::Admins::new(admins, token.as_ref());
     let door = Door::new(token);
@@ -52,6 +55,10 @@ pub fn api_router(
     let grpc = grpc::routes(api, events.clone())?.into_axum_router();
     Ok(http::router(state.clone(), events)
         .merge(hands::router(state.clone(), admins))
+        .merge(flag_changes::router(
+            state.clone(),
+            flag_changes::Door::new(changes),
+        ))
         .merge(corrections::router(state, door))
         .merge(grpc.reset_fallback())
         .fallback(http::not_found))

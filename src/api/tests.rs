@@ -38,6 +38,7 @@ fn state(world: &World) -> ApiState {
         indicators: Arc::default(),
         clock: Arc::new(Stopped),
         desk: crate::act::Desk::default(),
+        changes: crate::act::FlagChanges::default(),
     }
 }
 

@@ -37,9 +37,9 @@ pub struct SimulateArgs {
     /// Whether clusters have been measured for a day, or nothing is known yet; measured where there are any
     #[arg(long, value_name = "WHICH", value_enum)]
     discount: Option<WhichDiscount>,
-    /// Runs of each cell
-    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    runs: u64,
+    /// Runs of each cell; 400, and 4,000 with --acceptance
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    runs: Option<u64>,
     /// Length of a run
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=720))]
     hours: u64,
@@ -166,9 +166,13 @@ fn name(output: Option<&PathBuf>) -> String {
 }
 
 impl SimulateArgs {
+    fn runs(&self) -> u64 {
+        self.runs.unwrap_or(if self.acceptance { 4_000 } else { 400 })
+    }
+
     fn campaign(&self) -> Campaign {
         let mut settings = Settings {
-            runs: self.runs,
+            runs: self.runs(),
             hours: self.hours,
             onset_secs: self.onset,
             seed: self.seed,
@@ -217,7 +221,7 @@ impl SimulateArgs {
 
     fn explore(&self) -> io::Result<bool> {
         let (campaign, cells) = (self.campaign(), self.cells());
-        let bar = Bar::new(cells.len() as u64 * self.runs);
+        let bar = Bar::new(cells.len() as u64 * self.runs());
         let rows: Vec<Row> = cells
             .iter()
             .map(|cell| bar.at(cell, || campaign.row(cell, &bar)))

@@ -152,8 +152,19 @@ pub struct ApiExtension {
     /// Who may switch flags by hand, and release and approve: the token of each, by name. Nobody without
     /// this.
     pub admins: Vec<(String, Secret)>,
+    /// Who may tell of changes of flags.
+    pub flag_changes: FlagChangesDoor,
     /// Idempotency keys of recorded events that are remembered at least.
     pub idempotency_keys: u32,
+}
+
+/// `extensions.api.flag_changes`: whoever shows the token, or signs with the key; nobody without either.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlagChangesDoor {
+    /// In the header `Authorization`.
+    pub token: Option<Secret>,
+    /// Of Standard Webhooks, or of LaunchDarkly's `X-LD-Signature`.
+    pub signing_key: Option<Secret>,
 }
 
 /// Each failed request is compared with all of them.
@@ -165,6 +176,7 @@ impl Default for ApiExtension {
             endpoint: SocketAddr::from(([127, 0, 0, 1], 8055)),
             token: None,
             admins: Vec::new(),
+            flag_changes: FlagChangesDoor::default(),
             idempotency_keys: 10_000,
         }
     }
@@ -256,8 +268,25 @@ impl ApiExtension {
             );
         }
         it.admins = admins(&section, it.token.as_ref());
+        if let Some(changes) = section.section("flag_changes") {
+            it.flag_changes = FlagChangesDoor::read(changes);
+        }
         section.ranged("idempotency_keys", &mut it.idempotency_keys, 1..=1_000_000);
         section.unsupported(&["tls", "auth", "cors"]);
+        section.finish();
+        it
+    }
+}
+
+impl FlagChangesDoor {
+    fn read(section: Section<'_>) -> Self {
+        let mut it = Self::default();
+        for (key, secret) in [("token", &mut it.token), ("signing_key", &mut it.signing_key)] {
+            section.field(key, secret);
+            if secret.as_ref().is_some_and(Secret::is_blank) {
+                section.problem(key, "it is empty; set what it is read from, or remove the key");
+            }
+        }
         section.finish();
         it
     }

@@ -95,7 +95,8 @@ pub use exporters::{
     OtlpMetricsExporter, OtlpProtocol, PrometheusExporter, UnleashExporter, WebhookExporter,
 };
 pub use extensions::{
-    ApiExtension, ComponentHealth, Extension, FileStorage, HealthCheck, PprofExtension, ZpagesExtension,
+    ApiExtension, ComponentHealth, Extension, FileStorage, FlagChangesDoor, HealthCheck, PprofExtension,
+    ZpagesExtension,
 };
 pub use flagd::FlagdExporter;
 pub use forwarding::{

@@ -41,7 +41,6 @@ pub(super) struct Core {
     pub(super) files: Reload,
     pub(super) board: Arc<Board>,
     pub(super) decisions: Decisions,
-    pub(super) changes: FlagChanges,
     pub(super) outlets: OutletSwitch,
     pub(super) audit: Arc<Trail>,
     pub(super) health: Arc<Health>,
@@ -118,6 +117,7 @@ impl Core {
             audit: audit.clone(),
             clock: clock.clone(),
             desk: Desk::default(),
+            changes: FlagChanges::default(),
         };
         let core = Self {
             ingest,
@@ -131,7 +131,6 @@ impl Core {
             files: Reload::default(),
             board: board.clone(),
             decisions: decisions.clone(),
-            changes: FlagChanges::default(),
             outlets: delivery.outlets(),
             audit: audit.clone(),
             health: Arc::new(Health::default()),
@@ -153,7 +152,7 @@ impl Core {
             corrections,
             decider: decider(config, &decisions),
             decisions,
-            changes: core.changes.clone(),
+            changes: core.api.changes.clone(),
             admissions: core.admissions.clone(),
             audit,
             desk: core.api.desk.clone(),

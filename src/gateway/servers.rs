@@ -184,7 +184,8 @@ impl Change<'_> {
             && !self.stays("api", |c| c.api.clone())
         {
             let events = Events::new(self.core.scribe.clone(), api.token.as_ref());
-            let router = api_router(self.core.api.clone(), events, api.token.clone(), &api.admins)?;
+            let (token, changes) = (api.token.clone(), &api.flag_changes);
+            let router = api_router(self.core.api.clone(), events, token, &api.admins, changes)?;
             self.serve(starts, "api", router)?;
         }
         Ok(())
@@ -199,7 +200,7 @@ impl Change<'_> {
         starts.push(Start::new("preflight", control, Stage::Draining, |ending| {
             preflight.run(ending)
         }));
-        let changes = self.core.changes.clone();
+        let changes = self.core.api.changes.clone();
         let watch = ChangeWatch::new(self.exporters.clone(), &rules, self.core.clock.clone(), changes);
         starts.push(Start::new("flag changes", control, Stage::Draining, |ending| {
             watch.run(ending)

@@ -267,8 +267,8 @@ fn warn(switch: &KillSwitch, slos: &[Arc<Slo>], at: Location, findings: &mut Fin
         );
         findings.warning(at, message);
     }
-    if switch.blame == Blame::Burn && switch.when.contrast == Threshold::ONE && switch.mode == KillMode::Auto
-    {
+    let compares = switch.when.contrast != Threshold::ONE;
+    if switch.blame == Blame::Burn && !compares && switch.mode == KillMode::Auto {
         let message = format!(
             "the kill switch of \"{}\" acts without a comparison with the other variants (contrast: 1); \
              any outage of the service switches it off",

@@ -62,6 +62,10 @@ pub(super) const COUNTERS: &[(&str, &str)] = &[
         "Deliveries that ended in a defect of ours; they were tried again.",
     ),
     (
+        "burngate_flag_changes_total",
+        "Changes of flags that somebody told, by whose words they were and what became of them.",
+    ),
+    (
         "burngate_flag_watch_reads_total",
         "Reads of flags that were switched, to see whether somebody switched them back, by exporter.",
     ),
