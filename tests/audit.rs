@@ -5,15 +5,17 @@
 mod kill_support;
 mod support;
 
+use base64::Engine as _;
 use kill_support::double::{Answer, Double, unleash_like};
 use kill_support::shop::{bad, good, send};
 use kill_support::{CANARY, House, decided};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
-use support::{Gateway, Setup, eventually, get, post};
+use support::{Gateway, Setup, block_on, client, eventually, get, post};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -240,7 +242,7 @@ fn it_shows_what_is_done_to_a_file(folder: &Path, exported: &str) {
 }
 
 /// Every place of the configuration that takes a secret, each with one of its own.
-const SECRETS: [(&str, &str); 7] = [
+const SECRETS: [(&str, &str); 17] = [
     ("S_WEBHOOK", "canary-5f2e9-webhook/+=?"),
     ("S_HEADER", "canary-5f2e9-header"),
     ("S_SIGNING", "canary-5f2e9-signing"),
@@ -248,7 +250,111 @@ const SECRETS: [(&str, &str); 7] = [
     ("S_API", "canary-5f2e9-api"),
     ("S_OTLP", "canary-5f2e9-otlp"),
     ("S_BEARER", "canary-5f2e9-bearer"),
+    ("S_ADMIN", "canary-5f2e9-admin"),
+    ("S_CHANGES", "canary-5f2e9-changes"),
+    ("S_CHANGES_KEY", "canary-5f2e9-changes-key"),
+    ("S_RECEIVER", "canary-5f2e9-receiver"),
+    ("S_PASSWORD", "canary-5f2e9-password"),
+    ("S_LAUNCHDARKLY", "canary-5f2e9-launchdarkly"),
+    ("S_TRIGGER", "/webhook/triggers/canary-5f2e9-trigger"),
+    ("S_HTTP", "canary-5f2e9-http"),
+    ("S_HTTP_HEADER", "canary-5f2e9-http-header"),
+    ("S_HTTP_ENVIRONMENT", "canary-5f2e9-http-environment"),
 ];
+
+/// What comes before the canary in its key's file; a key in PEM cannot hold one, so its own lines are looked for.
+fn key_lines(pem: &str) -> Vec<&str> {
+    pem.lines()
+        .filter(|line| line.len() > 20 && !line.starts_with('-'))
+        .collect()
+}
+
+/// A receiver behind TLS and passwords, whose files lie elsewhere.
+fn closed(folder: &Path) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let (cert_file, key_file) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&cert_file, certificate).unwrap();
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+    let receiver = format!(
+        "  otlp/closed:\n    protocols:\n      grpc: {{ endpoint: 127.0.0.1:0, auth: {{ authenticator: bearertokenauth/in }}, \
+         tls: {{ cert_file: {}, key_file: {} }} }}\n      \
+         http: {{ endpoint: 127.0.0.1:0, auth: {{ authenticator: basicauth/in }} }}\n",
+        cert_file.display(),
+        key_file.display()
+    );
+    (receiver, key.serialize_pem())
+}
+
+/// One POST with this header; the answer.
+fn post_as(url: &str, authorization: &str, body: &str) -> (u16, String) {
+    block_on(async {
+        let request = client().post(url).header("authorization", authorization);
+        let request = request
+            .header("content-type", "application/json")
+            .body(body.to_owned());
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    })
+}
+
+/// Every door with the right credential and with one that is nearly right; what they answer.
+fn at_the_doors(gateway: &Gateway) -> Vec<(String, String)> {
+    let basic = |password: &str| {
+        let pair = format!("ann:{password}");
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+    };
+    let bearer = |token: &str| format!("Bearer {token}");
+    let secret = |name: &str| SECRETS.iter().find(|(it, _)| *it == name).unwrap().1;
+    let (spans, api) = (gateway.url("otlp/closed/http", "/v1/traces"), |path: &str| {
+        gateway.url("api", path)
+    });
+    let kill = r#"{"flag":"nobody","reason":"x"}"#;
+    let change = r#"{"flag":"taken","environment":"production","at":"2026-01-01T00:00:00Z"}"#;
+    let wrong = format!("{CANARY}-wrong");
+    let rows = [
+        (spans.clone(), basic(secret("S_PASSWORD")), "{}", 200),
+        (spans, basic(&wrong), "{}", 401),
+        (api("/api/v1/kill"), bearer(secret("S_ADMIN")), kill, 404),
+        (api("/api/v1/kill"), bearer(&wrong), kill, 401),
+        (api("/api/v1/kill"), bearer(secret("S_API")), kill, 403),
+        (
+            api("/api/v1/flags/changes"),
+            bearer(secret("S_CHANGES")),
+            change,
+            202,
+        ),
+        (api("/api/v1/flags/changes"), bearer(&wrong), change, 401),
+        (api("/api/v1/corrections"), bearer(secret("S_API")), "{}", 422),
+        (api("/api/v1/corrections"), bearer(&wrong), "{}", 401),
+    ];
+    let mut said = Vec::new();
+    for (url, authorization, body, status) in rows {
+        let (got, answer) = post_as(&url, &authorization, body);
+        assert!(
+            got == status || (status == 422 && got == 400),
+            "{url} {got}: {answer}"
+        );
+        said.push((format!("{url} {status}"), format!("{got} {answer}")));
+    }
+    // No TLS at all where it is spoken, with the token in the clear.
+    let address = gateway.addrs["otlp/closed/grpc"];
+    let mut plain = std::net::TcpStream::connect(address).unwrap();
+    let request = format!(
+        "GET / HTTP/1.1\r\nauthorization: Bearer {}\r\n\r\n",
+        secret("S_RECEIVER")
+    );
+    plain.write_all(request.as_bytes()).unwrap();
+    plain.set_read_timeout(Some(SOON)).unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    said.push((
+        "no TLS".to_owned(),
+        format!("{} bytes: {}", answer.len(), String::from_utf8_lossy(&answer)),
+    ));
+    said
+}
 
 #[test]
 fn no_secret_is_said_or_written_whatever_happens() {
@@ -261,27 +367,54 @@ fn no_secret_is_said_or_written_whatever_happens() {
     let exporters = format!(
         "  webhook: {{ url: \"{}\", token: \"${{env:S_WEBHOOK}}\", signing_key: \"${{env:S_SIGNING}}\", \
          headers: {{ x-key: \"${{env:S_HEADER}}\" }} }}\n  \
-         unleash: {{ endpoint: \"{}\", token: \"${{env:S_UNLEASH}}\" }}\n",
+         unleash: {{ endpoint: \"{}\", token: \"${{env:S_UNLEASH}}\" }}\n  \
+         launchdarkly: {{ endpoint: \"{}\", token: \"${{env:S_LAUNCHDARKLY}}\", \
+         trigger_urls: {{ production/elsewhere: \"{}${{env:S_TRIGGER}}\" }} }}\n  \
+         http: {{ preset: growthbook, endpoint: \"{}\", token: \"${{env:S_HTTP}}\", \
+         headers: {{ x-more: \"${{env:S_HTTP_HEADER}}\" }}, \
+         environments: {{ production: \"${{env:S_HTTP_ENVIRONMENT}}\" }} }}\n",
         echo.url("/off"),
-        unleash.url("")
+        unleash.url(""),
+        echo.url(""),
+        echo.url(""),
+        echo.url("")
     );
+    let files = tempfile::tempdir().unwrap();
+    let (receiver, key) = closed(files.path());
     let more = ", headers: { x-apm-key: \"${env:S_OTLP}\" }, auth: { authenticator: bearertokenauth }";
-    let yaml = yaml(&exporters, &["webhook", "unleash"], &sink, more)
+    let outlets = ["webhook", "unleash", "launchdarkly", "http"];
+    let yaml = yaml(&exporters, &outlets, &sink, more)
         .replace(
             "  api: { endpoint: 127.0.0.1:0 }",
-            "  api: { endpoint: 127.0.0.1:0, token: \"${env:S_API}\" }\n  \
-                  bearertokenauth: { token: \"${env:S_BEARER}\" }",
+            "  api: { endpoint: 127.0.0.1:0, token: \"${env:S_API}\", admins: { ann: \"${env:S_ADMIN}\" }, \
+                  flag_changes: { token: \"${env:S_CHANGES}\", signing_key: \"${env:S_CHANGES_KEY}\" } }\n  \
+                  bearertokenauth: { token: \"${env:S_BEARER}\" }\n  \
+                  bearertokenauth/in: { token: \"${env:S_RECEIVER}\" }\n  \
+                  basicauth/in: { htpasswd: { inline: \"ann:${env:S_PASSWORD}\" } }",
         )
-        .replace("file_storage, api ]", "file_storage, api, bearertokenauth ]");
-    let house = house(&yaml, &policy(&[("refused", "webhook"), ("taken", "unleash")]));
+        .replace(
+            "file_storage, api ]",
+            "file_storage, api, bearertokenauth, bearertokenauth/in, basicauth/in ]",
+        )
+        .replace("connectors:\n", &format!("{receiver}connectors:\n"))
+        .replace(
+            "traces: { receivers: [ otlp ]",
+            "traces: { receivers: [ otlp, otlp/closed ]",
+        );
+    let switches = [
+        ("refused", "webhook"),
+        ("taken", "unleash"),
+        ("by-ld", "launchdarkly"),
+        ("by-http", "http"),
+    ];
+    let house = house(&yaml, &policy(&switches));
     let mut env = SECRETS.to_vec();
     env.extend([("RUST_LOG", "trace"), ("RUST_BACKTRACE", "full")]);
     let gateway = house.start(&env);
-    send(
-        &gateway,
-        &[good(300, &[]), good(75, &["refused"]), bad(25, &["refused"])],
-    );
-    decided(&gateway, "refused", "failed", SOON);
+    for flag in ["refused", "by-ld", "by-http"] {
+        send(&gateway, &[good(300, &[]), good(75, &[flag]), bad(25, &[flag])]);
+        decided(&gateway, flag, "failed", SOON);
+    }
     send(
         &gateway,
         &[good(300, &[]), good(75, &["taken"]), bad(75, &["taken"])],
@@ -302,7 +435,12 @@ fn no_secret_is_said_or_written_whatever_happens() {
     sent(&sink, "x-apm-key", SECRETS[5].1);
     sent(&sink, "authorization", SECRETS[6].1);
 
+    sent(&echo, "authorization", SECRETS[12].1);
+    sent(&echo, "authorization", SECRETS[14].1);
+    sent(&echo, "x-more", SECRETS[15].1);
+
     let mut said = what_it_answers(&gateway);
+    said.extend(at_the_doors(&gateway));
     for (_, record) in records(&sink) {
         said.push(("log event".to_owned(), record.to_string()));
     }
@@ -329,8 +467,15 @@ fn no_secret_is_said_or_written_whatever_happens() {
     for (what, text) in &said {
         assert!(!text.is_empty(), "{what}");
         assert!(!text.contains(CANARY), "{what} says a secret: {text}");
+        for line in key_lines(&key) {
+            assert!(!text.contains(line), "{what} says the key of TLS");
+        }
     }
     house.assert_holds_no(CANARY);
+    assert!(key_lines(&key).len() >= 2);
+    for line in key_lines(&key) {
+        house.assert_holds_no(line);
+    }
 }
 
 /// Every page of the gateway, and some answers to those who ask wrongly.
@@ -348,6 +493,7 @@ fn what_it_answers(gateway: &Gateway) -> Vec<(String, String)> {
         "indicators",
         "audit",
         "audit?after=x",
+        "why?flag=refused",
         "events",
         "nothing",
     ]

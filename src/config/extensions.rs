@@ -299,6 +299,7 @@ fn admins(section: &Section<'_>, token: Option<&Secret>) -> Vec<(String, Secret)
     };
     let mut read: Vec<(String, Secret)> = Vec::new();
     for entry in admins.entries() {
+        admins.report.secret(admins.path_of(&entry.key));
         let secret = match &entry.node.value {
             Value::Null => None,
             _ => Secret::read(&entry.node).ok(),
