@@ -157,6 +157,8 @@ pub fn proof(proof: &Proof) -> proto::Proof {
         control_good: proof.control.good,
         control_bad: proof.control.bad,
         overdispersion: proof.overdispersion,
+        ratio_low: proof.ratio_interval.map(|it| it.low),
+        ratio_high: proof.ratio_interval.and_then(|it| it.high),
         attribution: proof.attribution.clone(),
         sources: proof.sources.map(|sources| proto::SourceProof {
             active: count(sources.active),

@@ -319,6 +319,11 @@ fn proof(figures: &Figures<'_>, case: &Case, trials: &Trials, temporal: Option<&
         log_d: figures.log_d,
         change_bound: figures.change_bound,
         ratio,
+        ratio_interval: if changed.is_none() {
+            case.ratio_interval()
+        } else {
+            None
+        },
         epoch_since: since,
         epoch_cause: cause,
         treated,

@@ -1,6 +1,6 @@
 //! What a verdict by evidence rests on, in figures that anybody can work out again.
 
-use crate::evidence::{EpochCause, EvidenceClass, HarmWindow, TemporalLack, Verdict};
+use crate::evidence::{EpochCause, EvidenceClass, HarmWindow, RatioInterval, TemporalLack, Verdict};
 use crate::ledger::Counts;
 use crate::time::UnixNanos;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,10 @@ pub struct Proof {
     /// How many times as often as its control it fails (Mantel and Haenszel); `None` while that has no bad
     /// event.
     pub ratio: Option<f64>,
+    /// Between which limits that lies, with a probability of 95 % at all looks together, by what is older than a
+    /// minute; `None` with too few bad events, and of the class `temporal`.
+    #[serde(default)]
+    pub ratio_interval: Option<RatioInterval>,
     /// Since when evidence counts.
     pub epoch_since: UnixNanos,
     /// What began that epoch.

@@ -6,7 +6,7 @@
 //! at.
 
 use super::{Block, Discount, log_mean_exp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// 1/64 to 1024 in steps of a quarter of a doubling.
 const SIZE: usize = 65;
@@ -24,7 +24,7 @@ pub struct RatioSequence {
 }
 
 /// Limits of a ratio.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RatioInterval {
     /// 0 where nothing is known.
     pub low: f64,

@@ -3,10 +3,13 @@
 use super::past::{Past, Rollout};
 use super::{BUCKET_SECS, SourceFigures};
 use crate::cohort::ObjectiveId;
-use crate::evidence::{Block, Discount, Epoch, Grid, Trial};
+use crate::evidence::{Block, Discount, Epoch, Grid, MIN_TREATED_BAD, RatioInterval, RatioSequence, Trial};
 use crate::ledger::Counts;
 use crate::time::UnixNanos;
 use std::sync::Arc;
+
+/// Chance that the ratio ever lies outside of the limits that are shown.
+const RATIO_ALPHA: f64 = 0.05;
 
 /// Who is accused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +42,8 @@ pub(in crate::decide) struct CaseKey {
 pub(in crate::decide) struct Case {
     settled: Trial,
     settled_counts: (Counts, Counts),
+    /// How much worse it is, of settled blocks.
+    ratios: RatioSequence,
     /// The first block that is not settled.
     pub(super) next: u64,
     /// With the blocks that are still open.
@@ -64,6 +69,7 @@ impl Case {
         Self {
             settled: Trial::new(epoch),
             settled_counts: (Counts::ZERO, Counts::ZERO),
+            ratios: RatioSequence::default(),
             next: epoch.since.secs().div_ceil(BUCKET_SECS),
             trial: Trial::new(epoch),
             counts: (Counts::ZERO, Counts::ZERO),
@@ -85,10 +91,21 @@ impl Case {
     pub(super) fn settle(&mut self, block: u64, strata: &[Block], grid: &Grid, discount: Discount) {
         let began = UnixNanos::from_secs(block * BUCKET_SECS);
         self.settled.absorb(began, strata, grid, discount);
+        if began >= self.settled.epoch().since {
+            self.ratios.absorb(strata, discount);
+        }
         add(&mut self.settled_counts, strata);
         self.note(block, strata);
         self.rollout.note(block, strata);
         self.next = block + 1;
+    }
+
+    /// Between which limits the ratio to its control lies at all looks together, by the settled blocks; `None`
+    /// while too few bad events were seen to say anything.
+    pub(in crate::decide) fn ratio_interval(&self) -> Option<RatioInterval> {
+        let (treated, control) = self.settled_counts;
+        let is_seen = treated.bad + control.bad >= MIN_TREATED_BAD;
+        is_seen.then(|| self.ratios.interval(RATIO_ALPHA))
     }
 
     /// Nothing before `settled_to` comes any more.
