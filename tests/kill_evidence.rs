@@ -9,7 +9,7 @@ mod kill_support;
 mod support;
 
 use kill_support::double::Double;
-use kill_support::shop::{bad, good, send};
+use kill_support::shop::{bad, good, send, send_of};
 use kill_support::{House, assert_says_no, decided, decisions};
 use std::time::Duration;
 use support::{Gateway, Setup, block_on, client, eventually, sample};
@@ -216,4 +216,49 @@ fn a_webhook_of_a_flag_service_begins_evidence_anew() {
         );
     }
     assert_says_no(&gateway, "canary-5f2e9");
+const ROLLBACK: &str = "
+service: checkout
+environment: production
+window: 30d
+slos:
+  - { name: availability, target: 99.9% }
+deployments:
+  - { exporter: webhook, action: rollback, mode: auto, when: { burn_above: 7, window: 5m, for: 2s } }
+";
+
+#[test]
+fn a_bad_version_among_healthy_ones_is_called_out_once_for_a_rollback() {
+    let double = Double::content();
+    let setup = Setup {
+        error_budget: "{ policies: [ policies/*.yaml ] }".into(),
+        exporters: format!("  webhook: {{ url: \"{}\" }}", double.url("/deployments")),
+        decisions: vec!["webhook".into()],
+        ..Setup::default()
+    };
+    let house = House::new(&setup, ROLLBACK);
+    let gateway = house.start(&[]);
+    // The oldest version is never blamed, so it must have been seen first.
+    send_of(&gateway, "stable", &[good(300, &[])]);
+    eventually("the version is counted", SOON, || {
+        let budgets = gateway.api("/api/v1/budgets").to_string();
+        budgets.contains("checkout").then_some(())
+    });
+    let began = std::time::Instant::now();
+    while double.calls().is_empty() {
+        send_of(&gateway, "stable", &[good(300, &[])]);
+        send_of(&gateway, "healthy", &[good(40, &[])]);
+        send_of(&gateway, "broken", &[good(30, &[]), bad(10, &[])]);
+        std::thread::sleep(Duration::from_secs(2));
+        assert!(began.elapsed() < SOON, "{}", gateway.api("/api/v1/why"));
+    }
+    let call = double.calls().remove(0);
+    let told = call.body;
+    assert!(told.contains("rollback") && told.contains("broken"), "{told}");
+    assert!(!told.contains("healthy"), "{told}");
+    eventually("it is on record", SOON, || {
+        let all = gateway.api("/api/v1/decisions");
+        let first = all["decisions"].as_array()?.first()?.clone();
+        (first["state"] == "confirmed" && first["action"] == "rollback").then_some(())
+    });
+    assert_eq!(double.calls().len(), 1);
 }

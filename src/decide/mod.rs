@@ -30,6 +30,8 @@ mod verdict;
 mod versions;
 
 #[cfg(test)]
+mod canary_tests;
+#[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]
 mod kill_tests;

@@ -46,6 +46,11 @@ pub const fn slow<'a>(n: usize, flags: &'a [&'a str]) -> Requests<'a> {
 
 /// Sends requests of `checkout` in `production` that end now, and sees that they were taken.
 pub fn send(gateway: &Gateway, requests: &[Requests<'_>]) {
+    send_of(gateway, "9fceb02", requests);
+}
+
+/// The same of a version.
+pub fn send_of(gateway: &Gateway, sha: &str, requests: &[Requests<'_>]) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let spans = requests
         .iter()
@@ -53,7 +58,7 @@ pub fn send(gateway: &Gateway, requests: &[Requests<'_>]) {
         .collect();
     let attributes = vec![
         text("service.name", "checkout"),
-        text("deployment.sha", "9fceb02"),
+        text("deployment.sha", sha),
         text("deployment.environment.name", "production"),
     ];
     let message = ExportTraceServiceRequest {
