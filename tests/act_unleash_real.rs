@@ -19,7 +19,7 @@ use act_support::{StepClock, T0, World, decision, target};
 use burngate::act::preflight::Readiness;
 use burngate::act::{Actuator, Delivery, Exporters, FlagState, Pacing, Preflight, Trouble};
 use burngate::config::{Secret, UnleashExporter};
-use burngate::decide::{Action, Decision, DecisionState, FailureReason};
+use burngate::decide::{Action, Decision, DecisionState, Effect, FailureReason, NoEffect, Phase};
 use burngate::policy::SafeState;
 use burngate::time::UnixNanos;
 use ports::free_port;
@@ -277,6 +277,7 @@ async fn a_real_unleash_flag_is_switched_off_and_nothing_else() {
     who_may_not_switch_is_told_so(&server).await;
     many_at_once_are_all_done(&server, &admin).await;
     children_are_told_of(&server, &admin).await;
+    a_human_who_switches_back_is_heard_in_every_phase(&server, &admin).await;
     a_database_that_is_stopped_during_the_call_is_waited_for(&server).await;
     // The last: the server goes away.
     let url = server.var("UNLEASH_URL").to_owned();
@@ -663,4 +664,104 @@ async fn a_database_that_is_stopped_during_the_call_is_waited_for(server: &Serve
         events = server.off_events("waits").await;
     }
     assert_eq!(events.len(), 1, "{:?}\n{events:?}", d.history);
+}
+
+/// While it is on its way, while its effect is looked for, in cooldown, escalated, and in hold already.
+async fn a_human_who_switches_back_is_heard_in_every_phase(server: &Server, admin: &Arc<Exporters>) {
+    let pacing = Pacing {
+        first: Duration::from_millis(50),
+        watch_every: Duration::from_millis(500),
+        ..Pacing::default()
+    };
+    let log = Arc::new(Arc::new(World::default()).process());
+    let delivery = Delivery::new(Arc::clone(admin), log, StepClock::at(T0), pacing).unwrap();
+    let decisions = delivery.decisions();
+    let task = tokio::spawn(delivery.run(std::future::pending()));
+    let until = async |flag: &str, what: &str, is: &dyn Fn(&Decision) -> bool| {
+        let id = decision("unleash", flag).id;
+        for _ in 0..6_000 {
+            if let Some(d) = decisions.get(&id).filter(is) {
+                return d;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{flag} never {what}: {:?}", decisions.get(&id));
+    };
+    // A human is faster than our second look: the call was answered, and the flag is on again.
+    server.make_flag("back-act", "release").await;
+    let mut underway = decision("unleash", "back-act");
+    underway.state = DecisionState::Verifying { attempt: 1 };
+    decisions.submit(underway).unwrap();
+    let d = until("back-act", "ended", &|d| d.state.is_final()).await;
+    assert_eq!(failed(&d).0, FailureReason::Overruled, "{:?}", d.history);
+    assert!(matches!(d.life.phase, Phase::HumanHold { .. }), "{:?}", d.life);
+    assert!(server.is_on("back-act", "production").await);
+    assert_eq!(server.off_events("back-act").await.len(), 0, "nothing was sent");
+
+    let phases = [
+        (
+            "back-effect",
+            Phase::EffectCheck {
+                since: T0,
+                gone: None,
+            },
+        ),
+        (
+            "back-cooldown",
+            Phase::Cooldown {
+                until: T0.plus_secs(1800),
+                effect: Effect::Seen,
+            },
+        ),
+        (
+            "back-escalated",
+            Phase::Escalated {
+                until: T0.plus_secs(86_400),
+                why: NoEffect::StillServed { share: 0.5 },
+            },
+        ),
+    ];
+    for (flag, phase) in &phases {
+        server.make_flag(flag, "release").await;
+        decisions.submit(decision("unleash", flag)).unwrap();
+        let sure = |d: &Decision| matches!(d.state, DecisionState::Confirmed { verified: true, .. });
+        let d = until(flag, "confirmed", &sure).await;
+        // Which it gets from its traffic, in the gateway.
+        // One that is being written is moved a moment later.
+        for _ in 0..500 {
+            let moved = decisions.amend(&d.id, |d| {
+                d.life.phase = phase.clone();
+                Ok::<bool, ()>(true)
+            });
+            if moved.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    for (flag, _) in &phases {
+        let at = format!("/projects/default/features/{flag}/environments/production/on");
+        server.api("POST", &at, None).await;
+    }
+    for (flag, _) in &phases {
+        let d = until(flag, "in hold", &|d| d.life.phase.as_str() == "human_hold").await;
+        let Phase::HumanHold { by, .. } = &d.life.phase else {
+            continue;
+        };
+        assert!(!by.is_empty() && d.life.exposed_at.is_some(), "{:?}", d.life);
+    }
+    // Off and on again by the same hand, in hold: their business.
+    for action in ["off", "on"] {
+        let at = format!("/projects/default/features/back-effect/environments/production/{action}");
+        server.api("POST", &at, None).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    task.abort();
+    for (flag, _) in &phases {
+        let d = decisions.get(&decision("unleash", flag).id).unwrap();
+        assert_eq!(d.life.phase.as_str(), "human_hold");
+        assert!(server.is_on(flag, "production").await, "{flag}: their word holds");
+        let offs = 1 + usize::from(*flag == "back-effect");
+        assert_eq!(server.off_events(flag).await.len(), offs, "{flag}");
+    }
 }
