@@ -19,12 +19,13 @@ use act_support::{StepClock, T0, World, decision, target};
 use burngate::act::preflight::Readiness;
 use burngate::act::{Actuator, Delivery, Exporters, FlagState, Pacing, Preflight, Trouble};
 use burngate::config::{Secret, UnleashExporter};
-use burngate::decide::{Action, Decision, DecisionState, FailureReason};
+use burngate::decide::{Action, Decision, DecisionState, Effect, FailureReason, NoEffect, Phase};
 use burngate::policy::SafeState;
 use burngate::time::UnixNanos;
 use ports::free_port;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -92,6 +93,31 @@ impl Server {
         &self.env[name]
     }
 
+    /// `pg_ctl` on its database, as the user that may; Unleash itself goes on.
+    fn database(&self, action: &[&str]) {
+        let mut binaries: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+            .unwrap()
+            .map(|it| it.unwrap().path().join("bin/pg_ctl"))
+            .collect();
+        binaries.sort();
+        let (data, log) = (home().join("pgdata"), home().join("log/postgres.log"));
+        let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+        let mut command = Command::new(if is_root { "runuser" } else { "env" });
+        if is_root {
+            command.args(["-u", "postgres", "--"]);
+        }
+        command
+            .arg(binaries.last().unwrap())
+            .arg("-D")
+            .arg(data)
+            .arg("-l")
+            .arg(log);
+        command.args(["-w", "-t", "60"]).args(action).current_dir("/");
+        // What it starts would keep a pipe open for ever.
+        let status = command.stdout(std::process::Stdio::null()).status().unwrap();
+        assert!(status.success(), "{action:?}: {status}");
+    }
+
     fn sql(&self, statement: &str) {
         let done = unleash_up(&self.script, self.ports, &["sql", statement]);
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -139,8 +165,13 @@ impl Server {
 
     /// A personal token of a new user with the root role Editor, as the documentation recommends.
     async fn editor_token(&self) -> String {
-        let (name, password) = ("burngate", "a-Long_pass.word-4711");
-        let user = json!({ "username": name, "rootRole": 2, "sendEmail": false, "password": password });
+        self.token_of("burngate", 2).await
+    }
+
+    /// A personal token of a new user with that root role: 2 is Editor, 3 Viewer.
+    async fn token_of(&self, name: &str, role: u8) -> String {
+        let password = "a-Long_pass.word-4711";
+        let user = json!({ "username": name, "rootRole": role, "sendEmail": false, "password": password });
         self.api("POST", "/user-admin", Some(user)).await;
         let url = self.var("UNLEASH_URL");
         let login = self.client.post(format!("{url}/auth/simple/login"));
@@ -243,6 +274,11 @@ async fn a_real_unleash_flag_is_switched_off_and_nothing_else() {
     preflight_sees_what_is_wrong(&server, &admin).await;
     a_rollout_gets_smaller_and_on_needs_a_strategy(&server, &admin).await;
     events_tell_whose_the_last_change_was(&admin).await;
+    who_may_not_switch_is_told_so(&server).await;
+    many_at_once_are_all_done(&server, &admin).await;
+    children_are_told_of(&server, &admin).await;
+    a_human_who_switches_back_is_heard_in_every_phase(&server, &admin).await;
+    a_database_that_is_stopped_during_the_call_is_waited_for(&server).await;
     // The last: the server goes away.
     let url = server.var("UNLEASH_URL").to_owned();
     drop(server);
@@ -485,4 +521,247 @@ async fn preflight_sees_what_is_wrong(server: &Server, admin: &Arc<Exporters>) {
         panic!()
     };
     assert!(problem.contains("no such flag"), "{problem}");
+}
+
+async fn who_may_not_switch_is_told_so(server: &Server) {
+    server.make_flag("guarded", "release").await;
+    let viewer = server.exporters(&server.token_of("onlooker", 3).await);
+    let (reason, detail) = failed(&carried_out(viewer, decision("unleash", "guarded")).await);
+    assert_eq!(reason, FailureReason::Forbidden, "{detail}");
+    assert!(detail.contains("permission"), "{detail}");
+    // A frontend's token is another type; a malformed one is no token.
+    let frontend = server.exporters(server.var("UNLEASH_FRONTEND_TOKEN_PRODUCTION"));
+    let (reason, _) = failed(&carried_out(frontend, decision("unleash", "guarded")).await);
+    assert_eq!(reason, FailureReason::Forbidden);
+    let (reason, _) =
+        failed(&carried_out(server.exporters("nonsense"), decision("unleash", "guarded")).await);
+    assert_eq!(reason, FailureReason::Unauthorized);
+    assert!(server.is_on("guarded", "production").await);
+}
+
+async fn many_at_once_are_all_done(server: &Server, admin: &Arc<Exporters>) {
+    let it = admin.get("unleash").unwrap();
+    let names: Vec<String> = (0..10).map(|n| format!("many.flag-v{n}_x~1")).collect();
+    for name in &names {
+        server.make_flag(name, "release").await;
+    }
+    // Each four times over, as racing processes would.
+    let calls: Vec<Decision> = names
+        .iter()
+        .flat_map(|name| std::iter::repeat_n(decision("unleash", name), 4))
+        .collect();
+    let calls = calls.iter().map(|d| it.carry_out(d, None, T0));
+    for outcome in futures_util::future::join_all(calls).await {
+        outcome.unwrap();
+    }
+    for name in &names {
+        assert!(!server.is_on(name, "production").await && server.is_on(name, "development").await);
+        assert_eq!(
+            server.off_events(name).await.len(),
+            1,
+            "{name}: one off in the audit log"
+        );
+    }
+}
+
+async fn children_are_told_of(server: &Server, admin: &Arc<Exporters>) {
+    server.make_flag("parent", "release").await;
+    server.make_flag("child", "release").await;
+    let parent = json!({ "feature": "parent" });
+    server
+        .api(
+            "POST",
+            "/projects/default/features/child/dependencies",
+            Some(parent),
+        )
+        .await;
+    let it = admin.get("unleash").unwrap();
+    let warnings = it.preflight(&target("unleash", "parent"), T0).await.unwrap();
+    let warnings: Vec<&str> = warnings.iter().map(|it| it.as_str()).collect();
+    assert_eq!(warnings, ["has_children"]);
+    let d = carried_out(Arc::clone(admin), decision("unleash", "parent")).await;
+    assert!(
+        matches!(d.state, DecisionState::Confirmed { verified: true, .. }),
+        "{:?}",
+        d.history
+    );
+    assert!(server.is_on("child", "production").await, "its own state stays");
+}
+
+/// Unleash holds a call for a minute then, and calls itself healthy.
+async fn a_database_that_is_stopped_during_the_call_is_waited_for(server: &Server) {
+    server.make_flag("waits", "release").await;
+    let mut config = UnleashExporter::new(
+        "unleash",
+        server.var("UNLEASH_URL"),
+        Secret::new(server.var("UNLEASH_ADMIN_TOKEN")),
+    );
+    config.timeout = Duration::from_secs(1);
+    let exporters = Arc::new(Exporters::build(&[config].into()).unwrap());
+    server.database(&["-m", "fast", "stop"]);
+    let health = server.client.get(format!("{}/health", server.var("UNLEASH_URL")));
+    assert!(
+        health.send().await.unwrap().status().is_success(),
+        "health says nothing of it"
+    );
+    // The call itself: what becomes of it nobody can tell, and it may yet be carried out when the database is back.
+    let called = exporters.get("unleash").unwrap();
+    let called = called.carry_out(&decision("unleash", "waits"), None, T0).await;
+    assert!(
+        matches!(called, Err(Trouble::Retry { down: true, .. })),
+        "{called:?}"
+    );
+    let pacing = Pacing {
+        first: Duration::from_millis(200),
+        breaker_open: Duration::from_secs(1),
+        max_attempts: 60,
+        ..Pacing::default()
+    };
+    let log = Arc::new(Arc::new(World::default()).process());
+    let delivery = Delivery::new(exporters, log, StepClock::at(T0), pacing).unwrap();
+    let decisions = delivery.decisions();
+    let task = tokio::spawn(delivery.run(std::future::pending()));
+    let d = decision("unleash", "waits");
+    decisions.submit(d.clone()).unwrap();
+    let until = async |what: &str, is: &dyn Fn(&Decision) -> bool| {
+        for _ in 0..6_000 {
+            if let Some(d) = decisions.get(&d.id).filter(is) {
+                return d;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never {what}: {:?}", decisions.get(&d.id));
+    };
+    let tried = until("tried twice", &|d| {
+        let failures = d.history.iter().filter(|(_, what)| what.contains("read failed"));
+        failures.count() >= 2
+    });
+    let tried = tried.await;
+    assert!(!tried.state.is_final(), "{:?}", tried.history);
+    // With the options that it was started with.
+    server.database(&["restart"]);
+    let d = until("ended", &|d| d.state.is_final()).await;
+    task.abort();
+    assert!(
+        matches!(d.state, DecisionState::Confirmed { verified: true, .. }),
+        "{:?}",
+        d.history
+    );
+    let sent = d.history.iter().filter(|(_, what)| what.starts_with("sending"));
+    assert!(
+        sent.count() <= 1,
+        "nothing was sent before it could be read: {:?}",
+        d.history
+    );
+    assert!(!server.is_on("waits", "production").await);
+    // Unleash writes its log behind the change.
+    let mut events = server.off_events("waits").await;
+    for _ in 0..100 {
+        if !events.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        events = server.off_events("waits").await;
+    }
+    assert_eq!(events.len(), 1, "{:?}\n{events:?}", d.history);
+}
+
+/// While it is on its way, while its effect is looked for, in cooldown, escalated, and in hold already.
+async fn a_human_who_switches_back_is_heard_in_every_phase(server: &Server, admin: &Arc<Exporters>) {
+    let pacing = Pacing {
+        first: Duration::from_millis(50),
+        watch_every: Duration::from_millis(500),
+        ..Pacing::default()
+    };
+    let log = Arc::new(Arc::new(World::default()).process());
+    let delivery = Delivery::new(Arc::clone(admin), log, StepClock::at(T0), pacing).unwrap();
+    let decisions = delivery.decisions();
+    let task = tokio::spawn(delivery.run(std::future::pending()));
+    let until = async |flag: &str, what: &str, is: &dyn Fn(&Decision) -> bool| {
+        let id = decision("unleash", flag).id;
+        for _ in 0..6_000 {
+            if let Some(d) = decisions.get(&id).filter(is) {
+                return d;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{flag} never {what}: {:?}", decisions.get(&id));
+    };
+    // A human is faster than our second look: the call was answered, and the flag is on again.
+    server.make_flag("back-act", "release").await;
+    let mut underway = decision("unleash", "back-act");
+    underway.state = DecisionState::Verifying { attempt: 1 };
+    decisions.submit(underway).unwrap();
+    let d = until("back-act", "ended", &|d| d.state.is_final()).await;
+    assert_eq!(failed(&d).0, FailureReason::Overruled, "{:?}", d.history);
+    assert!(matches!(d.life.phase, Phase::HumanHold { .. }), "{:?}", d.life);
+    assert!(server.is_on("back-act", "production").await);
+    assert_eq!(server.off_events("back-act").await.len(), 0, "nothing was sent");
+
+    let phases = [
+        (
+            "back-effect",
+            Phase::EffectCheck {
+                since: T0,
+                gone: None,
+            },
+        ),
+        (
+            "back-cooldown",
+            Phase::Cooldown {
+                until: T0.plus_secs(1800),
+                effect: Effect::Seen,
+            },
+        ),
+        (
+            "back-escalated",
+            Phase::Escalated {
+                until: T0.plus_secs(86_400),
+                why: NoEffect::StillServed { share: 0.5 },
+            },
+        ),
+    ];
+    for (flag, phase) in &phases {
+        server.make_flag(flag, "release").await;
+        decisions.submit(decision("unleash", flag)).unwrap();
+        let sure = |d: &Decision| matches!(d.state, DecisionState::Confirmed { verified: true, .. });
+        let d = until(flag, "confirmed", &sure).await;
+        // Which it gets from its traffic, in the gateway.
+        // One that is being written is moved a moment later.
+        for _ in 0..500 {
+            let moved = decisions.amend(&d.id, |d| {
+                d.life.phase = phase.clone();
+                Ok::<bool, ()>(true)
+            });
+            if moved.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    for (flag, _) in &phases {
+        let at = format!("/projects/default/features/{flag}/environments/production/on");
+        server.api("POST", &at, None).await;
+    }
+    for (flag, _) in &phases {
+        let d = until(flag, "in hold", &|d| d.life.phase.as_str() == "human_hold").await;
+        let Phase::HumanHold { by, .. } = &d.life.phase else {
+            continue;
+        };
+        assert!(!by.is_empty() && d.life.exposed_at.is_some(), "{:?}", d.life);
+    }
+    // Off and on again by the same hand, in hold: their business.
+    for action in ["off", "on"] {
+        let at = format!("/projects/default/features/back-effect/environments/production/{action}");
+        server.api("POST", &at, None).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    task.abort();
+    for (flag, _) in &phases {
+        let d = decisions.get(&decision("unleash", flag).id).unwrap();
+        assert_eq!(d.life.phase.as_str(), "human_hold");
+        assert!(server.is_on(flag, "production").await, "{flag}: their word holds");
+        let offs = 1 + usize::from(*flag == "back-effect");
+        assert_eq!(server.off_events(flag).await.len(), offs, "{flag}");
+    }
 }
