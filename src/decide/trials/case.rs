@@ -100,8 +100,8 @@ impl Case {
         self.next = block + 1;
     }
 
-    /// Between which limits the ratio to its control lies at all looks together, by the settled blocks; `None`
-    /// while too few bad events were seen to say anything.
+    /// Between which limits the ratio to its control lies at all looks together, by the settled blocks;
+    /// `None` while too few bad events were seen to say anything.
     pub(in crate::decide) fn ratio_interval(&self) -> Option<RatioInterval> {
         let (treated, control) = self.settled_counts;
         let is_seen = treated.bad + control.bad >= MIN_TREATED_BAD;
