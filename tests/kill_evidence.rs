@@ -216,6 +216,8 @@ fn a_webhook_of_a_flag_service_begins_evidence_anew() {
         );
     }
     assert_says_no(&gateway, "canary-5f2e9");
+}
+
 const ROLLBACK: &str = "
 service: checkout
 environment: production

@@ -177,7 +177,7 @@ mod tests {
 
     fn headers(pairs: &[(&'static str, String)]) -> HeaderMap {
         let pairs = pairs.iter().map(|(name, value)| {
-            let name: HeaderName = name.parse().unwrap();
+            let name: http::HeaderName = name.parse().unwrap();
             (name, value.parse().unwrap())
         });
         pairs.collect()
