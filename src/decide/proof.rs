@@ -21,8 +21,8 @@ pub struct Proof {
     /// How many times as often as its control it fails (Mantel and Haenszel); `None` while that has no bad
     /// event.
     pub ratio: Option<f64>,
-    /// Between which limits that lies, with a probability of 95 % at all looks together, by what is older than
-    /// a minute; `None` with too few bad events, and of the class `temporal`.
+    /// Between which limits that lies, with a probability of 95 % at all looks together, by what is older
+    /// than a minute; `None` with too few bad events, and of the class `temporal`.
     #[serde(default)]
     pub ratio_interval: Option<RatioInterval>,
     /// Since when evidence counts.
