@@ -62,7 +62,7 @@ fn minutes_of_flags_page_and_would_switch_the_flag_off() {
         "40 minutes of counts, 0 records left out",
         "batch/availability production  ",
         "critical_burn  page",
-        "auto  nowhere   batch/availability production sha=4f2c1e new-import=on",
+        "auto  nowhere   off     batch/availability production sha=4f2c1e new-import=on",
     ] {
         assert!(table.contains(expected), "{expected}\n{table}");
     }
