@@ -1,5 +1,6 @@
 //! The rule by evidence from outside: who is switched, who is not, and what `why` says of both.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "tests wait in real time")]
 
 mod kill_support;
 mod support;
@@ -10,7 +11,7 @@ use kill_support::{House, decided, decisions};
 use std::time::Duration;
 use support::{Setup, eventually};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 const POLICY: &str = "
 service: checkout
