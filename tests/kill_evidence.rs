@@ -1,9 +1,6 @@
 //! The rule by evidence from outside: who is switched, who is not, and what `why` says of both.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "this test watches a real process in real time"
-)]
+#![allow(clippy::disallowed_methods, reason = "tests wait in real time")]
 
 mod kill_support;
 mod support;

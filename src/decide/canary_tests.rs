@@ -28,6 +28,11 @@ const AFTER: u64 = 600;
 type Version = (&'static str, f64, f64);
 
 /// The requests of ten seconds: of each version over two endpoints and four instances.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count of requests"
+)]
 fn requests(versions: &[Version], random: &mut Xoshiro256PlusPlus) -> Vec<Requests<'static>> {
     let mut draw = |mean: f64| Poisson::new(mean).unwrap().sample(random) as u64;
     let mut all = Vec::new();
