@@ -80,16 +80,15 @@ impl<'a> Flag<'a> {
             return Ok(None);
         }
         let written = Value::from(value).to_string();
-        let (at, written) = match get(&self.keys, key) {
-            Some(old) => (place(self.text, old), written),
+        let (at, written) = if let Some(old) = get(&self.keys, key) {
+            (place(self.text, old), written)
+        } else {
             // Right behind the brace, in the line of what comes next.
-            None => {
-                let inside = &self.text[self.at.start + 1..self.at.end - 1];
-                let lead = &inside[..inside.len() - inside.trim_start().len()];
-                let comma = if self.keys.is_empty() { "" } else { "," };
-                let behind = self.at.start + 1;
-                (behind..behind, format!("{lead}\"{key}\": {written}{comma}"))
-            }
+            let inside = &self.text[self.at.start + 1..self.at.end - 1];
+            let lead = &inside[..inside.len() - inside.trim_start().len()];
+            let comma = if self.keys.is_empty() { "" } else { "," };
+            let behind = self.at.start + 1;
+            (behind..behind, format!("{lead}\"{key}\": {written}{comma}"))
         };
         let mut text = self.text.to_owned();
         text.replace_range(at, &written);
