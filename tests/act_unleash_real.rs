@@ -94,7 +94,7 @@ impl Server {
     }
 
     /// `pg_ctl` on its database, as the user that may; Unleash itself goes on.
-    fn database(&self, action: &[&str]) {
+    fn database(action: &[&str]) {
         let mut binaries: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
             .unwrap()
             .map(|it| it.unwrap().path().join("bin/pg_ctl"))
@@ -275,6 +275,7 @@ async fn a_real_unleash_flag_is_switched_off_and_nothing_else() {
     a_rollout_gets_smaller_and_on_needs_a_strategy(&server, &admin).await;
     events_tell_whose_the_last_change_was(&admin).await;
     who_may_not_switch_is_told_so(&server).await;
+    what_is_never_sent_would_be_refused(&server).await;
     many_at_once_are_all_done(&server, &admin).await;
     children_are_told_of(&server, &admin).await;
     a_human_who_switches_back_is_heard_in_every_phase(&server, &admin).await;
@@ -539,6 +540,37 @@ async fn who_may_not_switch_is_told_so(server: &Server) {
     assert!(server.is_on("guarded", "production").await);
 }
 
+/// Calls that the exporter does not make: without a token, with half a body, of another method. Nothing of
+/// them switches anything.
+async fn what_is_never_sent_would_be_refused(server: &Server) {
+    let path = "/api/admin/projects/default/features/guarded/environments/production/off";
+    let url = format!("{}{path}", server.var("UNLEASH_URL"));
+    let admin = server.var("UNLEASH_ADMIN_TOKEN");
+    let call = |method: &str| server.client.request(method.parse().unwrap(), &url);
+    for (request, status, words) in [
+        (call("POST"), 401, "AuthenticationRequired"),
+        (
+            call("POST")
+                .header("authorization", admin)
+                .header("content-type", "application/json")
+                .body("{half"),
+            400,
+            "JSON",
+        ),
+        (
+            call("PUT").header("authorization", admin),
+            404,
+            "is not available",
+        ),
+    ] {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status);
+        let said = answer.text().await.unwrap();
+        assert!(said.contains(words), "{status}: {said}");
+    }
+    assert!(server.is_on("guarded", "production").await);
+}
+
 async fn many_at_once_are_all_done(server: &Server, admin: &Arc<Exporters>) {
     let it = admin.get("unleash").unwrap();
     let names: Vec<String> = (0..10).map(|n| format!("many.flag-v{n}_x~1")).collect();
@@ -598,7 +630,7 @@ async fn a_database_that_is_stopped_during_the_call_is_waited_for(server: &Serve
     );
     config.timeout = Duration::from_secs(1);
     let exporters = Arc::new(Exporters::build(&[config].into()).unwrap());
-    server.database(&["-m", "fast", "stop"]);
+    Server::database(&["-m", "fast", "stop"]);
     let health = server.client.get(format!("{}/health", server.var("UNLEASH_URL")));
     assert!(
         health.send().await.unwrap().status().is_success(),
@@ -639,7 +671,7 @@ async fn a_database_that_is_stopped_during_the_call_is_waited_for(server: &Serve
     let tried = tried.await;
     assert!(!tried.state.is_final(), "{:?}", tried.history);
     // With the options that it was started with.
-    server.database(&["restart"]);
+    Server::database(&["restart"]);
     let d = until("ended", &|d| d.state.is_final()).await;
     task.abort();
     assert!(
