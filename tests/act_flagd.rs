@@ -105,7 +105,7 @@ impl Evaluator {
         std::thread::spawn(move || {
             lines
                 .map_while(Result::ok)
-                .for_each(|it| heard.lock().unwrap().push(it))
+                .for_each(|it| heard.lock().unwrap().push(it));
         });
         Some(Self { child, said })
     }

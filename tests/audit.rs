@@ -356,14 +356,8 @@ fn at_the_doors(gateway: &Gateway) -> Vec<(String, String)> {
     said
 }
 
-#[test]
-fn no_secret_is_said_or_written_whatever_happens() {
-    // One service refuses and says back all that it was sent; the other does what it is told.
-    let echo = Double::start(|call| {
-        let message = format!("no: {:?} {}", call.headers, call.body).replace(['"', '\\'], "'");
-        Answer::Say(403, format!(r#"{{"message":"{message}"}}"#))
-    });
-    let (unleash, sink) = (Double::start(unleash_like(|_| None)), Double::content());
+/// A configuration in which everything that can have a secret has one.
+fn with_every_secret(echo: &Double, unleash: &Double, sink: &Double, receiver: &str) -> String {
     let exporters = format!(
         "  webhook: {{ url: \"{}\", token: \"${{env:S_WEBHOOK}}\", signing_key: \"${{env:S_SIGNING}}\", \
          headers: {{ x-key: \"${{env:S_HEADER}}\" }} }}\n  \
@@ -379,11 +373,9 @@ fn no_secret_is_said_or_written_whatever_happens() {
         echo.url(""),
         echo.url("")
     );
-    let files = tempfile::tempdir().unwrap();
-    let (receiver, key) = closed(files.path());
     let more = ", headers: { x-apm-key: \"${env:S_OTLP}\" }, auth: { authenticator: bearertokenauth }";
     let outlets = ["webhook", "unleash", "launchdarkly", "http"];
-    let yaml = yaml(&exporters, &outlets, &sink, more)
+    yaml(&exporters, &outlets, sink, more)
         .replace(
             "  api: { endpoint: 127.0.0.1:0 }",
             "  api: { endpoint: 127.0.0.1:0, token: \"${env:S_API}\", admins: { ann: \"${env:S_ADMIN}\" }, \
@@ -400,7 +392,20 @@ fn no_secret_is_said_or_written_whatever_happens() {
         .replace(
             "traces: { receivers: [ otlp ]",
             "traces: { receivers: [ otlp, otlp/closed ]",
-        );
+        )
+}
+
+#[test]
+fn no_secret_is_said_or_written_whatever_happens() {
+    // One service refuses and says back all that it was sent; the other does what it is told.
+    let echo = Double::start(|call| {
+        let message = format!("no: {:?} {}", call.headers, call.body).replace(['"', '\\'], "'");
+        Answer::Say(403, format!(r#"{{"message":"{message}"}}"#))
+    });
+    let (unleash, sink) = (Double::start(unleash_like(|_| None)), Double::content());
+    let files = tempfile::tempdir().unwrap();
+    let (receiver, key) = closed(files.path());
+    let yaml = with_every_secret(&echo, &unleash, &sink, &receiver);
     let switches = [
         ("refused", "webhook"),
         ("taken", "unleash"),
