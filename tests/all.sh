@@ -171,6 +171,8 @@ if [ $LONG = 1 ]; then
   BURNGATE_LONG=1 cargo test --locked --release --lib cohort::registry
   step "two million states of a kill's life"
   BURNGATE_LONG=1 cargo test --locked --release --lib decide::life
+  step "a thousand bad canaries"
+  BURNGATE_LONG=1 cargo test --locked --release --lib decide::canary
   step "benches, one quick round each"
   cargo bench --locked --bench walk --bench tally --bench ledger --bench edit --bench gateway --bench collector -- --test
   step "the demo, in release"
