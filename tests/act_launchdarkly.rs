@@ -324,6 +324,46 @@ async fn a_rollout_and_a_variant_are_set_by_id_in_the_fallthrough_and_the_rules_
 }
 
 #[tokio::test]
+async fn a_step_of_a_probation_sets_the_share_and_switches_on_in_one_change() {
+    let mut killed = flag(FLAG);
+    killed["environments"]["production"]["on"] = json!(false);
+    let double = LaunchDarkly::start([killed]).await;
+    let exporters = exporters(&double, WRITER);
+    for (percent, from) in [(1, 0), (25, 1)] {
+        let mut step = off();
+        step.action = Action::Expose { percent, from };
+        let reading = the(&exporters).read_back(&step, T0).await.unwrap().unwrap();
+        assert!(reading.exposure.unwrap().is_at(from));
+        the(&exporters)
+            .carry_out(&step, reading.version.as_deref(), T0)
+            .await
+            .unwrap();
+        let production = double.environment(FLAG, "production");
+        let weight = u64::from(percent) * 1_000;
+        let want =
+            json!([{ "variation": 0, "weight": weight }, { "variation": 1, "weight": 100_000 - weight }]);
+        assert_eq!(production["fallthrough"]["rollout"]["variations"], want);
+        assert_eq!(production["on"], true);
+        assert_eq!(state(&exporters, &step).await, FlagState::Safe);
+        // For the version that was read, and for no other.
+        let late = the(&exporters)
+            .carry_out(&step, reading.version.as_deref(), T0)
+            .await;
+        assert!(again(late).2.contains("has changed since it was read"));
+    }
+    assert_eq!(double.writes().len(), 2, "one change a step");
+    check(&double);
+    let mut ruled = flag(FLAG);
+    ruled["environments"]["production"]["rules"] = json!([rule("r1", 0)]);
+    let double = LaunchDarkly::start([ruled]).await;
+    let exporters = self::exporters(&double, WRITER);
+    let mut wanted = target(ID, FLAG);
+    wanted.first_percent = Some(1);
+    let warnings = the(&exporters).preflight(&wanted, T0).await.unwrap();
+    assert_eq!(warnings, [FlagWarning::NoProbation]);
+}
+
+#[tokio::test]
 async fn off_that_would_serve_what_burns_is_warned_of_and_refused() {
     let mut inverted = flag(FLAG);
     inverted["environments"]["production"]["offVariation"] = json!(0);

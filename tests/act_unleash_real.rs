@@ -16,10 +16,13 @@ mod act_support;
 mod ports;
 
 use act_support::{StepClock, T0, World, decision, target};
+use burngate::act::exporter::FlagWarning;
 use burngate::act::preflight::Readiness;
 use burngate::act::{Actuator, Delivery, Exporters, FlagState, Pacing, Preflight, Trouble};
 use burngate::config::{Secret, UnleashExporter};
-use burngate::decide::{Action, Decision, DecisionState, Effect, FailureReason, NoEffect, Phase};
+use burngate::decide::{
+    Action, Actor, Decision, DecisionState, Effect, FailureReason, NoEffect, Phase, ProbationStep,
+};
 use burngate::policy::SafeState;
 use burngate::time::UnixNanos;
 use ports::free_port;
@@ -279,6 +282,8 @@ async fn a_real_unleash_flag_is_switched_off_and_nothing_else() {
     many_at_once_are_all_done(&server, &admin).await;
     children_are_told_of(&server, &admin).await;
     a_human_who_switches_back_is_heard_in_every_phase(&server, &admin).await;
+    a_flag_comes_back_in_steps_until_somebody_changes_it(&server, &admin).await;
+    what_has_no_one_share_is_not_given_back(&server, &admin).await;
     a_database_that_is_stopped_during_the_call_is_waited_for(&server).await;
     // The last: the server goes away.
     let url = server.var("UNLEASH_URL").to_owned();
@@ -294,6 +299,116 @@ async fn a_real_unleash_flag_is_switched_off_and_nothing_else() {
     let (reason, detail) = failed(&carried_out_at(gone, decision("unleash", "innocent"), pacing).await);
     assert_eq!(reason, FailureReason::Unreachable);
     assert!(detail.contains("cannot connect"), "{detail}");
+}
+
+/// A step of the probation of `flag` after what left it at `from`.
+fn given(flag: &str, percent: u8, from: u8, left_at: UnixNanos) -> Decision {
+    let mut d = decision("unleash", flag);
+    d.action = Action::Expose { percent, from };
+    d.actor = Actor::Probation { of: "k".to_owned() };
+    d.life.probation = Some(ProbationStep {
+        of: "k".to_owned(),
+        step: 1,
+        left_at,
+        every_secs: 600,
+        min_bad: 1,
+        min_events: 50,
+        is_last: false,
+        former_percent: None,
+    });
+    d
+}
+
+/// Whether it is on in production, and the shares of its strategies there.
+async fn exposure(server: &Server, flag: &str) -> (bool, Vec<String>) {
+    let at = format!("/projects/default/features/{flag}/environments/production");
+    let view = server.api("GET", &at, None).await;
+    let shares = view["strategies"].as_array().unwrap().iter();
+    let shares = shares.map(|it| it["parameters"]["rollout"].as_str().unwrap_or("none").to_owned());
+    (view["enabled"].as_bool().unwrap(), shares.collect())
+}
+
+fn real_now() -> UnixNanos {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    UnixNanos(u64::try_from(now.as_nanos()).unwrap())
+}
+
+async fn a_flag_comes_back_in_steps_until_somebody_changes_it(server: &Server, admin: &Arc<Exporters>) {
+    let flag = "comes-back";
+    server.make_flag(flag, "release").await;
+    carried_out(Arc::clone(admin), decision("unleash", flag)).await;
+    assert_eq!(exposure(server, flag).await, (false, vec!["100".to_owned()]));
+    for (percent, from) in [(1, 0), (5, 1)] {
+        let d = carried_out(Arc::clone(admin), given(flag, percent, from, real_now())).await;
+        let done = DecisionState::Confirmed {
+            verified: true,
+            already_off: false,
+        };
+        assert_eq!(d.state, done, "{:?}", d.history);
+        // One strategy, and none that Unleash has added for everybody.
+        assert_eq!(exposure(server, flag).await, (true, vec![percent.to_string()]));
+        let former = d.life.probation.and_then(|step| step.former_percent);
+        assert_eq!(former, (from == 0).then_some(100));
+        assert!(server.is_on(flag, "development").await);
+    }
+    let tags = server
+        .api("GET", &format!("/features/{flag}/tags"), None)
+        .await
+        .to_string();
+    assert!(
+        tags.contains("1%: probation") && tags.contains("5%: probation"),
+        "{tags}"
+    );
+    // Somebody gives it to half of the users: the next step is not ours to take, nor to take back.
+    let at = format!("/projects/default/features/{flag}/environments/production");
+    let id = server.api("GET", &at, None).await["strategies"][0]["id"].clone();
+    let half = json!([{ "op": "replace", "path": "/parameters/rollout", "value": "50" }]);
+    let patch = format!("{at}/strategies/{}", id.as_str().unwrap());
+    server.api("PATCH", &patch, Some(half)).await;
+    let d = carried_out(Arc::clone(admin), given(flag, 25, 5, real_now())).await;
+    assert_eq!(failed(&d).0, FailureReason::Overruled, "{:?}", d.history);
+    let mut back = decision("unleash", flag);
+    back.actor = Actor::Probation { of: "k".to_owned() };
+    back.life.left_at = Some(T0);
+    let d = carried_out(Arc::clone(admin), back.clone()).await;
+    assert_eq!(failed(&d).0, FailureReason::Overruled, "{:?}", d.history);
+    assert_eq!(exposure(server, flag).await, (true, vec!["50".to_owned()]));
+    // What nobody has touched since is taken back.
+    back.life.left_at = Some(real_now());
+    let d = carried_out(Arc::clone(admin), back).await;
+    assert!(
+        matches!(d.state, DecisionState::Confirmed { verified: true, .. }),
+        "{:?}",
+        d.history
+    );
+    assert_eq!(exposure(server, flag).await.0, false);
+}
+
+async fn what_has_no_one_share_is_not_given_back(server: &Server, admin: &Arc<Exporters>) {
+    let flag = "two-strategies";
+    server.make_flag(flag, "release").await;
+    let strategies = format!("/projects/default/features/{flag}/environments/production/strategies");
+    let everybody = json!({ "name": "default", "parameters": {} });
+    server.api("POST", &strategies, Some(everybody)).await;
+    let mut wanted = target("unleash", flag);
+    wanted.first_percent = Some(1);
+    let exporter = admin.get("unleash").unwrap();
+    let warnings = exporter.preflight(&wanted, T0).await.unwrap();
+    assert_eq!(warnings, [FlagWarning::NoProbation]);
+    wanted.flag = "innocent".to_owned();
+    assert_eq!(exporter.preflight(&wanted, T0).await.unwrap(), []);
+    carried_out(Arc::clone(admin), decision("unleash", flag)).await;
+    let before = exposure(server, flag).await;
+    let d = carried_out(Arc::clone(admin), given(flag, 1, 0, real_now())).await;
+    let (reason, detail) = failed(&d);
+    assert_eq!(reason, FailureReason::Rejected);
+    assert!(
+        detail.contains("one active strategy") && detail.contains("has 2"),
+        "{detail}"
+    );
+    assert_eq!(exposure(server, flag).await, before);
 }
 
 async fn switches_only_the_named_flag(server: &Server, admin: &Arc<Exporters>) {

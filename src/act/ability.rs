@@ -13,17 +13,19 @@ pub enum Ability {
     On,
     Rollout,
     Serve,
+    Probation,
     Rollback,
     Pause,
 }
 
 impl Ability {
     /// Every one.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Off,
         Self::On,
         Self::Rollout,
         Self::Serve,
+        Self::Probation,
         Self::Rollback,
         Self::Pause,
     ];
@@ -32,6 +34,7 @@ impl Ability {
     pub const fn of(action: &Action) -> Self {
         match action {
             Action::Switch { to } => Self::of_state(to),
+            Action::Expose { .. } => Self::Probation,
             Action::Rollback => Self::Rollback,
             Action::Pause => Self::Pause,
         }
@@ -53,6 +56,7 @@ impl Ability {
             Self::On => "on",
             Self::Rollout => "rollout",
             Self::Serve => "serve",
+            Self::Probation => "probation",
             Self::Rollback => "rollback",
             Self::Pause => "pause",
         }

@@ -193,6 +193,7 @@ mod tests {
             flag: "f".to_owned(),
             action: SafeState::Off,
             variants: None,
+            first_percent: None,
         };
         let changes = FlagChanges::default();
         let mut watch = ChangeWatch::new(Arc::new(exporters), &[target], Arc::new(Still), changes.clone());

@@ -385,6 +385,9 @@ fn report_phase(d: &Decision) {
         Phase::HumanHold { .. } => {
             tracing::warn!(%decision, %flag, %environment, words, "a flag is in hold");
         }
+        Phase::Withdrawn { .. } => {
+            tracing::warn!(%decision, %flag, %environment, words, "a flag on probation burns again");
+        }
         _ => tracing::info!(%decision, %flag, %environment, phase, words, "what came of a decision"),
     }
 }

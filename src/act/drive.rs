@@ -12,10 +12,12 @@ use super::decisions::{Decisions, Work, note};
 use super::exporter::{Actuator, Exporters, Reading};
 use super::journal::{DecisionLog, JournalError};
 use super::lease::Lease;
+use super::probation;
 use super::trouble::Trouble;
 use super::watch::seen;
 use crate::decide::{
-    Decision, DecisionState, FailureReason, LifeRules, Look, Next as Step, Tries, after_done, after_read,
+    Action, Decision, DecisionState, FailureReason, LifeRules, Look, Next as Step, Tries, after_done,
+    after_read,
 };
 use crate::time::Clock;
 use arc_swap::ArcSwap;
@@ -143,7 +145,13 @@ impl<A: Actuator> Drive<A> {
             Err(trouble) => return self.trouble("read", trouble).await,
         };
         let version = reading.as_ref().and_then(|reading| reading.version.clone());
-        let look = seen(&shared, exporter, &self.work.decision, reading).await;
+        if let Some(step) = &mut self.work.decision.life.probation {
+            probation::note_former(step, reading.as_ref());
+        }
+        let look = match seen(&shared, exporter, &self.work.decision, reading).await {
+            Ok(look) => look,
+            Err(trouble) => return self.trouble("read", trouble).await,
+        };
         let tries = Tries {
             max_attempts: shared.pacing.max_attempts,
             is_late: self.late(),
@@ -213,7 +221,7 @@ impl<A: Actuator> Drive<A> {
             match after_done(look.clone(), read == VERIFY_READS) {
                 Step::End(state) => {
                     let words = match &look {
-                        Look::Safe => "off, read back".to_owned(),
+                        Look::Safe => format!("{}, read back", self.work.decision.action),
                         Look::Refused { detail, .. } | Look::Failed { detail } => {
                             format!("done, but not read back: {detail}")
                         }
@@ -232,8 +240,12 @@ impl<A: Actuator> Drive<A> {
     }
 
     async fn looked(&self, exporter: &A, reading: Result<Option<Reading>, Trouble>) -> Look {
-        match reading {
+        let look = match reading {
             Ok(reading) => seen(&self.shared, exporter, &self.work.decision, reading).await,
+            Err(trouble) => Err(trouble),
+        };
+        match look {
+            Ok(look) => look,
             Err(Trouble::Permanent { reason, detail }) => Look::Refused { reason, detail },
             Err(Trouble::Retry { detail, .. }) => Look::Failed { detail },
         }
@@ -268,7 +280,7 @@ impl<A: Actuator> Drive<A> {
     }
 
     async fn end(&mut self, state: DecisionState, look: &Look, words: String) -> Next {
-        if let Look::Overruled { by } = look
+        if let Look::Overruled { by } | Look::Changed { by } = look
             && matches!(
                 state,
                 DecisionState::Failed {
@@ -385,9 +397,9 @@ fn end_words(state: &DecisionState, attempt: u32) -> String {
     match state {
         DecisionState::Confirmed {
             already_off: true, ..
-        } => "was off already; nothing sent".to_owned(),
+        } => "was there already; nothing sent".to_owned(),
         DecisionState::Confirmed { verified: true, .. } if attempt > 0 => {
-            "off, read back after an attempt without an answer".to_owned()
+            "done, read back after an attempt without an answer".to_owned()
         }
         DecisionState::Failed { detail, .. } => format!("failed: {detail}"),
         _ => "done; it cannot be read back".to_owned(),
@@ -410,6 +422,13 @@ fn report(d: &Decision) {
     metrics::counter!("burngate_decisions_total", "exporter" => d.exporter.clone(), "state" => state)
         .increment(1);
     if let DecisionState::Failed { reason, detail } = &d.state {
+        if let Action::Expose { percent, .. } = d.action {
+            tracing::warn!(
+                decision = %d.id, exporter = %d.exporter, flag = %d.flag, environment = %d.environment,
+                percent, ?reason, %detail, "the flag was not given back on probation"
+            );
+            return;
+        }
         tracing::error!(
             decision = %d.id, exporter = %d.exporter, flag = %d.flag, environment = %d.environment,
             ?reason, %detail, "the flag was NOT switched off; a human must look"
@@ -422,7 +441,7 @@ fn report(d: &Decision) {
     }
     tracing::info!(
         decision = %d.id, exporter = %d.exporter, flag = %d.flag, environment = %d.environment,
-        service = %e.service, slo = %e.slo, variant = %e.variant, sha = e.sha.as_deref().unwrap_or(""),
+        action = %d.action, service = %e.service, slo = %e.slo, variant = %e.variant, sha = e.sha.as_deref().unwrap_or(""),
         burn = e.burn, above = e.burn_above, window_secs = e.window_secs,
         good = e.cohort.good, bad = e.cohort.bad, state, "decision"
     );

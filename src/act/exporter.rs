@@ -21,19 +21,54 @@ use std::future::Future;
 /// How a flag stands in its environment, as its service says, seen from a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlagState {
-    /// Not in the safe state that the decision asks for.
+    /// Not in the state that the decision asks for.
     Exposed,
-    /// In the safe state.
+    /// In that state: the safe one, or the share of a step of a probation.
     Safe,
 }
 
 /// What a flag service says of a flag.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// How the flag stands.
     pub state: FlagState,
     /// The service's version of it, where there is one: what a write can be made conditional on.
     pub version: Option<String>,
+    /// Who has it, read for a step of a probation.
+    pub exposure: Option<Exposure>,
+}
+
+/// Who has a flag.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exposure {
+    /// It is switched on.
+    pub is_on: bool,
+    /// The share of users, in percent, that has it when it is on; in words why there is no such share.
+    pub percent: Result<f64, String>,
+}
+
+impl Exposure {
+    /// Whether exactly so many have it; 0 for nobody.
+    pub fn is_at(&self, percent: u8) -> bool {
+        match percent {
+            0 => !self.is_on,
+            _ => self.is_on && self.percent == Ok(f64::from(percent)),
+        }
+    }
+
+    /// The same as a reading for a step to `percent`.
+    pub fn reading(self, percent: u8, version: Option<String>) -> Reading {
+        let state = if self.is_at(percent) {
+            FlagState::Safe
+        } else {
+            FlagState::Exposed
+        };
+        Reading {
+            state,
+            version,
+            exposure: Some(self),
+        }
+    }
 }
 
 /// The last change of a flag in its environment, from the service's own record.
@@ -49,7 +84,11 @@ pub struct Change {
 
 impl From<FlagState> for Reading {
     fn from(state: FlagState) -> Self {
-        Self { state, version: None }
+        Self {
+            state,
+            version: None,
+            exposure: None,
+        }
     }
 }
 
@@ -74,11 +113,18 @@ pub enum FlagWarning {
     HasChildren,
     /// Off serves a variant that may be blamed.
     OffServesBlamed,
+    /// It could not be given back on probation as it is set up.
+    NoProbation,
 }
 
 impl FlagWarning {
     /// Every warning.
-    pub const ALL: [Self; 3] = [Self::KillSwitchType, Self::HasChildren, Self::OffServesBlamed];
+    pub const ALL: [Self; 4] = [
+        Self::KillSwitchType,
+        Self::HasChildren,
+        Self::OffServesBlamed,
+        Self::NoProbation,
+    ];
 
     /// The value of the metric's label.
     pub fn as_str(self) -> &'static str {
@@ -86,6 +132,7 @@ impl FlagWarning {
             Self::KillSwitchType => "kill_switch_type",
             Self::HasChildren => "has_children",
             Self::OffServesBlamed => "off_serves_blamed",
+            Self::NoProbation => "no_probation",
         }
     }
 }

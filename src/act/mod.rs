@@ -28,6 +28,7 @@ pub mod launchdarkly;
 mod lease;
 mod pattern;
 pub mod preflight;
+mod probation;
 mod rehearse;
 mod scrub;
 mod template;
@@ -44,8 +45,8 @@ pub use decisions::{AmendError, Decisions, SubmitError};
 pub use delivery::{Delivery, OutletSwitch, SHUTDOWN_GRACE};
 pub use desk::{Desk, DeskError, HandRequest, Waiting};
 pub use exporter::{
-    Actuator, Change, Exporter, Exporters, FlagState, FlagWarning, LastChange, Outcome, ReadBack, Reading,
-    Warnings,
+    Actuator, Change, Exporter, Exporters, Exposure, FlagState, FlagWarning, LastChange, Outcome, ReadBack,
+    Reading, Warnings,
 };
 pub use journal::{DecisionLog, JournalError, StoreLog};
 pub use lease::{Alone, Lease};
@@ -78,6 +79,8 @@ pub struct RuleTarget {
     pub action: SafeState,
     /// The variants that may be blamed; `None` for any.
     pub variants: Option<Vec<Arc<str>>>,
+    /// The flag would be given back on probation, at this share first.
+    pub first_percent: Option<u8>,
 }
 
 impl RuleTarget {
@@ -106,6 +109,7 @@ impl RuleTarget {
                 flag: DEPLOYMENTS.to_owned(),
                 action: SafeState::default(),
                 variants: None,
+                first_percent: None,
             });
         flags.chain(versions).collect()
     }
@@ -114,7 +118,8 @@ impl RuleTarget {
     pub fn of_decision(decision: &Decision) -> Self {
         let action = match &decision.action {
             Action::Switch { to } => to.clone(),
-            Action::Rollback | Action::Pause => SafeState::default(),
+            // What a flag on probation goes back to is off.
+            Action::Expose { .. } | Action::Rollback | Action::Pause => SafeState::default(),
         };
         Self {
             service: decision.evidence.service.clone(),
@@ -123,6 +128,7 @@ impl RuleTarget {
             flag: decision.subject(),
             action,
             variants: None,
+            first_percent: None,
         }
     }
 
@@ -134,6 +140,7 @@ impl RuleTarget {
             flag: switch.flag.to_string(),
             action: switch.action.clone(),
             variants: switch.variants.clone(),
+            first_percent: switch.probation.as_ref().and_then(|it| it.steps.first().copied()),
         }
     }
 }
@@ -233,10 +240,14 @@ pub fn check(rules: &[RuleTarget], exporters: &Exporters) -> Result<(), ActError
                 known: exporters.describe_known(),
             });
         }
-        let action = Action::Switch {
+        let switch = Action::Switch {
             to: rule.action.clone(),
         };
-        if let Some(refusal) = exporters.refusal(&rule.exporter, &action) {
+        let expose = rule
+            .first_percent
+            .map(|percent| Action::Expose { percent, from: 0 });
+        let mut asked = std::iter::once(switch).chain(expose);
+        if let Some(refusal) = asked.find_map(|action| exporters.refusal(&rule.exporter, &action)) {
             return Err(ActError::CannotDo {
                 service: rule.service.clone(),
                 flag: rule.flag.clone(),
@@ -368,6 +379,7 @@ pub(crate) mod tests {
             flag: "new-checkout".to_owned(),
             action: SafeState::Off,
             variants: None,
+            first_percent: None,
         }
     }
 

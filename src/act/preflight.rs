@@ -208,6 +208,10 @@ fn warning_words(warning: FlagWarning) -> &'static str {
             "off serves a variant that the rule may blame: switching it off would give it to everybody; change \
              the off variation, or the rule's action"
         }
+        FlagWarning::NoProbation => {
+            "the flag can be switched off, and not be given back on probation: that takes one share of users \
+             that can be set, of at least the first step"
+        }
     }
 }
 

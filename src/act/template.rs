@@ -136,7 +136,8 @@ pub(crate) fn value_of(name: &str, d: &Decision) -> String {
         "percent" => match &d.action {
             Action::Switch {
                 to: SafeState::Rollout { percent },
-            } => percent.to_string(),
+            }
+            | Action::Expose { percent, .. } => percent.to_string(),
             _ => "null".to_owned(),
         },
         "safe_variant" => match &d.action {
@@ -186,6 +187,9 @@ pub(crate) fn sample_of(name: &str, text: &str) -> String {
 pub(crate) fn reason(d: &Decision) -> String {
     if let Actor::Person { name, reason } = &d.actor {
         return format!("{name}: {reason}");
+    }
+    if let Actor::Probation { of } = &d.actor {
+        return format!("probation after {of}");
     }
     format!(
         "burn-rate>{}x/{}",

@@ -8,6 +8,8 @@
 use super::RuleTarget;
 use super::drive::Shared;
 use super::exporter::{Actuator, FlagState};
+use super::probation;
+use super::trouble::Trouble;
 use crate::decide::{Decision, DecisionState, Event, Look, Phase};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +37,10 @@ fn is_watched(d: &Decision) -> bool {
     matches!(d.state, DecisionState::Confirmed { .. })
         && matches!(
             d.life.phase,
-            Phase::EffectCheck { .. } | Phase::Cooldown { .. } | Phase::Escalated { .. }
+            Phase::EffectCheck { .. }
+                | Phase::Cooldown { .. }
+                | Phase::Escalated { .. }
+                | Phase::Probation { .. }
         )
 }
 
@@ -84,22 +89,29 @@ pub(super) async fn seen<A: Actuator>(
     exporter: &A,
     decision: &Decision,
     reading: Option<super::Reading>,
-) -> Look {
+) -> Result<Look, Trouble> {
     let Some(reading) = reading else {
-        return Look::Silent;
+        return Ok(Look::Silent);
     };
+    let now = shared.clock.now();
+    if let Some(look) = probation::step_seen(exporter, decision, &reading, now).await? {
+        return Ok(look);
+    }
+    if let Some(look) = probation::taken_over(exporter, decision, &reading, now).await {
+        return Ok(look);
+    }
     if reading.state == FlagState::Safe {
-        return Look::Safe;
+        return Ok(Look::Safe);
     }
     let unchanged = decision.life.version.is_some() && reading.version == decision.life.version;
     if decision.state.attempt() == 0 || unchanged {
-        return Look::Exposed;
+        return Ok(Look::Exposed);
     }
     let target = RuleTarget::of_decision(decision);
-    match exporter.last_change(&target, shared.clock.now()).await {
+    Ok(match exporter.last_change(&target, now).await {
         Ok(Some(change)) if !change.is_ours && change.at >= decision.updated_at => {
             Look::Overruled { by: change.by }
         }
         _ => Look::Exposed,
-    }
+    })
 }

@@ -138,7 +138,7 @@ impl Actuator for Webhook {
     /// One call.
     async fn carry_out(&self, decision: &Decision, _: Option<&str>, now: UnixNanos) -> Outcome {
         let body = match decision.action {
-            Action::Switch { .. } => self.body.render(decision),
+            Action::Switch { .. } | Action::Expose { .. } => self.body.render(decision),
             Action::Rollback | Action::Pause => self.deploy_body.render(decision),
         };
         let [id, timestamp, signed] = STANDARD_HEADERS;

@@ -132,6 +132,7 @@ pub(super) fn decision(decision: &Decision) -> proto::Decision {
     let (by, by_reason) = match &decision.actor {
         Actor::Rule => (String::new(), String::new()),
         Actor::Person { name, reason } => (name.clone(), reason.clone()),
+        Actor::Probation { of } => ("probation".to_owned(), format!("after the decision {of}")),
     };
     let (failure, detail) = match &decision.state {
         DecisionState::Failed { reason, detail } => (failure_name(*reason).to_owned(), detail.clone()),
@@ -183,7 +184,12 @@ fn until(phase: &Phase) -> Option<UnixNanos> {
         Phase::Cooldown { until, .. } | Phase::Escalated { until, .. } | Phase::HumanHold { until, .. } => {
             Some(*until)
         }
-        Phase::Act | Phase::EffectCheck { .. } | Phase::Closed { .. } => None,
+        Phase::Act
+        | Phase::EffectCheck { .. }
+        | Phase::Probation { .. }
+        | Phase::Passed { .. }
+        | Phase::Withdrawn { .. }
+        | Phase::Closed { .. } => None,
     }
 }
 

@@ -13,6 +13,13 @@ pub enum Action {
         /// The safe state.
         to: SafeState,
     },
+    /// Gives a flag that was switched off back to some, on probation.
+    Expose {
+        /// To so many percent, from 1 to 99.
+        percent: u8,
+        /// From so many; 0 if it is off.
+        from: u8,
+    },
     /// Takes a deployment back.
     Rollback,
     /// Stops a deployment where it is.
@@ -38,6 +45,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Switch { to } => write!(f, "{to}"),
+            Self::Expose { percent, .. } => write!(f, "on for {percent} %, on probation"),
             Self::Rollback => f.write_str("rollback"),
             Self::Pause => f.write_str("pause"),
         }
@@ -57,6 +65,11 @@ pub enum Actor {
         name: String,
         /// The reason that was given.
         reason: String,
+    },
+    /// The probation of a flag that a rule switched off.
+    Probation {
+        /// The decision that switched it off.
+        of: String,
     },
 }
 

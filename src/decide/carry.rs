@@ -19,6 +19,11 @@ pub enum Look {
         /// Who, in the service's words.
         by: String,
     },
+    /// It is not as the step of a probation before this one left it: it is somebody's now.
+    Changed {
+        /// Who, in the service's words.
+        by: String,
+    },
     /// The service cannot say.
     Silent,
     /// A retry will not change the answer.
@@ -66,6 +71,7 @@ pub fn after_read(state: &DecisionState, look: Look, tries: Tries) -> Next {
         }),
         Look::Refused { reason, detail } => fail(reason, detail),
         Look::Failed { .. } => Next::Again,
+        Look::Changed { by } => fail(FailureReason::Overruled, taken_over(&by)),
         Look::Overruled { by } if sent > 0 => fail(
             FailureReason::Overruled,
             format!("{by} changed the flag after the call, and it is exposed; that stands"),
@@ -98,6 +104,10 @@ pub fn after_done(look: Look, is_last: bool) -> Next {
             reason: FailureReason::Overruled,
             detail: format!("{by} changed the flag after the call, and it is exposed; that stands"),
         }),
+        Look::Changed { by } => Next::End(DecisionState::Failed {
+            reason: FailureReason::Overruled,
+            detail: taken_over(&by),
+        }),
         Look::Exposed if is_last => Next::End(DecisionState::Failed {
             reason: FailureReason::NotEffective,
             detail: "the service said done, and still reads as on; did somebody switch it on again?"
@@ -105,6 +115,10 @@ pub fn after_done(look: Look, is_last: bool) -> Next {
         }),
         Look::Exposed | Look::Failed { .. } => Next::Again,
     }
+}
+
+fn taken_over(by: &str) -> String {
+    format!("{by} has changed the flag since it was left on probation; that stands")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 use super::action::Action;
 use super::decision::{Decision, Evidence};
 use super::life::LifeRules;
+use super::probation::Probed;
 use crate::policy::SafeState;
 use crate::time::UnixNanos;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct Observation {
     pub traffic: Option<Traffic>,
     /// Burn of the whole service in the rule's window; `None` without traffic.
     pub burn: Option<f64>,
+    /// What a flag on probation did; `None` while it has not been watched.
+    pub probed: Option<Probed>,
 }
 
 /// Events of some moments.

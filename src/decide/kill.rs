@@ -122,6 +122,10 @@ impl KillDecider {
         self.coverage = coverage;
     }
 
+    pub(super) fn coverage(&self) -> f64 {
+        self.coverage
+    }
+
     /// A flag was changed at its service: evidence about it begins anew.
     pub fn note_change(&mut self, environment: &str, flag: &str, at: UnixNanos) {
         self.trials.note_change(environment, flag, at);
@@ -192,6 +196,10 @@ impl KillDecider {
         }
         self.plain.keep(withheld);
         self.count(&decisions);
+        for step in self.probations(now, board, policies) {
+            self.live.keep(step.clone());
+            decisions.push(step);
+        }
         decisions
     }
 

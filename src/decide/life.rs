@@ -12,6 +12,7 @@
 
 use super::decision::{Decision, DecisionState};
 use super::effect::{Effect, Found, NoEffect, Observation, is_back, judge, served_until};
+use super::probation::{self, ProbationStep};
 use crate::config::Kill;
 use crate::time::UnixNanos;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,12 @@ pub struct Life {
     /// When somebody was found to have exposed the flag again, or took the hold on it away: what it did
     /// before counts no more.
     pub exposed_at: Option<UnixNanos>,
+    /// What the traffic said, once it did.
+    pub effect: Option<Effect>,
+    /// Of a step of a probation.
+    pub probation: Option<ProbationStep>,
+    /// Of the decision that ends one: when the flag was left on by us.
+    pub left_at: Option<UnixNanos>,
 }
 
 /// What came of a decision.
@@ -95,6 +102,23 @@ pub enum Phase {
         /// What is not as it should be.
         why: NoEffect,
     },
+    /// Given to some, and watched.
+    Probation {
+        /// Since when.
+        since: UnixNanos,
+    },
+    /// Nothing burned on probation: the next step may follow.
+    Passed {
+        /// When.
+        at: UnixNanos,
+    },
+    /// It burned on probation: the flag is to be switched off again.
+    Withdrawn {
+        /// When.
+        at: UnixNanos,
+        /// Why.
+        why: String,
+    },
     /// Somebody switched the flag back.
     HumanHold {
         /// Since when it was seen.
@@ -121,6 +145,9 @@ impl Phase {
             Self::EffectCheck { .. } => "effect_check",
             Self::Cooldown { .. } => "cooldown",
             Self::Escalated { .. } => "escalated",
+            Self::Probation { .. } => "probation",
+            Self::Passed { .. } => "passed",
+            Self::Withdrawn { .. } => "withdrawn",
             Self::HumanHold { .. } => "human_hold",
             Self::Closed { .. } => "closed",
         }
@@ -200,7 +227,7 @@ impl Step {
         }
     }
 
-    fn phase(phase: Phase, words: impl Into<String>) -> Self {
+    pub(super) fn phase(phase: Phase, words: impl Into<String>) -> Self {
         Self {
             state: None,
             phase: Some(phase),
@@ -223,8 +250,12 @@ impl Decision {
             self.updated_at = now;
         }
         if let Some(phase) = step.phase {
-            if let Phase::HumanHold { since, .. } = &phase {
-                self.life.exposed_at = Some(*since);
+            match &phase {
+                Phase::HumanHold { since, .. } | Phase::Probation { since } => {
+                    self.life.exposed_at = Some(*since);
+                }
+                Phase::Cooldown { effect, .. } => self.life.effect = Some(*effect),
+                _ => {}
             }
             self.life.phase = phase;
         }
@@ -335,7 +366,10 @@ fn ended(
         (Event::Passed(_), Phase::HumanHold { until, .. } | Phase::Escalated { until, .. }) => {
             Ok((now >= *until).then(|| closed(now, "the hold is over".to_owned())))
         }
-        (Event::Passed(seen), _) if is_confirmed => Ok(passed(decision, now, rules, seen)),
+        (Event::Passed(seen), _) if is_confirmed => Ok(match &decision.life.probation {
+            Some(step) => probation::watched(decision, step, now, rules, seen),
+            None => passed(decision, now, rules, seen),
+        }),
         (Event::Calm, Phase::Cooldown { until, .. }) => {
             Ok((now >= *until).then(|| closed(now, "the cooldown is over and nothing burns".to_owned())))
         }
@@ -350,6 +384,14 @@ fn ended(
             let by = by.as_deref().unwrap_or("somebody");
             let phase = held((*at).min(now), now, rules.hold_secs, by);
             let words = format!("{by} has exposed the flag again; no rule touches it for now");
+            Ok(Some(Step::phase(phase, words)))
+        }
+        // On probation it is exposed by us; then somebody has made more, or less, of it.
+        (Event::Exposed { at, by, .. }, Phase::Probation { .. }) => {
+            let by = by.as_deref().unwrap_or("somebody");
+            let phase = held((*at).min(now), now, rules.hold_secs, by);
+            let words =
+                format!("{by} has changed the flag: its probation is over, and no rule touches it for now");
             Ok(Some(Step::phase(phase, words)))
         }
         _ => Ok(None),

@@ -181,7 +181,7 @@ fn hash_phase(phase: &Phase, hash: &mut impl Hasher) {
         Phase::EffectCheck { since, gone } => (since, gone).hash(hash),
         Phase::Cooldown { until, .. } | Phase::Escalated { until, .. } => until.hash(hash),
         Phase::HumanHold { since, until, .. } => (since, until).hash(hash),
-        Phase::Act | Phase::Closed { .. } => {}
+        _ => {}
     }
 }
 
@@ -526,6 +526,7 @@ impl World {
         let traffic = |treated| Observation {
             traffic: Some(Traffic { treated, all: 100 }),
             burn: Some(if self.burning[f] { 14.0 } else { 0.0 }),
+            probed: None,
         };
         let served = if self.exposed[f] { 50 } else { 0 };
         let mut events = vec![

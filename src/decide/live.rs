@@ -223,6 +223,9 @@ impl LiveDecisions {
             }
             Phase::HumanHold { .. } | Phase::Escalated { .. } => return Ok(next),
             Phase::Cooldown { until, .. } => *until,
+            Phase::Probation { .. } | Phase::Passed { .. } | Phase::Withdrawn { .. } => {
+                return Err(WithheldReason::UnderWay { decision });
+            }
             Phase::Act | Phase::EffectCheck { .. } => {
                 live.decision.updated_at.plus_secs(self.rules.cooldown_secs)
             }

@@ -22,6 +22,7 @@ mod kill;
 mod life;
 mod live;
 mod outcome;
+mod probation;
 mod proof;
 mod rates;
 mod reading;
@@ -38,6 +39,8 @@ mod kill_tests;
 #[cfg(test)]
 mod life_tests;
 #[cfg(test)]
+mod probation_tests;
+#[cfg(test)]
 mod temporal_tests;
 
 pub use action::{Action, Actor, Deployment};
@@ -50,6 +53,7 @@ pub use identity::decision_id;
 pub use kill::KillDecider;
 pub use life::{Event, Life, LifeRules, Phase, Refused};
 pub use live::COOLDOWN_SECS;
+pub use probation::{ProbationStep, Probed};
 pub use proof::{Proof, Ruling, SourceProof, TemporalProof};
 pub use rates::{RateLimit, RateLimits, Rates};
 pub use trials::{ErrorRates, Sources};

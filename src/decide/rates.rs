@@ -4,6 +4,7 @@
 //! rule can see. It is counted from the decisions themselves, which are in the journal before anything
 //! leaves: a restart forgets nothing. What people decide by hand counts, and is not held back.
 
+use super::action::Actor;
 use super::decision::{Decision, DecisionState};
 use crate::config::Kill;
 use crate::time::UnixNanos;
@@ -133,7 +134,12 @@ impl Rates {
 }
 
 /// Whether a flag was switched by it, or may be.
+///
+/// What a probation does is not one: it takes back what it gave itself.
 fn is_kill(decision: &Decision) -> bool {
+    if matches!(decision.actor, Actor::Probation { .. }) {
+        return false;
+    }
     match &decision.state {
         DecisionState::Decided | DecisionState::Sending { .. } | DecisionState::Verifying { .. } => true,
         DecisionState::Confirmed { already_off, .. } => !already_off,

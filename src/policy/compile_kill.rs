@@ -3,6 +3,7 @@
 use super::compile::Findings;
 use super::compile_alerts::{HOLD_MAX_SECS, threshold};
 use super::compile_guards::{blame, guards};
+use super::compile_probation::probation;
 use super::error::{nearest, one_of};
 use super::model::{Blame, KillMode, KillRule, KillSwitch, Slo};
 use super::raw::{RawAction, RawKillRule, RawKillSwitch, Text};
@@ -73,6 +74,7 @@ fn switch(
     let guards = guards(&raw.guards, findings);
     let mode = optional_mode(raw.mode.as_ref(), findings);
     let (flag, exporter, action, when, mode) = (flag?, exporter?, action?, when?, mode?);
+    let probation = probation(raw.probation.as_ref(), &action, findings);
     let place = findings.place(entry.referenced);
     let switch = KillSwitch {
         flag,
@@ -84,6 +86,7 @@ fn switch(
         when,
         blame: blame?,
         guards: guards?,
+        probation: probation?,
         mode,
         place,
     };

@@ -19,6 +19,7 @@ mod compile_journey;
 mod compile_kill;
 mod compile_latency;
 mod compile_plans;
+mod compile_probation;
 mod compile_sampling;
 mod composite;
 mod corrections;
@@ -33,6 +34,7 @@ mod load;
 mod model;
 mod place;
 mod plan;
+mod probation;
 mod raw;
 mod routes;
 mod safe_state;
@@ -65,6 +67,7 @@ pub use model::{
 };
 pub use place::{Place, Warning};
 pub use plan::{Correction, Planned, Withdrawn};
+pub use probation::Probation;
 pub use safe_state::{DeployAction, SafeState};
 pub use set::{NamedFlag, PolicySet};
 pub use status::{

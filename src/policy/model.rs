@@ -3,6 +3,7 @@
 use super::guards::Guards;
 use super::place::Place;
 use super::plan::{Correction, Planned};
+use super::probation::Probation;
 use super::safe_state::{DeployAction, SafeState};
 use super::status::AlertState;
 use crate::budget::{EmptySlice, Method, Part, Period, SliceRule, Target, Threshold};
@@ -306,6 +307,8 @@ pub struct KillSwitch {
     pub blame: Blame,
     /// What must hold besides.
     pub guards: Guards,
+    /// How it may be given back after a kill; `None` if it is for somebody to do.
+    pub probation: Option<Probation>,
     /// What happens when the rule speaks.
     pub mode: KillMode,
     /// Where it was read.

@@ -176,7 +176,16 @@ pub(super) struct RawKillSwitch {
     pub(super) latest_change: Option<bool>,
     #[serde(default)]
     pub(super) guards: RawGuards,
+    pub(super) probation: Option<Spanned<RawProbation>>,
     pub(super) mode: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawProbation {
+    pub(super) steps: Option<Spanned<Vec<Text>>>,
+    pub(super) every: Option<Text>,
+    pub(super) after: Option<Text>,
 }
 
 /// One of `deployments:`.

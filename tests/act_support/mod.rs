@@ -7,9 +7,10 @@ pub mod http;
 
 use burngate::act::journal::{self, Loaded};
 use burngate::act::{
-    Actuator, Change, DecisionLog, Exporters, FlagState, JournalError, Outcome, Reading, RuleTarget, Trouble,
+    Actuator, Change, DecisionLog, Exporters, Exposure, FlagState, JournalError, Outcome, Reading,
+    RuleTarget, Trouble,
 };
-use burngate::decide::{Decision, DecisionState, Evidence};
+use burngate::decide::{Action, Decision, DecisionState, Evidence};
 use burngate::ledger::Counts;
 use burngate::time::{Clock, UnixNanos};
 use std::collections::{BTreeMap, VecDeque};
@@ -89,6 +90,7 @@ pub fn target(exporter: &str, flag: &str) -> RuleTarget {
         flag: flag.to_owned(),
         action: burngate::policy::SafeState::Off,
         variants: None,
+        first_percent: None,
     }
 }
 
@@ -154,6 +156,8 @@ pub struct World {
     fault: Mutex<Option<(usize, Fault)>>,
     /// Who changed a flag last, and when.
     pub changed: Mutex<BTreeMap<String, Change>>,
+    /// Of flags on probation: on, and for how many percent; not a number where there is no one share.
+    pub shares: Mutex<BTreeMap<String, (bool, f64)>>,
     count: AtomicUsize,
 }
 
@@ -366,7 +370,11 @@ impl Actuator for Hands {
             lock(&world.events).push(Event::Send(d.id.clone()));
             lock(&world.sent_at).push(tokio::time::Instant::now());
             lock(&world.changed).remove(&d.flag);
-            if matches!(answer, Answer::Obey | Answer::ObeyThenLose) {
+            if matches!(answer, Answer::Obey | Answer::ObeyThenLose)
+                && let Action::Expose { percent, .. } = d.action
+            {
+                lock(&world.shares).insert(d.flag.clone(), (true, f64::from(percent)));
+            } else if matches!(answer, Answer::Obey | Answer::ObeyThenLose) {
                 *lock(&world.off).entry(d.flag.clone()).or_default() += 1;
             }
         });
@@ -393,6 +401,19 @@ impl Actuator for Hands {
         self.alive_or_never(alive).await;
         if world.unreadable.load(Ordering::SeqCst) {
             return Ok(None);
+        }
+        if let Action::Expose { percent, .. } = d.action {
+            let (is_on, share) = lock(&world.shares)[&d.flag];
+            let percent_of = if share.is_nan() {
+                Err("two strategies".to_owned())
+            } else {
+                Ok(share)
+            };
+            let exposure = Exposure {
+                is_on,
+                percent: percent_of,
+            };
+            return Ok(Some(exposure.reading(percent, None)));
         }
         let off = world.times_switched_off(&d.flag) > 0;
         let stale = off

@@ -122,7 +122,11 @@ impl Actuator for Flagd {
                 FlagState::Exposed
             };
             let version = Some(file::version(&text));
-            Ok(Some(Reading { state, version }))
+            Ok(Some(Reading {
+                state,
+                version,
+                exposure: None,
+            }))
         })
         .await
     }

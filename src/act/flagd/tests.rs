@@ -43,6 +43,7 @@ fn target(flag: &str, action: SafeState, variants: Option<&[&str]>) -> RuleTarge
         flag: flag.to_owned(),
         action,
         variants,
+        first_percent: None,
     }
 }
 

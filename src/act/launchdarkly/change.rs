@@ -1,8 +1,54 @@
 //! What is sent to change a flag.
 
 use super::flag::{Environment, Flag, Served, WHOLE};
+use crate::decide::Action;
 use crate::policy::SafeState;
 use serde_json::{Map, Value, json};
+
+/// How a patch of instructions is announced.
+pub(super) const SEMANTIC_PATCH: &str = "application/json; domain-model=launchdarkly.semanticpatch";
+
+/// A change as it is sent, and as instructions, which is how an approval is asked for.
+pub(super) struct Edit {
+    pub(super) body: Value,
+    pub(super) kind: &'static str,
+    pub(super) instructions: Vec<Value>,
+}
+
+/// What brings the flag there; in words what is in the way.
+pub(super) fn edit(
+    flag: &Flag,
+    environment: &Environment,
+    action: &Action,
+    blamed: Option<usize>,
+    (key, comment): (&str, &str),
+) -> Result<Edit, String> {
+    let instructions = match action {
+        Action::Switch { to } => instructions(flag, environment, to, blamed)?,
+        Action::Expose { percent, .. } => super::expose::instructions(flag, environment, blamed, *percent)?,
+        Action::Rollback | Action::Pause => return Err("it is not about a flag".to_owned()),
+    };
+    let whole = match action {
+        Action::Switch { to: SafeState::Off } => Some(false),
+        Action::Switch { to: SafeState::On } => Some(true),
+        _ => None,
+    };
+    let (body, kind) = match whole {
+        Some(on) => {
+            let patch = json_patch(key, on, environment.version);
+            (json!({ "comment": comment, "patch": patch }), "application/json")
+        }
+        None => {
+            let body = json!({ "environmentKey": key, "comment": comment, "instructions": &instructions });
+            (body, SEMANTIC_PATCH)
+        }
+    };
+    Ok(Edit {
+        body,
+        kind,
+        instructions,
+    })
+}
 
 /// The operations that set `on`, and hold for one version of the environment only.
 pub(super) fn json_patch(environment: &str, on: bool, version: u64) -> Value {
@@ -36,13 +82,7 @@ pub(super) fn instructions(
                 .collect())
         }
         SafeState::Rollout { percent } => {
-            let blamed = blamed.ok_or("the variant to blame is none of the flag's variations")?;
-            let rest = environment.off_variation.filter(|off| *off != blamed);
-            let Some(rest) = rest.filter(|off| *off < flag.variations.len()) else {
-                let words = "what is taken from the blamed variation would go to the off variation, and that is \
-                             the blamed one or none; use the action serve";
-                return Err(words.to_owned());
-            };
+            let (blamed, rest) = between(flag, environment, blamed)?;
             let limit = u64::from(*percent) * WHOLE / 100;
             let parts = environment.above(blamed, *percent);
             Ok(parts
@@ -50,6 +90,33 @@ pub(super) fn instructions(
                 .collect())
         }
     }
+}
+
+/// The same for the default rule alone, whether that is more than now or less.
+pub(super) fn share(
+    flag: &Flag,
+    environment: &Environment,
+    blamed: Option<usize>,
+    percent: u8,
+) -> Result<Value, String> {
+    let (blamed, rest) = between(flag, environment, blamed)?;
+    let (served, limit) = (&environment.fallthrough, u64::from(percent) * WHOLE / 100);
+    if served.weight(blamed) + served.weight(rest) < limit {
+        return Err("other variations have more than this step would leave them".to_owned());
+    }
+    Ok(instruction(None, weights(flag, served, (blamed, limit), rest)))
+}
+
+/// The variation that is blamed, and the one that has what is taken from it.
+fn between(flag: &Flag, environment: &Environment, blamed: Option<usize>) -> Result<(usize, usize), String> {
+    let blamed = blamed.ok_or("the variant to blame is none of the flag's variations")?;
+    let rest = environment.off_variation.filter(|off| *off != blamed);
+    let rest = rest.filter(|off| *off < flag.variations.len());
+    let rest = rest.ok_or(
+        "what is taken from the blamed variation would go to the off variation, and that is the blamed one or \
+         none; use the action serve",
+    )?;
+    Ok((blamed, rest))
 }
 
 pub(super) fn unknown(flag: &Flag, variant: &str) -> String {
@@ -69,15 +136,14 @@ fn instruction(rule: Option<&str>, mut more: Value) -> Value {
     more
 }
 
-/// The rollout as it is, but for what is taken from the blamed variation and given to another: nobody else
-/// gets something new.
+/// The rollout as it is, but for what is moved between the blamed variation and one other: nobody else gets
+/// something new.
 fn weights(flag: &Flag, served: &Served, (blamed, limit): (usize, u64), rest: usize) -> Value {
-    let freed = served.weight(blamed).saturating_sub(limit);
     let mut weights = Map::new();
     for (nth, variation) in flag.variations.iter().enumerate() {
         let weight = match served.weight(nth) {
             _ if nth == blamed => limit,
-            weight if nth == rest => weight + freed,
+            weight if nth == rest => (weight + served.weight(blamed)).saturating_sub(limit),
             weight => weight,
         };
         if weight > 0 || nth == blamed {

@@ -15,6 +15,7 @@
 mod answers;
 mod approvals;
 mod change;
+mod expose;
 mod flag;
 
 use self::answers::{Refusal, refusal, trouble};
@@ -42,8 +43,6 @@ use std::fmt;
 
 /// Version of the API, which would else be the token's own.
 const API_VERSION: &str = "20240415";
-
-const SEMANTIC_PATCH: &str = "application/json; domain-model=launchdarkly.semanticpatch";
 
 /// One configured project.
 pub struct LaunchDarkly {
@@ -244,7 +243,13 @@ type Sent = Result<Reply, Trouble>;
 
 impl Actuator for LaunchDarkly {
     fn abilities(&self) -> Abilities {
-        Abilities::of([Ability::Off, Ability::On, Ability::Rollout, Ability::Serve])
+        Abilities::of([
+            Ability::Off,
+            Ability::On,
+            Ability::Rollout,
+            Ability::Serve,
+            Ability::Probation,
+        ])
     }
 
     /// Reads the flag, then has LaunchDarkly try the change without making it.
@@ -274,7 +279,7 @@ impl Actuator for LaunchDarkly {
             url.query_pairs_mut()
                 .append_pair("dryRun", "true")
                 .append_pair("ignoreConflicts", "true");
-            match self.change_once(url, &body, SEMANTIC_PATCH, now).await {
+            match self.change_once(url, &body, change::SEMANTIC_PATCH, now).await {
                 Ok(()) => {}
                 Err(Refusal::Approval(_)) if self.on_approval == OnApproval::Request => {}
                 Err(Refusal::Approval(detail)) => {
@@ -285,17 +290,20 @@ impl Actuator for LaunchDarkly {
         }
         let off = environment.off_variation;
         let off_burns = target.action == SafeState::Off && off.is_some_and(|off| blamed.contains(&off));
-        Ok(if off_burns {
-            vec![FlagWarning::OffServesBlamed]
-        } else {
-            Vec::new()
-        })
+        let mut warnings = Vec::new();
+        if off_burns {
+            warnings.push(FlagWarning::OffServesBlamed);
+        }
+        if target
+            .first_percent
+            .is_some_and(|first| !environment.could_expose(&blamed, first))
+        {
+            warnings.push(FlagWarning::NoProbation);
+        }
+        Ok(warnings)
     }
 
     async fn carry_out(&self, decision: &Decision, version: Option<&str>, now: UnixNanos) -> Outcome {
-        let Action::Switch { to } = &decision.action else {
-            return Err(refused(FailureReason::Rejected, "it is not about a flag"));
-        };
         let at = At {
             flag: &decision.flag,
             environment: &decision.environment,
@@ -310,47 +318,35 @@ impl Actuator for LaunchDarkly {
             });
         }
         let blamed = flag.variation(&decision.evidence.variant);
-        if *to == SafeState::Off && blamed.is_some() && blamed == environment.off_variation {
-            let words =
-                "off would serve the very variation that burns to everybody (it is the off variation)";
-            return Err(refused(FailureReason::Rejected, words));
-        }
-        if let Some(url) = self.trigger(at, to) {
-            return self.pull(url, decision, now).await;
-        }
-        let instructions = change::instructions(&flag, environment, to, blamed)
-            .map_err(|words| refused(FailureReason::Rejected, &self.caller.clean(&words)))?;
-        let (body, kind) = match to {
-            SafeState::Off | SafeState::On => {
-                let on = *to == SafeState::On;
-                let patch = change::json_patch(at.environment, on, environment.version);
-                (
-                    json!({ "comment": comment(decision), "patch": patch }),
-                    "application/json",
-                )
+        if let Action::Switch { to } = &decision.action {
+            if *to == SafeState::Off && blamed.is_some() && blamed == environment.off_variation {
+                let words =
+                    "off would serve the very variation that burns to everybody (it is the off variation)";
+                return Err(refused(FailureReason::Rejected, words));
             }
-            SafeState::Rollout { .. } | SafeState::Serve { .. } => (
-                json!({
-                    "environmentKey": at.environment,
-                    "comment": comment(decision),
-                    "instructions": &instructions,
-                }),
-                SEMANTIC_PATCH,
-            ),
-        };
-        match self.change(at.flag, &body, kind, now).await {
+            if let Some(url) = self.trigger(at, to) {
+                return self.pull(url, decision, now).await;
+            }
+        }
+        let words = comment(decision);
+        let edit = change::edit(
+            &flag,
+            environment,
+            &decision.action,
+            blamed,
+            (at.environment, &words),
+        )
+        .map_err(|words| refused(FailureReason::Rejected, &self.caller.clean(&words)))?;
+        match self.change(at.flag, &edit.body, edit.kind, now).await {
             Ok(()) => Ok(()),
             Err(Refusal::Approval(detail)) => Err(self
-                .without_approval(at, decision, &instructions, detail, now)
+                .without_approval(at, decision, &edit.instructions, detail, now)
                 .await),
             Err(Refusal::Pending(trouble) | Refusal::Other(trouble)) => Err(trouble),
         }
     }
 
     async fn read_back(&self, decision: &Decision, now: UnixNanos) -> ReadBack {
-        let Action::Switch { to } = &decision.action else {
-            return Ok(None);
-        };
         let at = At {
             flag: &decision.flag,
             environment: &decision.environment,
@@ -358,6 +354,14 @@ impl Actuator for LaunchDarkly {
         let flag = self.flag(at, now).await?;
         let environment = environment(&flag, at)?;
         let blamed = flag.variation(&decision.evidence.variant);
+        let version = Some(environment.version.to_string());
+        let to = match &decision.action {
+            Action::Switch { to } => to,
+            Action::Expose { percent, .. } => {
+                return Ok(Some(environment.exposure(blamed).reading(*percent, version)));
+            }
+            Action::Rollback | Action::Pause => return Ok(None),
+        };
         let Some(safe) = environment.is_safe(&flag, to, blamed) else {
             let variant = match to {
                 SafeState::Serve { variant } => variant,
@@ -368,7 +372,8 @@ impl Actuator for LaunchDarkly {
         };
         Ok(Some(Reading {
             state: if safe { FlagState::Safe } else { FlagState::Exposed },
-            version: Some(environment.version.to_string()),
+            version,
+            exposure: None,
         }))
     }
 

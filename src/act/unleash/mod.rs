@@ -6,6 +6,7 @@
 //! its calls share [`TAG_BUDGET`]. Off is idempotent at the server: a second call writes no event. A rollout
 //! only ever gets smaller. On is refused where Unleash would add a strategy for everybody by itself.
 
+mod expose;
 mod view;
 
 use self::view::EnvironmentView;
@@ -17,7 +18,7 @@ use super::trouble::Trouble;
 use super::webhook::sensitive;
 use super::{ActError, RuleTarget};
 use crate::config::UnleashExporter;
-use crate::decide::{Action, Decision, FailureReason};
+use crate::decide::{Action, Actor, Decision, FailureReason};
 use crate::policy::SafeState;
 use crate::time::UnixNanos;
 use http::Method;
@@ -152,13 +153,8 @@ impl Unleash {
         if above.is_empty() {
             return Err(self.rejected("it has no strategy in this environment whose share could be set"));
         }
-        let patch = json!([
-            { "op": "replace", "path": "/parameters/rollout", "value": percent.to_string() },
-        ]);
         for strategy in above {
-            let at = ["environments", &decision.environment, "strategies", &strategy.id];
-            let url = self.feature(&decision.flag, &at);
-            self.call(Method::PATCH, url, Some(&patch), now).await?;
+            self.set_share(decision, &strategy.id, percent, now).await?;
         }
         Ok(())
     }
@@ -259,7 +255,7 @@ impl Unleash {
 
 impl Actuator for Unleash {
     fn abilities(&self) -> Abilities {
-        Abilities::of([Ability::Off, Ability::On, Ability::Rollout])
+        Abilities::of([Ability::Off, Ability::On, Ability::Rollout, Ability::Probation])
     }
 
     /// Reads the environment with the real token, then what a human should know about the flag.
@@ -292,13 +288,21 @@ impl Actuator for Unleash {
         if !feature.children.is_empty() {
             warnings.push(FlagWarning::HasChildren);
         }
+        if target
+            .first_percent
+            .is_some_and(|first| !expose::could_expose(&view, first))
+        {
+            warnings.push(FlagWarning::NoProbation);
+        }
         Ok(warnings)
     }
 
     /// Tags the flag with the reason, then does what the decision says in its environment.
     async fn carry_out(&self, decision: &Decision, _: Option<&str>, now: UnixNanos) -> Outcome {
-        let Action::Switch { to } = &decision.action else {
-            return Err(self.rejected("it is not about a flag"));
+        let to = match &decision.action {
+            Action::Switch { to } => to,
+            Action::Expose { percent, .. } => return self.expose(decision, *percent, now).await,
+            Action::Rollback | Action::Pause => return Err(self.rejected("it is not about a flag")),
         };
         // Off needs no look at the strategies, and must not wait for one.
         let view = match to {
@@ -311,11 +315,7 @@ impl Actuator for Unleash {
         if let Some(words) = view.as_ref().and_then(|view| view.obstacle(to)) {
             return Err(self.rejected(&words));
         }
-        match tokio::time::timeout(TAG_BUDGET, self.tag(decision, now)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(trouble)) => self.warn_untagged(decision, &trouble.to_string()),
-            Err(_) => self.warn_untagged(decision, "no answer in time"),
-        }
+        tagged(self, decision, now).await;
         match (to, &view) {
             (SafeState::Off, _) => self.switch(decision, "off", now).await,
             (SafeState::On, _) => self.switch(decision, "on", now).await,
@@ -326,8 +326,10 @@ impl Actuator for Unleash {
 
     /// How the flag stands in the decision's environment.
     async fn read_back(&self, decision: &Decision, now: UnixNanos) -> ReadBack {
-        let Action::Switch { to } = &decision.action else {
-            return Ok(None);
+        let to = match &decision.action {
+            Action::Switch { to } => to,
+            Action::Expose { percent, .. } => return self.exposure(decision, *percent, now).await,
+            Action::Rollback | Action::Pause => return Ok(None),
         };
         let view = self
             .environment(&decision.flag, &decision.environment, now)
@@ -370,6 +372,15 @@ impl fmt::Debug for Unleash {
     }
 }
 
+/// Tags the flag with the reason; that it cannot be tagged is in nobody's way.
+async fn tagged(unleash: &Unleash, decision: &Decision, now: UnixNanos) {
+    match tokio::time::timeout(TAG_BUDGET, unleash.tag(decision, now)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(trouble)) => unleash.warn_untagged(decision, &trouble.to_string()),
+        Err(_) => unleash.warn_untagged(decision, "no answer in time"),
+    }
+}
+
 /// The Admin API below the server's URL, which people give with and without `/api` and `/api/admin`.
 fn base_url(mut url: reqwest::Url) -> reqwest::Url {
     url.set_query(None);
@@ -398,10 +409,15 @@ fn tag_value(decision: &Decision) -> String {
     let word = match &decision.action {
         Action::Switch {
             to: SafeState::Rollout { percent },
-        } => format!("{percent}%"),
+        }
+        | Action::Expose { percent, .. } => format!("{percent}%"),
         other => Ability::of(other).as_str().to_owned(),
     };
-    format!("{word}: burn {burn}x {minute}Z")
+    let why = match &decision.actor {
+        Actor::Probation { .. } => "probation".to_owned(),
+        Actor::Rule | Actor::Person { .. } => format!("burn {burn}x"),
+    };
+    format!("{word}: {why} {minute}Z")
         .chars()
         .take(TAG_CHARS)
         .collect()

@@ -61,6 +61,22 @@ impl EnvironmentView {
         }
     }
 
+    /// The id and the share of the one strategy that is on; in words why there is no such thing.
+    pub(super) fn only(&self) -> Result<(&str, f64), String> {
+        let mut active = self.active();
+        let (Some(only), None) = (active.next(), active.next()) else {
+            let count = self.active().count();
+            return Err(format!(
+                "on probation only a flag with one active strategy can be given back, and it has {count}"
+            ));
+        };
+        let share = only.rollout().ok_or_else(|| {
+            let name = &only.name;
+            format!("its strategy `{name}` has no share that could be set (only {GRADUAL} has)")
+        })?;
+        Ok((&only.id, share))
+    }
+
     /// Why it cannot be brought there, in words.
     pub(super) fn obstacle(&self, to: &SafeState) -> Option<String> {
         match to {

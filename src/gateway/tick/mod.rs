@@ -9,6 +9,7 @@ mod accounts;
 mod adopt;
 mod coverage;
 mod follow;
+mod probe;
 mod witness;
 
 pub(super) use adopt::{Change, Inbox};
@@ -21,7 +22,7 @@ use crate::act::{Decisions, Desk, FlagChanges};
 use crate::api::Health;
 use crate::audit::Trail;
 use crate::cohort::{CohortId, Level, ObjectiveId, Registry};
-use crate::decide::{Decision, KillDecider, LifeRules, Ruling, Sources, Withheld};
+use crate::decide::{Actor, Decision, KillDecider, LifeRules, Ruling, Sources, Withheld};
 use crate::indicate::Indicators;
 use crate::ledger::{Ledger, SeriesView, SignatureBook, Tap};
 use crate::policy::{BudgetStatus, Corrections, Evaluator, Filter, Member, PolicySet};
@@ -275,6 +276,7 @@ impl Tick {
                 burn = decision.evidence.burn,
                 state = decision.state.as_str(),
                 subject = %decision.subject(),
+                action = %decision.action,
                 "a kill switch speaks"
             );
             if let Err(error) = self.decisions.submit(decision) {
@@ -297,6 +299,10 @@ impl Tick {
 
     /// Adds what the bad events of the decision's cohort had in common.
     fn explain(&self, decision: &mut Decision) {
+        // A step of a probation goes by what the kill went by.
+        if matches!(decision.actor, Actor::Probation { .. }) {
+            return;
+        }
         let evidence = &mut decision.evidence;
         let found = self.evaluator.board().list(&Filter {
             service: Some(&evidence.service),

@@ -4,10 +4,12 @@
 //! gone. Here the lifetime counts of the series are noted at every evaluation, and what came in between the
 //! first and the last note is the traffic of these moments.
 
+use super::probe::Probes;
 use crate::budget::burn_rate;
 use crate::cohort::Level;
 use crate::cohort::flags::{OFF, is_reserved};
 use crate::decide::{Decision, DecisionState, LifeRules, Observation, Phase, Traffic};
+use crate::ledger::Counts;
 use crate::policy::{Board, BudgetStatus, Filter};
 use crate::time::UnixNanos;
 use std::collections::{BTreeMap, VecDeque};
@@ -27,11 +29,13 @@ struct Note {
 #[derive(Debug, Default)]
 pub(super) struct Witness {
     notes: BTreeMap<String, VecDeque<Note>>,
+    probes: Probes,
 }
 
 impl Witness {
     /// Forgets all but these.
     pub(super) fn keep(&mut self, pending: &[Decision]) {
+        self.probes.keep(pending);
         if !self.notes.is_empty() {
             self.notes.retain(|id, _| pending.iter().any(|d| d.id == *id));
         }
@@ -69,6 +73,12 @@ impl Witness {
         });
         let count = |status: &BudgetStatus| status.lifetime.total();
         let treated = cohorts.iter().filter(|s| is_treated(decision, s));
+        let lifetime = treated.clone().fold(Counts::default(), |mut sum, s| {
+            sum.good += s.lifetime.good;
+            sum.bad += s.lifetime.bad;
+            sum
+        });
+        let target = totals.first().map(|s| s.target);
         let note = Note {
             at: now,
             treated: treated.map(|s| count(s)).sum(),
@@ -81,6 +91,7 @@ impl Witness {
         Observation {
             traffic: self.take(rules, &decision.id, note),
             burn: burns.max_by(f64::total_cmp),
+            probed: target.and_then(|target| self.probes.look(now, decision, (lifetime, target))),
         }
     }
 
@@ -117,7 +128,7 @@ fn is_watched(decision: &Decision) -> bool {
         return false;
     };
     match decision.life.phase {
-        Phase::EffectCheck { .. } => true,
+        Phase::EffectCheck { .. } | Phase::Probation { .. } => true,
         // Where the flag can be read, the watch over flags tells more.
         Phase::Cooldown { .. } => !verified,
         _ => false,
