@@ -66,12 +66,40 @@ pub struct Life {
     /// When somebody was found to have exposed the flag again, or took the hold on it away: what it did
     /// before counts no more.
     pub exposed_at: Option<UnixNanos>,
+    /// Who had the last say in it, after whoever decided.
+    pub hand: Option<Hand>,
     /// What the traffic said, once it did.
     pub effect: Option<Effect>,
     /// Of a step of a probation.
     pub probation: Option<ProbationStep>,
     /// Of the decision that ends one: when the flag was left on by us.
     pub left_at: Option<UnixNanos>,
+}
+
+/// Somebody's word about a decision: yes, no, or that it is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hand {
+    /// When.
+    pub at: UnixNanos,
+    /// Who.
+    pub name: String,
+    /// Why; empty where nobody was asked.
+    pub reason: String,
+}
+
+impl Hand {
+    fn of(event: &Event, at: UnixNanos) -> Option<Self> {
+        let (name, reason) = match event {
+            Event::Approved { by } => (by, ""),
+            Event::Declined { by, reason } | Event::Released { by, reason } => (by, reason.as_str()),
+            _ => return None,
+        };
+        Some(Self {
+            at,
+            name: name.clone(),
+            reason: reason.to_owned(),
+        })
+    }
 }
 
 /// What came of a decision.
@@ -258,6 +286,9 @@ impl Decision {
                 _ => {}
             }
             self.life.phase = phase;
+        }
+        if let Some(hand) = Hand::of(event, now) {
+            self.life.hand = Some(hand);
         }
         // Whoever takes a hold away has seen what was before it.
         if matches!(event, Event::Released { .. }) && matches!(self.state, DecisionState::Confirmed { .. }) {

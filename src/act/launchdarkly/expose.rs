@@ -1,8 +1,8 @@
-//! A flag given back on probation: so many percent of the variation that burned for everybody who gets no rule's
-//! answer, and on, in one change.
+//! A flag given back on probation: so many percent of the variation that burned for everybody who gets no
+//! rule's answer, and on, in one change.
 //!
-//! Rules that serve the variation would serve it in full the moment that the flag is on, so a flag with one is
-//! refused; people who are targeted one by one are left out of the picture here as everywhere.
+//! Rules that serve the variation would serve it in full the moment that the flag is on, so a flag with one
+//! is refused; people who are targeted one by one are left out of the picture here as everywhere.
 
 use super::change;
 use super::flag::{Environment, Flag, WHOLE};
@@ -23,8 +23,8 @@ impl Environment {
         let blamed = blamed.ok_or("the variant to give back is none of the flag's variations")?;
         let mut rules = self.parts().filter(|(rule, _)| rule.is_some());
         if rules.any(|(_, served)| served.weight(blamed) > 0) {
-            let words = "a rule of the flag serves the variation to everybody that it fits; on probation only a flag \
-                         whose default rule alone serves it can be given back";
+            let words = "a rule of the flag serves the variation to everybody that it fits; on probation only \
+                         a flag whose default rule alone serves it can be given back";
             return Err(words.to_owned());
         }
         if self.off_variation == Some(blamed) {
