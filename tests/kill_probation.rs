@@ -1,6 +1,6 @@
 //! A flag that was killed comes back a little at a time, in a real Unleash, and goes off again when it burns:
 //! the real binary, real requests, and a restart between two steps.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod kill_support;
 mod support;
@@ -91,7 +91,7 @@ fn a_killed_flag_comes_back_in_steps_over_a_restart_and_goes_off_when_it_burns()
     let token = unleash.var("UNLEASH_ADMIN_TOKEN").to_owned();
     let env = [("UNLEASH_TOKEN", token.as_str())];
     let house = House::new(&setup, POLICY);
-    let gateway = house.start(&env);
+    let mut gateway = house.start(&env);
     let killed = until(&gateway, &unleash, ("off", "closed"), 25);
     assert_eq!(
         (killed["by"].as_str(), killed["state"].as_str()),
@@ -107,11 +107,9 @@ fn a_killed_flag_comes_back_in_steps_over_a_restart_and_goes_off_when_it_burns()
     // A restart on probation begins the watch anew, and forgets nothing else.
     assert!(gateway.stop().success());
     drop(gateway);
-    let mut gateway = house.start(&env);
+    let gateway = house.start(&env);
     until(&gateway, &unleash, ("on for 5 %, on probation", "probation"), 0);
     assert_eq!(stands(&unleash), (true, "5".to_owned()));
-    gateway.kill9();
-    let gateway = house.start(&env);
 
     // The variant fails again: off, at once, and nothing is tried after that.
     let back = eventually("the flag is taken back", SOON, || {
@@ -134,7 +132,7 @@ fn a_killed_flag_comes_back_in_steps_over_a_restart_and_goes_off_when_it_burns()
         (newest(&gateway)["phase"] == "closed").then_some(())
     });
     let calm = std::time::Instant::now();
-    while calm.elapsed() < Duration::from_secs(12) {
+    while calm.elapsed() < Duration::from_secs(7) {
         shop(&gateway, &unleash, 0);
         std::thread::sleep(Duration::from_millis(200));
     }

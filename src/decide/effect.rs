@@ -10,6 +10,7 @@ use super::action::Action;
 use super::decision::{Decision, Evidence};
 use super::life::LifeRules;
 use super::probation::Probed;
+use crate::ledger::BUCKET_SECS;
 use crate::policy::SafeState;
 use crate::time::UnixNanos;
 use serde::{Deserialize, Serialize};
@@ -121,7 +122,8 @@ pub(super) fn judge(
     let served_until = served_until(since, rules);
     let is_stale = |until: UnixNanos| now >= until.plus_secs(rules.propagation_secs.max(STALE_SECS));
     if gone.is_some() || has_left == Some(true) {
-        let burn_until = served_until.plus_secs(e.window_secs);
+        // A window's sum reaches back to the beginning of a bucket.
+        let burn_until = served_until.plus_secs(e.window_secs.saturating_add(BUCKET_SECS));
         return match burns {
             None => Found::Done(Effect::Seen),
             Some(_) if is_stale(burn_until) => Found::Done(Effect::Unknown),

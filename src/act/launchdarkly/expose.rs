@@ -23,8 +23,8 @@ impl Environment {
         let blamed = blamed.ok_or("the variant to give back is none of the flag's variations")?;
         let mut rules = self.parts().filter(|(rule, _)| rule.is_some());
         if rules.any(|(_, served)| served.weight(blamed) > 0) {
-            let words = "a rule of the flag serves the variation to everybody that it fits; on probation only \
-                         a flag whose default rule alone serves it can be given back";
+            let words = "a rule of the flag serves the variation to everybody that it fits; only a flag \
+                         whose default rule alone serves it can be given back on probation";
             return Err(words.to_owned());
         }
         if self.off_variation == Some(blamed) {
