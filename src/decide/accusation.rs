@@ -3,7 +3,7 @@
 use super::action::{Action, Deployment};
 use super::live::Subject;
 use super::trials::{Accused, CaseKey, Trials};
-use crate::cohort::flags::{OFF, is_reserved};
+use crate::cohort::flags::is_reserved;
 use crate::cohort::{Level, ObjectiveId};
 use crate::evidence::EvidenceClass;
 use crate::policy::{Blame, Board, BudgetStatus, Guards, KillMode, KillRule, Policy, PolicySet};
@@ -93,7 +93,7 @@ pub(super) fn of_flags(board: &Board, policies: &PolicySet) -> Vec<Accusation> {
             .filter(|s| is_watched(policy, (&switch.environment, switch.slo.as_ref()), s, policies))
             .collect();
         let accused = ours.iter().filter_map(|status| match &status.cohort.level {
-            Level::Flag { variant, .. } if &**variant != OFF && !is_reserved(variant) => {
+            Level::Flag { variant, .. } if !switch.action.keeps(variant) && !is_reserved(variant) => {
                 Some((Arc::clone(&status.objective.service), Arc::clone(variant)))
             }
             _ => None,

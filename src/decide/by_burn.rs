@@ -23,7 +23,7 @@ use crate::budget::{
     Threshold, burn_rate, contrasts, error_ratio, exceeds, mean_weight, sampled_differently,
 };
 use crate::cohort::Level;
-use crate::cohort::flags::{OFF, is_reserved};
+use crate::cohort::flags::is_reserved;
 use crate::ledger::{Counts, Sampled, TopSignatures, WindowSum};
 use crate::policy::{
     Blame, Board, BudgetStatus, KillMode, KillRule, KillSwitch, Policy, PolicySet, SeriesKey,
@@ -286,7 +286,8 @@ fn may_blame(policy: &Arc<Policy>, switch: &KillSwitch, status: &BudgetStatus, p
     let environment = status.cohort.environment.as_deref();
     *flag == switch.flag
         && environment == Some(&*switch.environment)
-        && !is_protected(variant)
+        && !switch.action.keeps(variant)
+        && !is_reserved(variant)
         && switch.variants.as_ref().is_none_or(|v| v.contains(variant))
         // Failed calls of another service are that service's to answer for, unless the switch names them.
         && switch.slo.as_ref().map_or(!status.counts_calls(), |s| *s == status.objective.slo)
@@ -324,8 +325,4 @@ pub(super) fn is_sampling_unknown(status: &BudgetStatus, policies: &PolicySet) -
 fn ratio(cohort: Counts, control: Counts) -> Option<f64> {
     let base = error_ratio(control).filter(|&r| r > 0.0)?;
     Some(error_ratio(cohort)? / base)
-}
-
-fn is_protected(variant: &str) -> bool {
-    variant == OFF || is_reserved(variant)
 }

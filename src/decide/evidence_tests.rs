@@ -253,6 +253,36 @@ fn a_burn_of_forty_at_a_tenth_of_the_traffic_is_switched_within_five_minutes() {
     assert_eq!(again.len(), 0, "one incident is one decision");
 }
 
+/// A kill switch in the code's own sense: while it is off, the feature is there.
+#[test]
+fn of_a_flag_that_is_read_inverted_off_is_to_blame_and_on_never_is() {
+    let policy = POLICY.replace(
+        "new-checkout, exporter: unleash,",
+        "new-checkout, exporter: unleash, action: on,",
+    );
+    let mut shop = Shop::new(&policy);
+    shop.run(0, 600, &[on(900, 0), off(100, 0)]);
+    let decided = shop.run(600, 900, &[on(900, 0), off(98, 2)]);
+    let [(_, decision)] = &decided[..] else {
+        panic!("{decided:?} {:?}", shop.decider.rulings())
+    };
+    assert_eq!(
+        (&*decision.flag, &*decision.evidence.variant),
+        ("new-checkout", "off")
+    );
+    let mut shop = Shop::new(&policy);
+    shop.run(0, 600, &[on(100, 0), off(900, 0)]);
+    assert!(shop.run(600, 1200, &[on(98, 2), off(900, 0)]).is_empty());
+}
+
+#[test]
+fn the_variant_that_everybody_would_get_is_never_blamed() {
+    let serve = "new-checkout, exporter: unleash, action: { serve: on },";
+    let mut shop = Shop::new(&POLICY.replace("new-checkout, exporter: unleash,", serve));
+    shop.run(0, 600, &[on(100, 0), off(900, 0)]);
+    assert!(shop.run(600, 1200, &[on(98, 2), off(900, 0)]).is_empty());
+}
+
 #[test]
 fn an_outage_of_everybody_switches_nobody() {
     let mut shop = Shop::new(POLICY);

@@ -367,6 +367,19 @@ fn off_reserved_and_overflow_cohorts_are_never_blamed() {
 }
 
 #[test]
+fn of_a_flag_that_is_read_inverted_off_is_blamed_and_on_never_is() {
+    let inverted = "new-checkout, exporter: unleash, action: on,";
+    let policy = POLICY.replace("new-checkout, exporter: unleash,", inverted);
+    assert!(
+        World::new(&policy)
+            .run(0, 600, &[(ON, 5, 5), (OFF, 90, 0)])
+            .is_empty()
+    );
+    let decided = World::new(&policy).run(0, 600, &[(ON, 90, 0), (OFF, 5, 5)]);
+    assert_eq!(decided.len(), 1);
+}
+
+#[test]
 fn only_the_policys_environment_is_acted_on() {
     for environment in [Some("staging"), None] {
         let mut world = World::new(POLICY);

@@ -174,7 +174,7 @@ impl fmt::Display for WithheldReason {
                 let words: Vec<String> = holds.iter().map(ToString::to_string).collect();
                 f.write_str(&words.join("; "))
             }
-            Self::UnderWay { decision } => write!(f, "decision {decision} is being carried out"),
+            Self::UnderWay { decision } => write!(f, "decision {decision} is not over yet"),
             Self::Cooldown { decision, until } => write!(f, "decision {decision} was made; until {until}"),
             Self::NotRearmed { decision } => {
                 write!(

@@ -68,7 +68,14 @@ fn class(text: &Text, findings: &mut Findings) -> Option<EvidenceClass> {
 pub(super) fn guards(raw: &RawGuards, findings: &mut Findings) -> Option<Guards> {
     let default = Guards::default();
     let number = |text: &Option<Text>, default: u64, findings: &mut Findings| match text {
-        Some(text) => findings.parsed::<u64>(text),
+        Some(text) => {
+            let number = text.value.trim().parse().ok();
+            if number.is_none() {
+                let message = format!("\"{}\" is no whole number of 0 or more", text.value);
+                findings.problem(text.referenced, message);
+            }
+            number
+        }
         None => Some(default),
     };
     let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);

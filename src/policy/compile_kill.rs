@@ -7,7 +7,7 @@ use super::compile_probation::probation;
 use super::error::{nearest, one_of};
 use super::model::{Blame, KillMode, KillRule, KillSwitch, Slo};
 use super::raw::{RawAction, RawKillRule, RawKillSwitch, Text};
-use super::safe_state::SafeState;
+use super::safe_state::{SafeState, normal};
 use super::workbook;
 use crate::budget::Threshold;
 use crate::cohort::flags::{OFF, ON, is_reserved};
@@ -61,13 +61,13 @@ fn switch(
         Some(text) => Some(known_slo(text, slos, findings)?),
         None => None,
     };
-    let variants = match &raw.variants {
-        Some(list) => Some(variants(list, findings)?),
-        None => None,
-    };
     let action = match &raw.action {
         Some(raw) => safe_state(raw, findings),
         None => Some(SafeState::Off),
+    };
+    let variants = match &raw.variants {
+        Some(list) => Some(variants(list, action.as_ref(), findings)?),
+        None => None,
     };
     let when = rule(&raw.when, findings);
     let blame = blame(raw, findings);
@@ -138,7 +138,11 @@ pub(super) fn known_slo(text: &Text, slos: &[Arc<Slo>], findings: &mut Findings)
     Some(name)
 }
 
-fn variants(list: &Spanned<Vec<Text>>, findings: &mut Findings) -> Option<Vec<Arc<str>>> {
+fn variants(
+    list: &Spanned<Vec<Text>>,
+    action: Option<&SafeState>,
+    findings: &mut Findings,
+) -> Option<Vec<Arc<str>>> {
     if list.value.is_empty() {
         findings.problem(
             list.referenced,
@@ -157,25 +161,19 @@ fn variants(list: &Spanned<Vec<Text>>, findings: &mut Findings) -> Option<Vec<Ar
             findings.problem(text.referenced, message);
             return None;
         }
-        if &*variant == OFF {
-            findings.problem(
-                text.referenced,
-                "the variant off is never blamed: switching off what is off changes nothing",
-            );
+        if let Some(action) = action.filter(|action| action.keeps(&variant)) {
+            let message = match action {
+                SafeState::Off => {
+                    "the variant off is never blamed: switching off what is off changes nothing".to_owned()
+                }
+                _ => format!("the variant {variant} is never blamed: the action, {action}, keeps it"),
+            };
+            findings.problem(text.referenced, message);
             return None;
         }
         variants.push(variant);
     }
     Some(variants)
-}
-
-/// Variants as cohorts name them: a boolean flag has `on` and `off`, whatever the SDK says.
-fn normal(variant: Arc<str>) -> Arc<str> {
-    match variant.to_ascii_lowercase().as_str() {
-        "true" | "on" | "enabled" | "1" | "yes" => ON.into(),
-        "false" | "off" | "disabled" | "0" | "no" => OFF.into(),
-        _ => variant,
-    }
 }
 
 pub(super) fn rule(raw: &RawKillRule, findings: &mut Findings) -> Option<KillRule> {

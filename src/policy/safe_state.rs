@@ -1,5 +1,6 @@
 //! What a kill switch makes of a flag, and what a bad deployment is answered with.
 
+use crate::cohort::flags::{OFF, ON};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,30 @@ pub enum SafeState {
         /// The variant's key at the flag service.
         variant: Arc<str>,
     },
+}
+
+impl SafeState {
+    /// Whether this leaves a variant as it is: it is what the state leads to, so it is never blamed. Of a
+    /// flag that is read inverted that is `on`, and `off` is the one that breaks something.
+    pub fn keeps(&self, variant: &str) -> bool {
+        match self {
+            Self::Off | Self::Rollout { .. } => variant == OFF,
+            Self::On => variant == ON,
+            Self::Serve { variant: safe } => {
+                let safe = normal(Arc::clone(safe));
+                variant == &*safe || (variant == OFF && &*safe != ON)
+            }
+        }
+    }
+}
+
+/// Variants as cohorts name them: a boolean flag has `on` and `off`, whatever the SDK says.
+pub(super) fn normal(variant: Arc<str>) -> Arc<str> {
+    match variant.to_ascii_lowercase().as_str() {
+        "true" | "on" | "enabled" | "1" | "yes" => ON.into(),
+        "false" | "off" | "disabled" | "0" | "no" => OFF.into(),
+        _ => variant,
+    }
 }
 
 /// What is done about a deployment that is to blame.

@@ -290,6 +290,21 @@ fn every_mistake_is_answered_with_its_line() {
             "never blamed",
         ),
         (
+            kill("{ flag: f, exporter: e, guards: { min_events: -1 } }"),
+            "p.yaml:5:",
+            "\"-1\" is no whole number of 0 or more",
+        ),
+        (
+            kill("{ flag: f, exporter: e, action: on, variants: [ true ] }"),
+            "p.yaml:5:",
+            "the variant on is never blamed: the action, on, keeps it",
+        ),
+        (
+            kill("{ flag: f, exporter: e, action: { serve: calm }, variants: [ calm ] }"),
+            "p.yaml:5:",
+            "never blamed",
+        ),
+        (
             kill("{ flag: f, exporter: e, when: { contrast: 0.5 } }"),
             "p.yaml:5:",
             "below 1",

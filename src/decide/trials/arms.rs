@@ -1,7 +1,7 @@
 //! Which cohorts are compared with each other, and what was counted of them.
 
 use super::{Accused, CaseKey, Sources};
-use crate::cohort::flags::{OFF, is_reserved};
+use crate::cohort::flags::is_reserved;
 use crate::cohort::{CohortId, Level, ObjectiveId, SourceId, StratumId};
 use crate::evidence::{Arm, Block, blocks};
 use crate::ledger::{Counts, Ledger};
@@ -191,7 +191,7 @@ fn flag_groups(from: &Sources<'_>) -> Vec<Group> {
                     arm: Arc::clone(variant),
                 });
             }
-            if &**variant != OFF && switch.variants.as_ref().is_none_or(|v| v.contains(variant)) {
+            if !switch.action.keeps(variant) && switch.variants.as_ref().is_none_or(|v| v.contains(variant)) {
                 group.accuse(Accused::Flag {
                     flag: Arc::clone(flag),
                     variant: Arc::clone(variant),
