@@ -7,8 +7,8 @@
 use super::probe::Probes;
 use crate::budget::burn_rate;
 use crate::cohort::Level;
-use crate::cohort::flags::{OFF, is_reserved};
-use crate::decide::{Decision, DecisionState, LifeRules, Observation, Phase, Traffic};
+use crate::cohort::flags::is_reserved;
+use crate::decide::{Action, Decision, DecisionState, LifeRules, Observation, Phase, Traffic};
 use crate::ledger::Counts;
 use crate::policy::{Board, BudgetStatus, Filter};
 use crate::time::UnixNanos;
@@ -140,20 +140,52 @@ fn is_treated(decision: &Decision, status: &BudgetStatus) -> bool {
     match &status.cohort.level {
         Level::Deployment { .. } => decision.deployment.is_some(),
         Level::Flag { variant, .. } if decision.deployment.is_none() => {
-            let blamed = decision.evidence.variant.as_str();
-            if blamed.is_empty() {
-                **variant != *OFF && !is_reserved(variant)
-            } else {
-                **variant == *blamed
-            }
+            must_go(&decision.evidence.variant, &decision.action, variant)
         }
         _ => false,
+    }
+}
+
+/// Whether the traffic of a variant is what an action was to end. By hand nobody is blamed: then it is
+/// whatever the safe state does not keep.
+fn must_go(blamed: &str, action: &Action, variant: &str) -> bool {
+    match action {
+        Action::Switch { to } if blamed.is_empty() => !to.keeps(variant) && !is_reserved(variant),
+        _ => variant == blamed,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::SafeState;
+
+    #[test]
+    fn what_an_action_by_hand_leads_to_is_not_what_must_go() {
+        let serve = |variant: &str| SafeState::Serve {
+            variant: variant.into(),
+        };
+        for (to, go, stay) in [
+            (SafeState::Off, ["on", "blue"], ["off", "(error)"]),
+            (SafeState::On, ["off", "blue"], ["on", "(error)"]),
+            (serve("calm"), ["on", "blue"], ["calm", "off"]),
+            (serve("true"), ["off", "blue"], ["on", "(error)"]),
+        ] {
+            let action = Action::Switch { to };
+            assert!(
+                go.iter().all(|variant| must_go("", &action, variant)),
+                "{action:?}"
+            );
+            assert!(
+                !stay.iter().any(|variant| must_go("", &action, variant)),
+                "{action:?}"
+            );
+            assert!(
+                must_go("red", &action, "red") && !must_go("red", &action, go[0]),
+                "{action:?}"
+            );
+        }
+    }
 
     fn note(secs: u64, treated: u64, all: u64) -> Note {
         Note {
