@@ -52,6 +52,13 @@ fn the_flag_that_is_to_blame_is_switched_and_its_companion_is_told_why_not() {
         "{unseen}"
     );
 
+    let elsewhere = gateway.api("/api/v1/why?flag=dark-mode&environment=staging");
+    let words = "no policy names the flag \"dark-mode\" in the environment \"staging\"";
+    assert!(
+        elsewhere["told"][0].as_str().unwrap().contains(words),
+        "{elsewhere}"
+    );
+
     // Both burn; the bad requests are those with the one flag, and half of them have the other too.
     let traffic = [
         good(150, &[]),
@@ -105,6 +112,23 @@ fn the_flag_that_is_to_blame_is_switched_and_its_companion_is_told_why_not() {
         let told = why["told"][0].as_str().unwrap_or_default().to_owned();
         (told.contains("was decided at") && told.contains("confirmed")).then_some(())
     });
+    // It burns on, and the rule still holds: what is told is what keeps the next decision back.
+    let kept = eventually("the rule holds again", SOON, || {
+        send(&gateway, &traffic);
+        std::thread::sleep(Duration::from_secs(1));
+        let why = gateway.api("/api/v1/why?flag=new-checkout");
+        (why["rulings"][0]["verdict"] == "kill").then_some(why)
+    });
+    let told = kept["told"].as_array().unwrap().last().unwrap().as_str().unwrap();
+    assert!(
+        told.contains("is not switched now (cooldown: decision "),
+        "{kept}"
+    );
+    assert_eq!(
+        kept["rulings"][0]["reasons"],
+        serde_json::json!(["cooldown"]),
+        "{kept}"
+    );
 }
 
 /// Tells of a change; the status and the answer.

@@ -3,7 +3,7 @@
 use super::answers::ApiState;
 use super::proto;
 use super::view::{self, timestamp};
-use crate::decide::{Decision, Proof, Ruling};
+use crate::decide::{Decision, Proof, Ruling, Withheld, WithheldReason};
 use crate::evidence::Verdict;
 use std::sync::PoisonError;
 
@@ -26,6 +26,22 @@ impl WhyFilter {
         let is = |want: &str, have: &str| want.is_empty() || want == have;
         is(&self.flag, flag) && is(&self.service, service) && is(&self.environment, environment)
     }
+
+    fn in_words(&self) -> String {
+        let mut words = match self.flag.as_str() {
+            "" => "a flag".to_owned(),
+            flag => format!("the flag \"{flag}\""),
+        };
+        for (of, name) in [
+            ("of the service", &self.service),
+            ("in the environment", &self.environment),
+        ] {
+            if !name.is_empty() {
+                words.push_str(&format!(" {of} \"{name}\""));
+            }
+        }
+        words
+    }
 }
 
 impl ApiState {
@@ -37,25 +53,29 @@ impl ApiState {
         let all = self.decisions.snapshot(usize::MAX);
         let ours = |d: &&Decision| filter.wants(&d.flag, &d.evidence.service, &d.environment);
         let decisions: Vec<&Decision> = all.iter().filter(ours).take(DECISIONS_MAX).collect();
+        let withheld = self.withheld.read().unwrap_or_else(PoisonError::into_inner);
         proto::WhyResponse {
-            told: self.told(filter, &rulings, &decisions),
-            rulings: rulings.iter().map(ruling).collect(),
+            told: self.told(filter, &rulings, &decisions, &withheld),
+            rulings: rulings
+                .iter()
+                .map(|it| ruling(it, kept_back(it, &withheld)))
+                .collect(),
             decisions: decisions.into_iter().map(view::decision).collect(),
         }
     }
 
-    fn told(&self, filter: &WhyFilter, rulings: &[Ruling], decisions: &[&Decision]) -> Vec<String> {
+    fn told(
+        &self,
+        filter: &WhyFilter,
+        rulings: &[Ruling],
+        decisions: &[&Decision],
+        withheld: &[Withheld],
+    ) -> Vec<String> {
         let mut told: Vec<String> = decisions.iter().map(|decision| of_decision(decision)).collect();
-        told.extend(rulings.iter().map(of_ruling));
-        let plain = self.withheld.read().unwrap_or_else(PoisonError::into_inner);
-        let by_rule = |w: &crate::decide::Withheld| {
-            rulings.iter().any(|r| {
-                (&r.exporter, &r.flag, &r.variant, &r.slo) == (&w.exporter, &w.flag, &w.variant, &w.slo)
-            })
-        };
-        let plain = plain
-            .iter()
-            .filter(|w| filter.wants(&w.flag, &w.service, &w.environment) && !by_rule(w));
+        told.extend(rulings.iter().map(|it| of_ruling(it, kept_back(it, withheld))));
+        let plain = withheld.iter().filter(|w| {
+            filter.wants(&w.flag, &w.service, &w.environment) && !rulings.iter().any(|it| is_of(w, it))
+        });
         told.extend(plain.map(|w| {
             format!(
                 "{} {} of {} (attribution: off) burns {:.2} above {} and is left alone. {}",
@@ -71,13 +91,19 @@ impl ApiState {
     /// What is missing, if nothing is known at all.
     fn nothing_known(&self, filter: &WhyFilter) -> String {
         let policies = self.policies.load();
-        let named = policies
-            .kill_switches()
-            .any(|(_, switch)| filter.flag.is_empty() || *switch.flag == *filter.flag);
+        let named = policies.kill_switches().any(|(policy, switch)| {
+            let is = |want: &str, has: bool| want.is_empty() || has;
+            is(&filter.flag, *switch.flag == *filter.flag)
+                && is(&filter.service, policy.service.matches(&filter.service))
+                && is(
+                    &filter.environment,
+                    policy.environment.as_deref() == Some(&*filter.environment),
+                )
+        });
         if !named {
             return format!(
-                "no policy names the flag \"{}\", so nothing is ever done about it; add it to kill_switches",
-                filter.flag
+                "no policy names {}, so nothing is ever done about it; add it to kill_switches",
+                filter.in_words()
             );
         }
         "policies name it, and no request with a variant of it has been counted yet (see /api/v1/shapes for \
@@ -98,23 +124,44 @@ fn of_decision(decision: &Decision) -> String {
     )
 }
 
-fn of_ruling(ruling: &Ruling) -> String {
+/// Whether a record of a withheld decision belongs to a ruling.
+fn is_of(withheld: &Withheld, ruling: &Ruling) -> bool {
+    (&withheld.exporter, &withheld.service, &withheld.environment)
+        == (&ruling.exporter, &ruling.service, &ruling.environment)
+        && (&withheld.slo, &withheld.flag, &withheld.variant, &withheld.sha)
+            == (&ruling.slo, &ruling.flag, &ruling.variant, &ruling.sha)
+}
+
+/// What keeps back the decision of a rule that holds: a cooldown, a limit, somebody's hold. The rule itself
+/// knows nothing of these.
+fn kept_back<'a>(ruling: &Ruling, withheld: &'a [Withheld]) -> Option<&'a WithheldReason> {
+    if matches!(ruling.verdict, Verdict::Hold { .. }) {
+        return None;
+    }
+    let found = withheld.iter().find(|w| is_of(w, ruling));
+    found.map(|w| &w.reason)
+}
+
+fn of_ruling(ruling: &Ruling, kept_back: Option<&WithheldReason>) -> String {
     let who = match &ruling.sha {
         Some(sha) => format!("version {sha} of {}", ruling.service),
         None => format!("{} {} of {}", ruling.flag, ruling.variant, ruling.service),
     };
-    let what = match ruling.verdict {
-        Verdict::Kill { .. } => "is to be switched",
-        Verdict::Hold { .. } => "is left alone",
+    let what = match (&ruling.verdict, kept_back) {
+        (Verdict::Hold { .. }, _) => "is left alone".to_owned(),
+        (Verdict::Kill { .. }, Some(reason)) => format!("is not switched now ({reason})"),
+        (Verdict::Kill { .. }, None) => "is to be switched".to_owned(),
     };
     format!("{who} ({}) {what}: {}", ruling.mode, ruling.words.join("; "))
 }
 
-fn ruling(ruling: &Ruling) -> proto::Ruling {
+fn ruling(ruling: &Ruling, kept_back: Option<&WithheldReason>) -> proto::Ruling {
     let (verdict, reasons) = match &ruling.verdict {
-        Verdict::Kill { .. } => ("kill", Vec::new()),
+        Verdict::Kill { .. } => ("kill", kept_back.iter().map(|r| r.as_str().to_owned()).collect()),
         Verdict::Hold { reasons } => ("hold", reasons.iter().map(|r| r.as_str().to_owned()).collect()),
     };
+    let mut words = ruling.words.clone();
+    words.extend(kept_back.map(ToString::to_string));
     let windows = ruling.windows.iter().map(|window| proto::Window {
         window_secs: window.secs,
         good: window.counts.good,
@@ -136,7 +183,7 @@ fn ruling(ruling: &Ruling) -> proto::Ruling {
         burn_above: ruling.burn_above,
         verdict: verdict.to_owned(),
         reasons,
-        words: ruling.words.clone(),
+        words,
     }
 }
 
