@@ -1,29 +1,41 @@
 //! From a decision before and after to what the record says of it.
 //!
-//! Nothing here knows a state by its name: a state that is new is an entry of its kind, and words that were
-//! added within a state are an answer. So whatever decisions learn to go through is recorded.
+//! Nothing here knows a state by its name: a state, or a phase of what came of it, that is new is an entry of
+//! its kind, and words that were added within one are an answer. So whatever decisions learn to go through is
+//! recorded.
 
 use super::entry::{About, Draft, kind};
 use crate::decide::Decision;
+use crate::time::UnixNanos;
 use serde_json::Value;
 
 /// What happened between `former` (what the journal held, `None` for a new decision) and `now`; `None` when
 /// nothing did.
 pub fn of_change(former: Option<&Decision>, now: &Decision) -> Option<Draft> {
-    let said = added(former, now);
+    let added = added(former, now);
     let moved = former.is_none_or(|former| former.state != now.state);
-    if !moved && said.is_empty() {
+    if !moved && added.is_empty() {
         return None;
     }
+    // What came of a switch, such as that it had no effect, leaves the state as it is.
+    let phase = now.life.phase.as_str();
+    let kind = match former {
+        _ if moved => now.state.as_str(),
+        Some(former) if former.life.phase.as_str() != phase => phase,
+        _ => kind::ANSWER,
+    };
     let evidence = moved.then(|| figures(now, former.is_none()));
     Some(Draft {
-        at: now.updated_at,
-        kind: if moved { now.state.as_str() } else { kind::ANSWER }.to_owned(),
+        // The state may be older than what was said within it.
+        at: added
+            .last()
+            .map_or(now.updated_at, |(at, _)| now.updated_at.max(*at)),
+        kind: kind.to_owned(),
         decision: Some(now.id.clone()),
         actor: value(&now.actor),
         about: Some(about(now)),
         state: Some(value(&now.state)),
-        said,
+        said: added.iter().map(|(_, what)| what.clone()).collect(),
         evidence,
         facts: None,
     })
@@ -60,10 +72,9 @@ fn about(decision: &Decision) -> About {
 
 /// The lines of history that `former` does not have. A history keeps its beginning and its end only, so they
 /// are what follows the former's last line.
-fn added(former: Option<&Decision>, now: &Decision) -> Vec<String> {
+fn added<'a>(former: Option<&Decision>, now: &'a Decision) -> &'a [(UnixNanos, String)] {
     let last = former.and_then(|former| former.history.last());
     let known = last.and_then(|last| now.history.iter().rposition(|line| line == last));
     let from = known.map_or(0, |at| at + 1);
-    let new = now.history.get(from..).unwrap_or_default();
-    new.iter().map(|(_, what)| what.clone()).collect()
+    now.history.get(from..).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! What is done to a record, and whether it shows.
 
 use super::*;
-use crate::decide::{Action, Actor, Decision, DecisionState, Evidence};
+use crate::decide::{Action, Actor, Decision, DecisionState, Evidence, NoEffect, Phase};
 use crate::ledger::{Counts, TopSignatures};
 use crate::store::{Append, Chain as _, Journal as _, MemStore, Store};
 use crate::time::UnixNanos;
@@ -152,6 +152,32 @@ fn every_transition_is_an_entry_and_words_within_a_state_are_an_answer() {
         ("answer", &["call failed: 503".to_owned()][..])
     );
     assert_eq!((answer.evidence, &answer.actor["name"]), (None, &"ops".into()));
+    assert_eq!(
+        answer.at,
+        T0.plus_secs(2),
+        "when it was said, not when the state began"
+    );
+}
+
+#[test]
+fn what_came_of_a_switch_is_an_entry_of_its_own_kind_and_has_its_own_time() {
+    let state = DecisionState::Confirmed {
+        verified: true,
+        already_off: false,
+    };
+    let mut it = decision("f", state);
+    let before = it.clone();
+    it.life.phase = Phase::Escalated {
+        until: T0.plus_secs(86_400),
+        why: NoEffect::StillServed { share: 0.5 },
+    };
+    it.history
+        .push((T0.plus_secs(120), "no effect: it is still served".to_owned()));
+    let escalated = of_change(Some(&before), &it).unwrap();
+    assert_eq!(
+        (escalated.kind.as_str(), escalated.at),
+        ("escalated", T0.plus_secs(120))
+    );
 }
 
 #[test]
