@@ -136,6 +136,9 @@ impl fmt::Display for Hold {
                 burn_above,
             } => write!(f, "burn {burn:.2} in {window_secs} s, not above {burn_above}"),
             Self::Over {
+                quiet_secs: u64::MAX, ..
+            } => f.write_str("no bad event yet"),
+            Self::Over {
                 quiet_secs,
                 after_secs,
             } => write!(f, "no bad event for {quiet_secs} s, over after {after_secs} s"),

@@ -259,6 +259,9 @@ mod tests {
                 after_secs: 300
             }]
         );
+        // After a change of the flag nothing bad has been seen yet; windows still hold what was before.
+        figures.last_bad = None;
+        assert_eq!(held_by(&figures)[0].to_string(), "no bad event yet");
         // Five bad events a day are five hours apart: a silence of an hour is no end.
         let day = [HarmWindow {
             secs: 86_400,
