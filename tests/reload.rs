@@ -271,3 +271,31 @@ fn a_change_of_a_file_is_enough_where_that_is_wanted() {
     write(dir.path(), "policies/more.yaml", "service: [");
     reloaded(&gateway, "refused", 1.0);
 }
+
+#[test]
+fn a_kill_switch_that_leaves_the_policies_is_not_called_broken_any_more() {
+    let with = |flag: &str| {
+        format!(
+            "service: shop\nenvironment: production\nslos: [ {{ name: availability, target: 99% }} ]\nkill_switches:\n  \
+             - {{ flag: {flag}, exporter: webhook }}\n"
+        )
+    };
+    // Nobody listens there.
+    let setup = Setup {
+        exporters: format!("  webhook: {{ url: \"http://127.0.0.1:{}/off\" }}", free_port()),
+        decisions: vec!["webhook".into()],
+        ..setup("")
+    };
+    let gateway = Gateway::start_with(&setup, &[("policies/shop.yaml", &with("old"))]);
+    let ready = |flag: &str| sample(&gateway.metrics(), "burngate_flag_ready", &[("flag", flag)]);
+    eventually("it is found not to work", WITHIN, || {
+        (ready("old") == Some(0.0)).then_some(())
+    });
+    write(&gateway.dir, "policies/shop.yaml", &with("new"));
+    hang_up(&gateway);
+    reloaded(&gateway, "applied", 1.0);
+    eventually("the new one is looked at", WITHIN, || {
+        (ready("new") == Some(0.0)).then_some(())
+    });
+    assert!(ready("old").is_some_and(f64::is_nan), "{}", gateway.metrics());
+}

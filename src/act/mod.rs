@@ -50,7 +50,7 @@ pub use exporter::{
 };
 pub use journal::{DecisionLog, JournalError, StoreLog};
 pub use lease::{Alone, Lease};
-pub use preflight::Preflight;
+pub use preflight::{Preflight, forget};
 pub use rehearse::rehearse;
 pub use scrub::Scrubber;
 pub use template::{PLACEHOLDERS, Template, TemplateError};

@@ -249,7 +249,29 @@ fn in_words(trouble: &Trouble) -> Readiness {
     }
 }
 
+/// Takes what was probed before, and is not any more, out of the metrics. A gauge cannot be taken back, so it
+/// is no number: an alert on 0 must not go on about a kill switch that is no more.
+pub fn forget(former: &[RuleTarget], now: &[RuleTarget]) {
+    let is = |a: &RuleTarget, b: &RuleTarget| {
+        (&a.exporter, &a.flag, &a.environment) == (&b.exporter, &b.flag, &b.environment)
+    };
+    for gone in former.iter().filter(|a| !now.iter().any(|b| is(a, b))) {
+        set(gone, f64::NAN, |_| f64::NAN);
+        if !now.iter().any(|b| b.exporter == gone.exporter) {
+            metrics::gauge!("burngate_exporter_ready", "exporter" => gone.exporter.clone()).set(f64::NAN);
+        }
+    }
+}
+
 fn publish(target: &RuleTarget, readiness: &Readiness) {
+    let (ready, warnings) = match readiness {
+        Readiness::Ready(warnings) => (1.0, warnings.as_slice()),
+        Readiness::NotReady { .. } => (0.0, [].as_slice()),
+    };
+    set(target, ready, |it| if warnings.contains(&it) { 1.0 } else { 0.0 });
+}
+
+fn set(target: &RuleTarget, ready: f64, warning: impl Fn(FlagWarning) -> f64) {
     let labels = || {
         [
             metrics::Label::new("exporter", target.exporter.clone()),
@@ -257,15 +279,10 @@ fn publish(target: &RuleTarget, readiness: &Readiness) {
             metrics::Label::new("environment", target.environment.clone()),
         ]
     };
-    let (ready, warnings) = match readiness {
-        Readiness::Ready(warnings) => (1.0, warnings.as_slice()),
-        Readiness::NotReady { .. } => (0.0, [].as_slice()),
-    };
     metrics::gauge!("burngate_flag_ready", labels().iter()).set(ready);
-    for warning in FlagWarning::ALL {
+    for it in FlagWarning::ALL {
         let mut labels = labels().to_vec();
-        labels.push(metrics::Label::new("warning", warning.as_str()));
-        let value = if warnings.contains(&warning) { 1.0 } else { 0.0 };
-        metrics::gauge!("burngate_flag_warning", labels).set(value);
+        labels.push(metrics::Label::new("warning", it.as_str()));
+        metrics::gauge!("burngate_flag_warning", labels).set(warning(it));
     }
 }

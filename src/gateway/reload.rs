@@ -11,6 +11,7 @@ use super::prepared::Prepared;
 use super::servers::{self, Change, Planes};
 use super::tick;
 use super::{Gateway, GatewayError};
+use crate::act::{self, RuleTarget};
 use crate::config::{Config, ConfigError};
 use crate::publish::BudgetPage;
 use sha2::{Digest, Sha256};
@@ -161,6 +162,7 @@ impl Gateway {
         };
         let starts = change.starts(handle.as_ref(), &graph, &prepared.authenticators)?;
 
+        let probed = [&**self.core.api.policies.load(), &*prepared.policies].map(RuleTarget::in_use);
         // From here on nothing is refused any more.
         self.core.outlets.swap(prepared.exporters.clone());
         self.core.outlets.set_rules(super::core::life_rules(config));
@@ -191,6 +193,7 @@ impl Gateway {
         for start in starts {
             start.run(&mut self.services);
         }
+        act::forget(&probed[0], &probed[1]);
         self.services
             .keep(|name| change.wants(name, &graph), &former, &planes.control);
         self.graph = graph;
