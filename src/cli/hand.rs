@@ -7,6 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Bytes read of an answer.
@@ -42,6 +43,8 @@ pub(super) struct Gateway {
     client: reqwest::Client,
     api: String,
     token: String,
+    /// How the decision stood that is waited for, in words.
+    stood: Arc<Mutex<String>>,
 }
 
 /// Runs `work` against the gateway of `args`, prints what it says, and exits accordingly.
@@ -52,11 +55,12 @@ where
     let outcome = Gateway::new(args).and_then(|gateway| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| (format!("the system refuses a thread: {e}"), EXIT_FAILURE))?;
+        let stood = Arc::clone(&gateway.stood);
         let work = work(gateway);
         runtime.block_on(async {
             tokio::time::timeout(args.timeout, work)
                 .await
-                .unwrap_or_else(|_| Err(("no answer in time".to_owned(), EXIT_FAILURE)))
+                .unwrap_or_else(|_| Err((out_of_time(&stood), EXIT_FAILURE)))
         })
     });
     match outcome {
@@ -69,6 +73,15 @@ where
             ExitCode::from(code)
         }
     }
+}
+
+/// Who runs this in an incident must know whether the gateway still tries.
+fn out_of_time(stood: &Mutex<String>) -> String {
+    let stood = stood.lock().unwrap_or_else(PoisonError::into_inner);
+    if stood.is_empty() {
+        return "no answer in time".to_owned();
+    }
+    format!("not done in time, and the gateway goes on with it: {stood}")
 }
 
 impl Gateway {
@@ -104,6 +117,7 @@ impl Gateway {
             client,
             api: args.api.trim_end_matches('/').to_owned(),
             token,
+            stood: Arc::default(),
         })
     }
 
@@ -148,12 +162,26 @@ impl Gateway {
                 .call(Method::GET, "/api/v1/decisions?limit=1000", None)
                 .await?;
             let decisions = all["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
-            if let Some(ended) = decisions.iter().find(|d| d["id"] == id).and_then(ended) {
-                return ended;
+            if let Some(decision) = decisions.iter().find(|d| d["id"] == id) {
+                if let Some(ended) = ended(decision) {
+                    return ended;
+                }
+                *self.stood.lock().unwrap_or_else(PoisonError::into_inner) = stands(decision);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+}
+
+fn stands(decision: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let last = decision["history"].as_array().and_then(|history| history.last());
+    format!(
+        "decision {} is {}: {}",
+        text(&decision["id"]),
+        text(&decision["state"]),
+        last.map_or_else(String::new, |line| text(&line["what"]))
+    )
 }
 
 fn ended(decision: &Value) -> Option<Result<String, Failure>> {
@@ -198,4 +226,26 @@ fn reason(error: &reqwest::Error) -> String {
         source = deeper.source();
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn who_runs_out_of_time_is_told_that_the_gateway_goes_on() {
+        let stood = Mutex::new(String::new());
+        assert_eq!(out_of_time(&stood), "no answer in time");
+        let history = [
+            json!({ "what": "decided by ann: x" }),
+            json!({ "what": "read failed: 503" }),
+        ];
+        let decision = json!({ "id": "ab", "state": "decided", "history": history });
+        *stood.lock().unwrap() = stands(&decision);
+        assert_eq!(
+            out_of_time(&stood),
+            "not done in time, and the gateway goes on with it: decision ab is decided: read failed: 503"
+        );
+    }
 }
