@@ -42,6 +42,7 @@ pub use authorize::AuthorizeError;
 pub use clock::SystemClock;
 pub use rehearsal::Rehearsal;
 pub use reload::Reload;
+pub use rules::cautions;
 
 use self::core::Core;
 use crate::act::{ActError, Decisions, JournalError};

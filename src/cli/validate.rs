@@ -32,6 +32,9 @@ pub(super) fn validate(args: &ConfigArgs) -> ExitCode {
     for warning in policies.warnings().iter().filter(|_| config.counts()) {
         complain(&format!("warning: {warning}"));
     }
+    for warning in crate::gateway::cautions(&config, &policies) {
+        complain(&format!("warning: {warning}"));
+    }
     let _ = write!(std::io::stdout().lock(), "{}", summary(&config, &policies));
     ExitCode::SUCCESS
 }

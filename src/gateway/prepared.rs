@@ -93,6 +93,9 @@ fn load_policies(config: &Config) -> Result<PolicySet, GatewayError> {
     for warning in policies.warnings().iter().filter(|_| !quiet) {
         tracing::warn!(%warning, "policy");
     }
+    for warning in super::rules::cautions(config, &policies) {
+        tracing::warn!(%warning, "policy");
+    }
     Ok(policies.with_default(config.error_budget.default_slo.as_ref()))
 }
 
