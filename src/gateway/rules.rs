@@ -109,9 +109,11 @@ kill_switches:
         let yaml = format!(
             "receivers: {{ otlp: {{ protocols: {{ http: {{ endpoint: '127.0.0.1:0'{auth} }} }} }} }}\n\
              connectors: {{ error_budget: {{ guards: {guards} }} }}\n\
+             exporters: {{ prometheus: {{ endpoint: '127.0.0.1:0' }} }}\n\
              extensions: {{ bearertokenauth: {{ token: t }} }}\n\
              service:\n  extensions: [ bearertokenauth ]\n  pipelines:\n    \
-             traces: {{ receivers: [ otlp ], exporters: [ error_budget ] }}\n"
+             traces: {{ receivers: [ otlp ], exporters: [ error_budget ] }}\n    \
+             metrics/budget: {{ receivers: [ error_budget ], exporters: [ prometheus ] }}\n"
         );
         let config = Config::load(&ConfigSource::Text(yaml)).unwrap();
         cautions(&config, &crate::policy::from_text("p.yaml", policy).unwrap())
