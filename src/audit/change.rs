@@ -5,7 +5,7 @@
 //! recorded.
 
 use super::entry::{About, Draft, kind};
-use crate::decide::Decision;
+use crate::decide::{Actor, Decision, GATEWAY};
 use crate::time::UnixNanos;
 use serde_json::Value;
 
@@ -32,13 +32,26 @@ pub fn of_change(former: Option<&Decision>, now: &Decision) -> Option<Draft> {
             .map_or(now.updated_at, |(at, _)| now.updated_at.max(*at)),
         kind: kind.to_owned(),
         decision: Some(now.id.clone()),
-        actor: value(&now.actor),
+        actor: actor(former, now),
         about: Some(about(now)),
         state: Some(value(&now.state)),
         said: added.iter().map(|(_, what)| what.clone()).collect(),
         evidence,
         facts: None,
     })
+}
+
+/// Who did it: whoever has just had a say, or else who decided.
+fn actor(former: Option<&Decision>, now: &Decision) -> Value {
+    let had = former.and_then(|former| former.life.hand.as_ref());
+    match now.life.hand.as_ref().filter(|hand| Some(*hand) != had) {
+        Some(hand) if hand.name == GATEWAY => serde_json::json!({ "kind": "gateway" }),
+        Some(hand) => value(&Actor::Person {
+            name: hand.name.clone(),
+            reason: hand.reason.clone(),
+        }),
+        None => value(&now.actor),
+    }
 }
 
 fn value(of: &impl serde::Serialize) -> Value {

@@ -1,7 +1,9 @@
 //! What is done to a record, and whether it shows.
 
 use super::*;
-use crate::decide::{Action, Actor, Decision, DecisionState, Evidence, NoEffect, Phase};
+use crate::decide::{
+    Action, Actor, Decision, DecisionState, Event, Evidence, GATEWAY, LifeRules, NoEffect, Phase,
+};
 use crate::ledger::{Counts, TopSignatures};
 use crate::store::{Append, Chain as _, Journal as _, MemStore, Store};
 use crate::time::UnixNanos;
@@ -157,6 +159,53 @@ fn every_transition_is_an_entry_and_words_within_a_state_are_an_answer() {
         T0.plus_secs(2),
         "when it was said, not when the state began"
     );
+}
+
+#[test]
+fn whoever_has_a_say_in_a_rules_decision_is_on_record_as_the_one_who_did() {
+    let before = decision(
+        "f",
+        DecisionState::Proposed {
+            until: T0.plus_secs(60),
+        },
+    );
+    let after = |event: &Event| {
+        let mut it = before.clone();
+        it.apply(T0.plus_secs(5), &LifeRules::default(), event).unwrap();
+        of_change(Some(&before), &it).unwrap().actor
+    };
+    let by = || "ann".to_owned();
+    let approved = after(&Event::Approved { by: by() });
+    assert_eq!(
+        (&approved["kind"], &approved["name"]),
+        (&"person".into(), &"ann".into())
+    );
+    let declined = after(&Event::Declined {
+        by: by(),
+        reason: "the database".to_owned(),
+    });
+    assert_eq!(
+        (&declined["name"], &declined["reason"]),
+        (&"ann".into(), &"the database".into())
+    );
+    let cleared = after(&Event::Cleared);
+    assert_eq!(cleared, serde_json::json!({ "kind": "rule" }), "nobody did");
+    let gateway = after(&Event::Released {
+        by: GATEWAY.to_owned(),
+        reason: String::new(),
+    });
+    assert_eq!(gateway, serde_json::json!({ "kind": "gateway" }));
+    // What comes after is the rule's again.
+    let mut it = before.clone();
+    it.apply(
+        T0.plus_secs(5),
+        &LifeRules::default(),
+        &Event::Approved { by: by() },
+    )
+    .unwrap();
+    let approved = it.clone();
+    it.state = DecisionState::Sending { attempt: 1 };
+    assert_eq!(of_change(Some(&approved), &it).unwrap().actor["kind"], "rule");
 }
 
 #[test]

@@ -76,6 +76,9 @@ pub struct Life {
     pub left_at: Option<UnixNanos>,
 }
 
+/// The name by which the gateway itself closes a decision, where a later one takes its place.
+pub const GATEWAY: &str = "burngate";
+
 /// Somebody's word about a decision: yes, no, or that it is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hand {

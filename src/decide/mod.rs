@@ -51,7 +51,7 @@ pub use guards::CommonGuards;
 pub use hand::{HandError, HandKill, HandRelease, HandVote, released, voted};
 pub use identity::decision_id;
 pub use kill::KillDecider;
-pub use life::{Event, Hand, Life, LifeRules, Phase, Refused};
+pub use life::{Event, GATEWAY, Hand, Life, LifeRules, Phase, Refused};
 pub use live::COOLDOWN_SECS;
 pub use probation::{ProbationStep, Probed};
 pub use proof::{Proof, Ruling, SourceProof, TemporalProof};

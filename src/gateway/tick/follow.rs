@@ -2,7 +2,7 @@
 
 use super::Tick;
 use crate::act::{AmendError, DeskError, HandRequest};
-use crate::decide::{Decision, Event, HandError, HandKill, HandRelease, HandVote, released, voted};
+use crate::decide::{Decision, Event, GATEWAY, HandError, HandKill, HandRelease, HandVote, released, voted};
 use crate::time::UnixNanos;
 use std::collections::BTreeSet;
 
@@ -97,7 +97,7 @@ impl Tick {
         self.state.witness.keep(&pending);
         for decision in &pending {
             if decision.state.is_final() && !last.contains(&decision.id) {
-                self.close_former(now, &decision.id, "burngate");
+                self.close_former(now, &decision.id, GATEWAY);
                 continue;
             }
             let seen = self
