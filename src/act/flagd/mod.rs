@@ -141,7 +141,8 @@ fn warnings(flag: &Flag<'_>, target: &RuleTarget) -> Vec<FlagWarning> {
         SafeState::Off => blamed
             .iter()
             .any(|it| flag.value_of(it) == Some(Value::Bool(false))),
-        SafeState::Serve { variant } => blamed.iter().any(|it| **it == **variant),
+        // Unless it is named, what is served is never blamed.
+        SafeState::Serve { variant } => target.variants.iter().flatten().any(|it| **it == **variant),
         SafeState::On | SafeState::Rollout { .. } => false,
     };
     is_in_vain

@@ -264,6 +264,7 @@ async fn an_action_that_would_help_nobody_is_warned_of() {
         (SafeState::Off, Some(&["off"][..]), in_vain.clone()),
         (serve("off"), Some(&["on"][..]), vec![]),
         (serve("off"), Some(&["off", "on"][..]), in_vain),
+        (serve("on"), None, vec![]),
     ];
     for (action, variants, want) in rows {
         let target = target("new-checkout", action, variants);
