@@ -114,7 +114,15 @@ fn a_decision_is_told_step_by_step_and_its_record_verifies() {
     let on = ["new-checkout"];
     send(&gateway, &[good(300, &[]), good(75, &on), bad(25, &on)]);
     let decision = decided(&gateway, "new-checkout", "confirmed", SOON);
-    let wanted = ["policy_loaded", "decided", "sending", "verifying", "confirmed"];
+    // The last one comes a moment later, and then nothing for a minute.
+    let wanted = [
+        "policy_loaded",
+        "decided",
+        "sending",
+        "verifying",
+        "confirmed",
+        "effect_check",
+    ];
     eventually("all log events", SOON, || {
         (kinds(&sink).len() >= wanted.len()).then_some(())
     });
@@ -141,7 +149,7 @@ fn a_decision_is_told_step_by_step_and_its_record_verifies() {
     ] {
         assert_eq!(attributes[key], value, "{key}");
     }
-    assert_eq!(seqs(&sink), [1, 2, 3, 4, 5]);
+    assert_eq!(seqs(&sink), [1, 2, 3, 4, 5, 6]);
 
     let answer = gateway.api("/api/v1/audit?after=1&limit=2");
     let entries = answer["entries"].as_array().unwrap();
@@ -152,8 +160,8 @@ fn a_decision_is_told_step_by_step_and_its_record_verifies() {
             .collect::<Vec<_>>(),
         ["decided", "sending"]
     );
-    assert_eq!(answer["head"]["seq"], 5);
-    let head = format!("5:{}", answer["head"]["hash"].as_str().unwrap());
+    assert_eq!(answer["head"]["seq"], 6);
+    let head = format!("6:{}", answer["head"]["hash"].as_str().unwrap());
     let api = gateway.url("api", "");
     let by_api = printed(folder, &["audit", "export", "--api", &api]);
     let in_use = burngate(folder, &["audit", "verify"], &[]);
@@ -165,7 +173,7 @@ fn a_decision_is_told_step_by_step_and_its_record_verifies() {
 
     let said = printed(folder, &["audit", "verify", "--data", "data", "--head", &head]);
     assert!(
-        said.contains("whole: 5 entries, from the first one on") && said.contains(&head),
+        said.contains("whole: 6 entries, from the first one on") && said.contains(&head),
         "{said}"
     );
     let exported = printed(folder, &["audit", "export", "--data", "data"]);
@@ -179,16 +187,16 @@ fn a_decision_is_told_step_by_step_and_its_record_verifies() {
     );
     assert_eq!(
         otlp.matches("\"eventName\":\"burngate.decision\"").count(),
-        5,
+        6,
         "{otlp}"
     );
 
     // The next process tells what is new, and nothing twice.
     let mut gateway = house.start(&[]);
-    eventually("the next event", SOON, || (kinds(&sink).len() >= 6).then_some(()));
+    eventually("the next event", SOON, || (kinds(&sink).len() >= 7).then_some(()));
     assert!(gateway.stop().success());
     // What comes of the decision may be told after that, if it was quick.
-    assert_eq!(kinds(&sink)[5], "policy_loaded");
+    assert_eq!(kinds(&sink)[6], "policy_loaded");
     let told: Vec<u64> = seqs(&sink);
     assert_eq!(told, (1..=told.len() as u64).collect::<Vec<_>>());
     let said = printed(folder, &["audit", "verify", "--head", &head]);

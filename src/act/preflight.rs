@@ -10,6 +10,7 @@ use super::exporter::{Actuator, Exporter, Exporters, FlagWarning};
 use super::trouble::Trouble;
 use crate::decide::FailureReason;
 use crate::pipeline::{Component, Components, Status};
+use crate::policy::PolicySet;
 use crate::time::Clock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -251,7 +252,8 @@ fn in_words(trouble: &Trouble) -> Readiness {
 
 /// Takes what was probed before, and is not any more, out of the metrics. A gauge cannot be taken back, so it
 /// is no number: an alert on 0 must not go on about a kill switch that is no more.
-pub fn forget(former: &[RuleTarget], now: &[RuleTarget]) {
+pub fn forget(former: &PolicySet, now: &PolicySet) {
+    let [former, now] = [former, now].map(RuleTarget::in_use);
     let is = |a: &RuleTarget, b: &RuleTarget| {
         (&a.exporter, &a.flag, &a.environment) == (&b.exporter, &b.flag, &b.environment)
     };

@@ -11,7 +11,7 @@ use super::prepared::Prepared;
 use super::servers::{self, Change, Planes};
 use super::tick;
 use super::{Gateway, GatewayError};
-use crate::act::{self, RuleTarget};
+use crate::act;
 use crate::config::{Config, ConfigError};
 use crate::publish::BudgetPage;
 use sha2::{Digest, Sha256};
@@ -162,11 +162,10 @@ impl Gateway {
         };
         let starts = change.starts(handle.as_ref(), &graph, &prepared.authenticators)?;
 
-        let probed = [&**self.core.api.policies.load(), &*prepared.policies].map(RuleTarget::in_use);
         // From here on nothing is refused any more.
         self.core.outlets.swap(prepared.exporters.clone());
         self.core.outlets.set_rules(super::core::life_rules(config));
-        self.core.api.policies.store(prepared.policies.clone());
+        let policies = self.core.api.policies.swap(prepared.policies.clone());
         self.core.inbox.put(tick::Change {
             policies: prepared.policies.clone(),
             plans,
@@ -193,7 +192,7 @@ impl Gateway {
         for start in starts {
             start.run(&mut self.services);
         }
-        act::forget(&probed[0], &probed[1]);
+        act::forget(&policies, &prepared.policies);
         self.services
             .keep(|name| change.wants(name, &graph), &former, &planes.control);
         self.graph = graph;
