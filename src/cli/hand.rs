@@ -1,7 +1,7 @@
 //! What the commands for a hand on a flag share: the call to a running gateway, and its answer.
 
 use super::replay::time;
-use super::{EXIT_FAILURE, EXIT_USAGE, complain};
+use super::{EXIT_FAILURE, EXIT_USAGE, complain, why_not_sent};
 use clap::Args;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -133,10 +133,10 @@ impl Gateway {
             request = request.json(body);
         }
         let failed = |told: String| (format!("{url}: {told}"), EXIT_FAILURE);
-        let mut response = request.send().await.map_err(|e| failed(reason(&e)))?;
+        let mut response = request.send().await.map_err(|e| failed(why_not_sent(&e)))?;
         let status = response.status();
         let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| failed(reason(&e)))? {
+        while let Some(chunk) = response.chunk().await.map_err(|e| failed(why_not_sent(&e)))? {
             bytes.extend(&chunk);
             if bytes.len() > ANSWER_MAX {
                 return Err(failed("the answer is too long".to_owned()));
@@ -218,15 +218,6 @@ fn ended(decision: &Value) -> Option<Result<String, Failure>> {
     }
 }
 
-fn reason(error: &reqwest::Error) -> String {
-    let mut told = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(deeper) = source {
-        told = format!("{told}: {deeper}");
-        source = deeper.source();
-    }
-    told
-}
 
 #[cfg(test)]
 mod tests {

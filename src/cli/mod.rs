@@ -182,6 +182,17 @@ fn complain(error: &dyn Display) {
     let _ = writeln!(std::io::stderr().lock(), "{error}");
 }
 
+/// Why a gateway was not reached: the client's error, and what lies beneath it.
+fn why_not_sent(error: &reqwest::Error) -> String {
+    let mut told = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(deeper) = source {
+        told = format!("{told}: {deeper}");
+        source = deeper.source();
+    }
+    told
+}
+
 /// A configuration that does not hold: all of it, and how many mistakes there are.
 fn complain_of_config(error: &ConfigError) -> ExitCode {
     complain(error);

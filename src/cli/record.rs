@@ -5,7 +5,7 @@
 //! idempotency key.
 
 use super::replay::time;
-use super::{EXIT_FAILURE, EXIT_USAGE, complain};
+use super::{EXIT_FAILURE, EXIT_USAGE, complain, why_not_sent};
 use crate::gateway::SystemClock;
 use crate::time::{Clock as _, UnixNanos};
 use clap::Args;
@@ -221,7 +221,7 @@ impl Request {
         }
         let mut response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Try::Failed(reason(&error)),
+            Err(error) => return Try::Failed(why_not_sent(&error)),
         };
         let status = response.status();
         let mut body = Vec::new();
@@ -249,16 +249,6 @@ impl Request {
             _ => Try::Refused(told, EXIT_FAILURE),
         }
     }
-}
-
-fn reason(error: &reqwest::Error) -> String {
-    let mut told = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(deeper) = source {
-        told = format!("{told}: {deeper}");
-        source = deeper.source();
-    }
-    told
 }
 
 fn token(args: &RecordArgs) -> Result<Option<String>, String> {

@@ -48,6 +48,19 @@ pub(super) struct Rows<'g> {
 }
 
 impl Group {
+    fn new(objective: ObjectiveId, environment: &Arc<str>) -> Self {
+        Self {
+            objective,
+            environment: Arc::clone(environment),
+            members: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+
+    fn has(&self, cohort: CohortId) -> bool {
+        self.members.iter().any(|member| member.cohort == cohort)
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = &CaseKey> {
         self.keys.iter()
     }
@@ -174,17 +187,10 @@ fn flag_groups(from: &Sources<'_>) -> Vec<Group> {
                 Arc::clone(&switch.environment),
                 Arc::clone(flag),
             );
-            let group = groups.entry(key).or_insert_with(|| Group {
-                objective: status.objective_id,
-                environment: Arc::clone(&switch.environment),
-                members: Vec::new(),
-                keys: Vec::new(),
-            });
-            if group
-                .members
-                .iter()
-                .all(|member| member.cohort != status.cohort_id)
-            {
+            let group = groups
+                .entry(key)
+                .or_insert_with(|| Group::new(status.objective_id, &switch.environment));
+            if !group.has(status.cohort_id) {
                 group.members.push(Member {
                     cohort: status.cohort_id,
                     sha: sha.clone(),
@@ -227,17 +233,10 @@ fn version_groups(from: &Sources<'_>) -> Vec<Group> {
                 continue;
             }
             let key = (status.objective_id, Arc::clone(&switch.environment));
-            let group = groups.entry(key).or_insert_with(|| Group {
-                objective: status.objective_id,
-                environment: Arc::clone(&switch.environment),
-                members: Vec::new(),
-                keys: Vec::new(),
-            });
-            if group
-                .members
-                .iter()
-                .all(|member| member.cohort != status.cohort_id)
-            {
+            let group = groups
+                .entry(key)
+                .or_insert_with(|| Group::new(status.objective_id, &switch.environment));
+            if !group.has(status.cohort_id) {
                 group.members.push(Member {
                     cohort: status.cohort_id,
                     sha: Some(Arc::clone(sha)),
