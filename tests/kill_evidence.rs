@@ -143,8 +143,11 @@ fn tell(gateway: &Gateway, headers: &[(&str, &str)], body: &str) -> (u16, String
     })
 }
 
-#[test]
-fn a_webhook_of_a_flag_service_begins_evidence_anew() {
+const KEYS: [(&str, &str); 2] = [("CHANGES", "canary-5f2e9-changes"), ("KEY", "canary-5f2e9-key")];
+const TOKEN: [(&str, &str); 1] = [("authorization", "Bearer canary-5f2e9-changes")];
+
+/// A gateway that watches only, and that may be told of changes.
+fn with_door() -> House {
     let setup = Setup {
         error_budget: "{ policies: [ policies/*.yaml ] }".into(),
         exporters: "  webhook: { url: 'http://127.0.0.1:9/flags' }".into(),
@@ -156,7 +159,13 @@ fn a_webhook_of_a_flag_service_begins_evidence_anew() {
     let yaml = std::fs::read_to_string(&file).unwrap();
     let door = "api: { endpoint: 127.0.0.1:0, flag_changes: { token: \"${env:CHANGES}\", signing_key: \"${env:KEY}\" } }";
     std::fs::write(&file, yaml.replace("api: { endpoint: 127.0.0.1:0 }", door)).unwrap();
-    let gateway = house.start(&[("CHANGES", "canary-5f2e9-changes"), ("KEY", "canary-5f2e9-key")]);
+    house
+}
+
+#[test]
+fn a_webhook_of_a_flag_service_begins_evidence_anew() {
+    let house = with_door();
+    let gateway = house.start(&KEYS);
     send(
         &gateway,
         &[
@@ -172,7 +181,7 @@ fn a_webhook_of_a_flag_service_begins_evidence_anew() {
     eventually("evidence", SOON, || {
         (proof("new-checkout")["epoch_cause"] == "seen").then_some(())
     });
-    let token = [("authorization", "Bearer canary-5f2e9-changes")];
+    let token = TOKEN;
     for (headers, body, status, words) in [
         (&[][..], "{}", 401, "expected the header"),
         (
@@ -237,6 +246,46 @@ fn a_webhook_of_a_flag_service_begins_evidence_anew() {
         );
     }
     assert_says_no(&gateway, "canary-5f2e9");
+}
+
+#[test]
+fn a_change_that_only_a_webhook_told_of_outlives_a_crash() {
+    let house = with_door();
+    let gateway = house.start(&KEYS);
+    let traffic = [
+        good(150, &[]),
+        good(45, &["new-checkout"]),
+        bad(5, &["new-checkout"]),
+    ];
+    send(&gateway, &traffic);
+    let proof = |gateway: &Gateway| {
+        let why = gateway.api("/api/v1/why?flag=new-checkout");
+        why["rulings"][0]["proof"].clone()
+    };
+    eventually("evidence", SOON, || {
+        (proof(&gateway)["epoch_cause"] == "seen").then_some(())
+    });
+    // The answer is the promise: nothing is waited for between it and the crash.
+    let change = r#"{"flag":"new-checkout","environment":"production"}"#;
+    let (status, said) = tell(&gateway, &TOKEN, change);
+    assert_eq!(status, 202, "{said}");
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let changed_at = said["noted"][0]["at"].as_str().unwrap();
+    let kept = sample(&gateway.metrics(), "burngate_flag_changes_kept", &[]);
+    assert_eq!(kept, Some(1.0));
+    gateway.kill9();
+
+    let gateway = house.start(&KEYS);
+    let proof = eventually("evidence after the crash", SOON, || {
+        send(&gateway, &traffic);
+        let proof = proof(&gateway);
+        (proof["treated_bad"].as_u64()? > 0).then_some(proof)
+    });
+    assert_eq!(
+        (&proof["epoch_cause"], proof["epoch_since"].as_str()),
+        (&"changed".into(), Some(changed_at)),
+        "{proof}"
+    );
 }
 
 const ROLLBACK: &str = "

@@ -4,10 +4,12 @@
 //! nothing of the new ones, and of two flags that cannot be told apart the later change is the likelier
 //! cause. So the record of each flag that a rule names is read at start and every minute, with the same
 //! credential that would switch it. What is found waits here for the next evaluation; a service that does not
-//! answer leaves everything as it is.
+//! answer leaves everything as it is. What a webhook tells is told once, and so is on disk too.
 
 use super::RuleTarget;
+use super::change_book::{ChangeBook, Flag, KEPT_MAX};
 use super::exporter::{Actuator, Exporter, Exporters};
+use crate::store::{Journal, StoreError};
 use crate::time::{Clock, UnixNanos};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,17 +23,28 @@ const EVERY: Duration = Duration::from_mins(1);
 /// Changes that wait for an evaluation; there is one a flag.
 const WAITING_MAX: usize = 10_000;
 
-/// An environment and a flag.
-type Flag = (String, String);
-
-/// Changes that no evaluation has taken note of yet; clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct FlagChanges(Arc<Mutex<BTreeMap<Flag, UnixNanos>>>);
+/// Changes that no evaluation has taken note of yet, and those that are on disk; clones share them.
+#[derive(Clone, Debug)]
+pub struct FlagChanges {
+    waiting: Arc<Mutex<BTreeMap<Flag, UnixNanos>>>,
+    book: Arc<Mutex<ChangeBook>>,
+}
 
 impl FlagChanges {
+    /// What the former process was told waits for the first evaluation. A clock that was set back since must
+    /// not keep evidence away, so that nothing was changed later than `now`.
+    pub fn load(journal: Arc<dyn Journal>, now: UnixNanos) -> Result<Self, StoreError> {
+        let book = ChangeBook::load(journal, KEPT_MAX)?;
+        let waiting = book.changes().map(|(flag, at)| (flag.clone(), at.min(now)));
+        Ok(Self {
+            waiting: Arc::new(Mutex::new(waiting.collect())),
+            book: Arc::new(Mutex::new(book)),
+        })
+    }
+
     /// The flag was changed `at`; false when there is no room to note it.
     pub fn note(&self, environment: &str, flag: &str, at: UnixNanos) -> bool {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (environment.to_owned(), flag.to_owned());
         if waiting.len() >= WAITING_MAX && !waiting.contains_key(&key) {
             return false;
@@ -41,9 +54,15 @@ impl FlagChanges {
         true
     }
 
+    /// The same, on disk when this returns: for those who tell of a change once.
+    pub fn keep(&self, environment: &str, flag: &str, at: UnixNanos) -> Result<(), StoreError> {
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        book.keep(environment, flag, at)
+    }
+
     /// Takes what waits: environment, flag, and when.
     pub fn take(&self) -> Vec<(String, String, UnixNanos)> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = std::mem::take(&mut *waiting).into_iter();
         taken
             .map(|((environment, flag), at)| (environment, flag, at))
@@ -142,6 +161,7 @@ mod tests {
     use crate::act::{Exporters, Trouble};
     use crate::decide::Decision;
     use crate::policy::SafeState;
+    use crate::store::MemStore;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Debug)]
@@ -195,7 +215,7 @@ mod tests {
             variants: None,
             first_percent: None,
         };
-        let changes = FlagChanges::default();
+        let changes = FlagChanges::load(Arc::new(MemStore::default()), Still.now()).unwrap();
         let mut watch = ChangeWatch::new(Arc::new(exporters), &[target], Arc::new(Still), changes.clone());
         watch.round().await;
         let found = ("production".to_owned(), "f".to_owned(), UnixNanos::from_secs(7));
@@ -207,5 +227,25 @@ mod tests {
         secs.store(50, Ordering::SeqCst);
         watch.round().await;
         assert_eq!(changes.take().len(), 1);
+    }
+
+    #[test]
+    fn what_was_told_once_waits_for_the_first_evaluation_after_a_restart() {
+        let store = Arc::new(MemStore::default());
+        let load = |secs| FlagChanges::load(store.clone(), UnixNanos::from_secs(secs)).unwrap();
+        let first = load(100);
+        assert!(first.note("production", "read", UnixNanos::from_secs(90)));
+        first
+            .keep("production", "told", UnixNanos::from_secs(95))
+            .unwrap();
+        let found = |secs| {
+            (
+                "production".to_owned(),
+                "told".to_owned(),
+                UnixNanos::from_secs(secs),
+            )
+        };
+        assert_eq!(load(100).take(), [found(95)]);
+        assert_eq!(load(50).take(), [found(50)], "the clock was set back");
     }
 }

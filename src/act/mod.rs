@@ -13,6 +13,7 @@ pub mod ability;
 mod audited;
 mod backoff;
 mod breaker;
+mod change_book;
 mod changes;
 mod decisions;
 pub mod delivery;

@@ -38,7 +38,7 @@ fn state(world: &World) -> ApiState {
         indicators: Arc::default(),
         clock: Arc::new(Stopped),
         desk: crate::act::Desk::default(),
-        changes: crate::act::FlagChanges::default(),
+        changes: crate::act::FlagChanges::load(Arc::new(MemStore::default()), T0).unwrap(),
     }
 }
 

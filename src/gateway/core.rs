@@ -117,7 +117,7 @@ impl Core {
             audit: audit.clone(),
             clock: clock.clone(),
             desk: Desk::default(),
-            changes: FlagChanges::default(),
+            changes: FlagChanges::load(store, now)?,
         };
         let core = Self {
             ingest,

@@ -383,6 +383,7 @@ pub(super) const GAUGES: &[(&str, &str)] = &[
         "How an SLI from metrics is known: 0 exact, 1 interpolated, 2 estimated, 3 degraded; worst of ten minutes.",
     ),
     ("burngate_dedup_bodies", "Request bodies that are remembered."),
+    ("burngate_flag_changes_kept", "Changes of flags on disk."),
     ("burngate_join_spans", "Spans that the join remembers."),
     ("burngate_join_waiting_flags", "Flags that wait for their span."),
     (

@@ -2,7 +2,8 @@
 //!
 //! Where a service keeps a record, it is read every minute; this is for those that keep none, and for
 //! whoever wants it told at once. Only flags that a policy names are noted, and a time that is still to
-//! come is now: a wrong clock elsewhere must not keep evidence away.
+//! come is now: a wrong clock elsewhere must not keep evidence away. What is noted takes effect at once and
+//! is in the store before the answer; if the store fails, the sender is asked to send again.
 
 mod body;
 mod door;
@@ -70,26 +71,75 @@ async fn change(
             return refusal(StatusCode::BAD_REQUEST, &wrong);
         }
     };
-    let policies = it.api.policies.load();
-    let mut noted = Vec::new();
-    for one in &told {
-        let Some(at) = one.at.or(admitted.at).map(|at| at.min(now)) else {
+    let noted = match note(&it.api, &told, admitted.at, now) {
+        Ok(noted) => noted,
+        Err((status, why)) => {
             count(sender.as_str(), "refused");
+            return refusal(status, why);
+        }
+    };
+    let shown: Vec<_> = noted.iter().map(view).collect();
+    let is_empty = noted.is_empty();
+    if let Err(error) = keep(&it.api, noted).await {
+        count(sender.as_str(), "unwritten");
+        let told = format!("the change is noted, and a restart would forget it; send it again: {error}");
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, &told);
+    }
+    count(sender.as_str(), if is_empty { "ignored" } else { "noted" });
+    (StatusCode::ACCEPTED, Json(serde_json::json!({ "noted": shown }))).into_response()
+}
+
+/// A change of one flag in one environment.
+struct Noted {
+    flag: String,
+    environment: String,
+    at: UnixNanos,
+}
+
+/// Notes what was told of flags that policies name.
+fn note(
+    api: &ApiState,
+    told: &[Told],
+    admitted_at: Option<UnixNanos>,
+    now: UnixNanos,
+) -> Result<Vec<Noted>, (StatusCode, &'static str)> {
+    let policies = api.policies.load();
+    let mut noted = Vec::new();
+    for one in told {
+        let Some(at) = one.at.or(admitted_at).map(|at| at.min(now)) else {
             let told = "the body does not say when, and X-LD-Signature does not either: add \"at\"";
-            return refusal(StatusCode::BAD_REQUEST, told);
+            return Err((StatusCode::BAD_REQUEST, told));
         };
         for environment in environments(one, &policies) {
-            if !it.api.changes.note(&environment, &one.flag, at) {
-                count(sender.as_str(), "refused");
+            if !api.changes.note(&environment, &one.flag, at) {
                 let told = "too many changes wait for an evaluation; send it again in a moment";
-                return refusal(StatusCode::SERVICE_UNAVAILABLE, told);
+                return Err((StatusCode::SERVICE_UNAVAILABLE, told));
             }
-            noted.push(view(&one.flag, &environment, at));
+            noted.push(Noted {
+                flag: one.flag.clone(),
+                environment,
+                at,
+            });
         }
     }
-    let outcome = if noted.is_empty() { "ignored" } else { "noted" };
-    count(sender.as_str(), outcome);
-    (StatusCode::ACCEPTED, Json(serde_json::json!({ "noted": noted }))).into_response()
+    Ok(noted)
+}
+
+/// Writes it; that waits for the disk, which a request's task must not.
+async fn keep(api: &ApiState, noted: Vec<Noted>) -> Result<(), String> {
+    if noted.is_empty() {
+        return Ok(());
+    }
+    let changes = api.changes.clone();
+    let write = move || {
+        noted
+            .iter()
+            .try_for_each(|it| changes.keep(&it.environment, &it.flag, it.at))
+    };
+    match tokio::task::spawn_blocking(write).await {
+        Ok(written) => written.map_err(|e| e.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Where policies name the flag.
@@ -104,8 +154,8 @@ fn environments(told: &Told, policies: &PolicySet) -> BTreeSet<String> {
         .collect()
 }
 
-fn view(flag: &str, environment: &str, at: UnixNanos) -> serde_json::Value {
-    serde_json::json!({ "flag": flag, "environment": environment, "at": at.to_string() })
+fn view(it: &Noted) -> serde_json::Value {
+    serde_json::json!({ "flag": it.flag, "environment": it.environment, "at": it.at.to_string() })
 }
 
 fn count(sender: &'static str, outcome: &'static str) {
