@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
-use support::{Gateway, Setup, eventually, get, python, sample};
+use support::{Gateway, Setup, block_on, client, eventually, get, python, sample};
 
 const SOON: Duration = Duration::from_mins(1);
 const GUILTY: &str = "new-checkout";
@@ -276,6 +276,108 @@ fn fails_with(gateway: &Gateway, flag: &str, failure: &str) -> Value {
     burn(gateway, flag);
     assert_eq!(get(&gateway.url("health", "/")).0, 200);
     decision
+}
+
+/// Traffic of a shop that does as Unleash says: whoever has the flag fails one time in four.
+fn shop(gateway: &Gateway, unleash: &Unleash) {
+    if unleash.is_on(GUILTY, "production") {
+        burn(gateway, GUILTY);
+    } else {
+        send(gateway, &[good(400, &[])]);
+    }
+}
+
+/// Waits with traffic.
+fn while_shopping<T>(
+    what: &str,
+    (gateway, unleash): (&Gateway, &Unleash),
+    mut check: impl FnMut() -> Option<T>,
+) -> T {
+    eventually(what, SOON, || {
+        shop(gateway, unleash);
+        check()
+    })
+}
+
+#[test]
+fn a_human_who_switches_it_on_again_is_left_alone_until_somebody_releases_it() {
+    const ANN: &str = "canary-5f2e9-ann";
+    let Some(unleash) = Unleash::start() else {
+        return;
+    };
+    unleash.make_flag(GUILTY);
+    let token = unleash.editor_token("burngate");
+    let setup = Setup {
+        error_budget: "{ policies: [ policies/*.yaml ], kill: { watch_interval: 1s, propagation: 5s, \
+                       max_per_service: 10 } }"
+            .into(),
+        ..setup(unleash.url())
+    };
+    let house = House::new(&setup, &policy("2s", &[GUILTY]));
+    let file = house.dir.path().join("gateway.yaml");
+    let yaml = std::fs::read_to_string(&file).unwrap();
+    let admins = "api: { endpoint: 127.0.0.1:0, admins: { ann: \"${env:ANN_TOKEN}\" } }";
+    std::fs::write(&file, yaml.replace("api: { endpoint: 127.0.0.1:0 }", admins)).unwrap();
+    let gateway = house.start(&[("UNLEASH_TOKEN", token.as_str()), ("ANN_TOKEN", ANN)]);
+    let both = (&gateway, &unleash);
+    let newest = || decisions(&gateway, GUILTY).into_iter().next();
+    let ours = || {
+        let offs = unleash.off_events(GUILTY);
+        let count = offs.iter().filter(|off| off["createdBy"] == "burngate").count();
+        assert_eq!(count, offs.len(), "nobody else switches it off: {offs:?}");
+        count
+    };
+
+    let first = while_shopping("the first off", both, || {
+        newest().filter(|d| d["state"] == "confirmed")
+    });
+    assert_eq!((ours(), unleash.is_on(GUILTY, "production")), (1, false));
+    while_shopping("an eye on its effect", both, || {
+        newest().filter(|d| d["phase"] == "effect_check" || d["phase"] == "cooldown")
+    });
+
+    unleash.switch_on(GUILTY, "production");
+    let held = while_shopping("the hold", both, || {
+        newest().filter(|d| d["phase"] == "human_hold")
+    });
+    assert_eq!(held["id"], first["id"]);
+    let history = held["history"].to_string();
+    assert!(history.contains("admin has exposed the flag again"), "{history}");
+    // It burns on, the rule is due again, and at every evaluation of five seconds it is the hold that keeps it.
+    let kept = while_shopping("a rule that is held back", both, || {
+        let all = gateway.api("/api/v1/decisions");
+        let ours = all["withheld"].as_array()?.first()?.clone();
+        let since: jiff::Timestamp = ours["since"].as_str()?.parse().ok()?;
+        let held_secs = now_secs() - since.as_millisecond() as f64 / 1e3;
+        let is_hold = ours["reason"]
+            .as_str()?
+            .contains("admin switched it back after decision");
+        (is_hold && held_secs >= 5.0).then_some(ours)
+    });
+    assert_eq!(kept["flag"], GUILTY, "{kept}");
+    let why = gateway.api(&format!("/api/v1/why?flag={GUILTY}"));
+    assert!(why["told"].to_string().contains("human_hold"), "{why}");
+    assert_eq!((ours(), unleash.is_on(GUILTY, "production")), (1, true));
+    assert_eq!(decisions(&gateway, GUILTY).len(), 1);
+
+    let path = gateway.url("api", "/api/v1/release");
+    let body = serde_json::json!({ "flag": GUILTY, "reason": "burn was seen, switch it off" });
+    let released = block_on(async {
+        let request = client().post(path).bearer_auth(ANN).json(&body);
+        request.send().await.unwrap().status()
+    });
+    assert!(released.is_success(), "{released}");
+    let second = while_shopping("the second off", both, || {
+        newest().filter(|d| d["id"] != first["id"] && d["state"] == "confirmed")
+    });
+    assert_eq!(second["verified"], true, "{second}");
+    assert_eq!((ours(), unleash.is_on(GUILTY, "production")), (2, false));
+    let of_first = decisions(&gateway, GUILTY).pop().unwrap();
+    assert_eq!(of_first["phase"], "closed", "{of_first}");
+    assert!(of_first["history"].to_string().contains("released by ann"));
+    assert_says_no(&gateway, &token);
+    assert_says_no(&gateway, CANARY);
+    house.assert_holds_no(&token);
 }
 
 const TOKEN: (&str, &str) = ("UNLEASH_TOKEN", "*:*.canary-5f2e9-token");

@@ -96,6 +96,35 @@ impl Unleash {
         );
     }
 
+    /// A personal token of a new user with the root role Editor, as the documentation recommends: what it does is not
+    /// what the admin does, who is the human of these tests.
+    pub fn editor_token(&self, name: &str) -> String {
+        let password = "a-Long_pass.word-4711";
+        let user = json!({ "username": name, "rootRole": 2, "sendEmail": false, "password": password });
+        self.admin("POST", "/user-admin", Some(user));
+        let url = self.url();
+        block_on(async {
+            let client = client();
+            let login = json!({ "username": name, "password": password });
+            let login = client.post(format!("{url}/auth/simple/login")).json(&login);
+            let login = login.send().await.unwrap();
+            let cookies: Vec<String> = login
+                .headers()
+                .get_all("set-cookie")
+                .iter()
+                .filter_map(|cookie| Some(cookie.to_str().ok()?.split(';').next()?.to_owned()))
+                .collect();
+            let token = json!({ "description": "kill switch", "expiresAt": "2099-01-01T00:00:00Z" });
+            let made = client.post(format!("{url}/api/admin/user/tokens"));
+            let made = made.header("cookie", cookies.join("; ")).json(&token);
+            let made = made.send().await.unwrap();
+            let (status, text) = (made.status(), made.text().await.unwrap());
+            assert!(status.is_success(), "{status} {text}");
+            let made: Value = serde_json::from_str(&text).unwrap();
+            made["secret"].as_str().unwrap().to_owned()
+        })
+    }
+
     /// The audit log's entries that say that `flag` was switched off, anywhere.
     pub fn off_events(&self, flag: &str) -> Vec<Value> {
         let query = format!("/search/events?feature=IS:{flag}&type=IS:feature-environment-disabled&limit=50");
