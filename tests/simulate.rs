@@ -64,6 +64,9 @@ fn every_claim_holds() {
 /// Seconds in debug: a day of an innocent flag is as long as a hundred kills.
 fn runs(claim: Claim, cell: &Cell) -> u64 {
     match claim {
+        // Played a tenth as often as is said.
+        Claim::NoKill if cell.scenario.is_rollout() => 20,
+        _ if cell.scenario.is_rollout() => 300,
         Claim::NoKill => 2,
         Claim::Right { .. } if cell.scenario == Scenario::Fleet => 30,
         Claim::InTime { .. } | Claim::Right { .. } => 150,

@@ -201,7 +201,7 @@ impl SimulateArgs {
                                 ratio,
                                 base_rate,
                                 cluster,
-                                discount: self.discount(cluster),
+                                discount: self.discount(scenario, cluster),
                             }));
                         }
                     }
@@ -211,8 +211,9 @@ impl SimulateArgs {
         cells
     }
 
-    fn discount(&self, cluster: f64) -> DiscountSource {
+    fn discount(&self, scenario: Scenario, cluster: f64) -> DiscountSource {
         match self.discount {
+            _ if scenario.is_rollout() => DiscountSource::Default,
             Some(WhichDiscount::Measured) => DiscountSource::Measured,
             None if cluster > 1.0 => DiscountSource::Measured,
             Some(WhichDiscount::Default) | None => DiscountSource::Default,

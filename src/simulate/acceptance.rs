@@ -83,7 +83,9 @@ fn cell(scenario: Scenario, (rate, share): (f64, f64), ratio: f64, cluster: f64)
 /// Every claim with its cell.
 pub fn acceptance() -> Vec<(Claim, Cell)> {
     let mut claims = Vec::new();
-    let alone = Scenario::ALL.into_iter().filter(|s| *s != Scenario::Fleet);
+    let alone = Scenario::ALL
+        .into_iter()
+        .filter(|s| *s != Scenario::Fleet && !s.is_rollout());
     for scenario in alone {
         for cluster in [1.0, 3.0, 10.0] {
             for rate in [1.0, 10.0, 100.0] {
@@ -93,6 +95,7 @@ pub fn acceptance() -> Vec<(Claim, Cell)> {
             }
         }
     }
+    claims.extend(of_rollouts());
     for share in [0.1, 0.25, 0.5] {
         for (ratio, median_secs, p95_secs) in [(BURN_40, 240, 300), (BURN_10, 480, 1020)] {
             let in_time = Claim::InTime {
@@ -111,8 +114,35 @@ pub fn acceptance() -> Vec<(Claim, Cell)> {
     claims
 }
 
+/// Those of flags that everybody has: what is proposed, and nothing else. Nothing is claimed of endpoints
+/// that were always worse: they are told from a guilty flag only as far as that was seen before.
+fn of_rollouts() -> Vec<(Claim, Cell)> {
+    let mut claims = Vec::new();
+    let is_claimed = |s: &Scenario| s.is_rollout() && *s != Scenario::RolloutWorse;
+    let rollouts = Scenario::ALL.into_iter().filter(is_claimed);
+    for scenario in rollouts {
+        for rate in [1.0, 10.0, 100.0] {
+            for share in [0.1, 0.5, 0.9] {
+                claims.push((Claim::NoKill, cell(scenario, (rate, share), 1.0, 1.0)));
+            }
+        }
+    }
+    // A change is tried for an hour, so that what is not found by then is not found.
+    for share in [0.1, 0.5] {
+        let in_time = Claim::InTime {
+            median_secs: 480,
+            p95_secs: 720,
+        };
+        claims.push((in_time, cell(Scenario::Rollout, (100.0, share), BURN_40, 1.0)));
+        let right = Claim::Right { per_mille: 900 };
+        claims.push((right, cell(Scenario::Rollout, (100.0, share), BURN_10, 1.0)));
+    }
+    claims
+}
+
 impl Campaign {
-    /// Plays the cell of a claim. A fleet is 200 services' worth of work and is played a tenth as often.
+    /// Plays the cell of a claim. A fleet is 200 services' worth of work, a rollout is a whole gateway's, and
+    /// both are played a tenth as often.
     pub fn prove(&self, claim: Claim, cell: &Cell, progress: &dyn Progress) -> Proof {
         let row = self.played_as_proof(cell).row(cell, progress);
         Proof {
@@ -129,7 +159,7 @@ impl Campaign {
 
     fn played_as_proof(&self, cell: &Cell) -> Self {
         let mut own = *self;
-        if cell.scenario == Scenario::Fleet {
+        if cell.scenario == Scenario::Fleet || cell.scenario.is_rollout() {
             own.settings.runs = self.settings.runs.div_ceil(10);
         }
         own

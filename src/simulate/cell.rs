@@ -34,11 +34,21 @@ pub enum Scenario {
     Skew,
     /// As many flags as pairs are watched, of all shares, independent of each other; one may be guilty.
     Fleet,
+    /// The flag goes from nobody to everybody at once, at one endpoint of the service: it has no control but
+    /// its past and the other endpoints. The share is that of its endpoint.
+    Rollout,
+    /// The same, and everything fails fifty times as often for half an hour, from that very moment or around
+    /// it.
+    RolloutIncident,
+    /// The same, while traffic doubles within an hour and everything comes to fail ten times as often.
+    RolloutDrift,
+    /// The same as an incident, and its endpoint has always failed ten times as often as the others.
+    RolloutWorse,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Steady,
         Self::Incident,
         Self::Ramp,
@@ -50,7 +60,19 @@ impl Scenario {
         Self::Loss,
         Self::Skew,
         Self::Fleet,
+        Self::Rollout,
+        Self::RolloutIncident,
+        Self::RolloutDrift,
+        Self::RolloutWorse,
     ];
+
+    /// Whether everybody gets the flag at once, so that it is tried against its past.
+    pub const fn is_rollout(self) -> bool {
+        matches!(
+            self,
+            Self::Rollout | Self::RolloutIncident | Self::RolloutDrift | Self::RolloutWorse
+        )
+    }
 
     /// The name on the command line and in answers.
     pub const fn as_str(self) -> &'static str {
@@ -66,6 +88,10 @@ impl Scenario {
             Self::Loss => "loss",
             Self::Skew => "skew",
             Self::Fleet => "fleet",
+            Self::Rollout => "rollout",
+            Self::RolloutIncident => "rollout_incident",
+            Self::RolloutDrift => "rollout_drift",
+            Self::RolloutWorse => "rollout_worse",
         }
     }
 }
@@ -74,7 +100,7 @@ impl Scenario {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DiscountSource {
-    /// Nothing has been measured yet.
+    /// Nothing has been measured yet; always in rollouts, whose decider begins with the run.
     Default,
     /// Measured on the blocks of this flag and of others of the service, as it is after a day.
     Measured,

@@ -11,6 +11,9 @@
 //! requests with independent outcomes give), bad ones in clusters of geometric size where that is asked for.
 //! Each cluster falls on one arm, and clusters do not respect the margin that the discount leaves for them.
 //!
+//! A flag that everybody has is compared with its past, and what finds its past is the decider: those
+//! scenarios ([`Scenario::is_rollout`]) go through a gateway's own ledger, evaluation and decider.
+//!
 //! Rejected: simulating requests (a thousand times slower, the same counts), and closed formulas for power
 //! (they leave out the harm condition and the dwell, which is most of the time to a kill).
 
@@ -22,11 +25,13 @@ mod fleet;
 mod output;
 mod plain;
 mod plot;
+mod rollout;
 mod run;
 mod scene;
 mod subject;
 mod summary;
 mod traffic;
+mod world;
 
 #[cfg(test)]
 mod plain_tests;

@@ -2,9 +2,9 @@
 
 use super::cell::{Cell, DiscountSource, Scenario, Settings};
 use super::court::Court;
-use super::fleet;
 use super::scene::Scene;
 use super::traffic::{Clusters, Random, at_least_one};
+use super::{fleet, rollout};
 use crate::evidence::{Block, Discount, Dispersion, JointCounts};
 use crate::ledger::{BUCKET_SECS, Counts};
 use crate::time::UnixNanos;
@@ -156,8 +156,12 @@ impl Spending {
     pub(super) fn add(&mut self, bad: u64, secs: u64, court: &Court, settings: &Settings) {
         self.is_over |= court.kill().is_some();
         if !self.is_over && secs >= settings.onset_secs {
-            self.bad += bad;
+            self.count(bad);
         }
+    }
+
+    pub(super) fn count(&mut self, bad: u64) {
+        self.bad += bad;
     }
 
     pub(super) fn share(&self, cell: &Cell, settings: &Settings) -> f64 {
@@ -171,6 +175,9 @@ pub(super) fn play(cell: &Cell, settings: &Settings, run: u64) -> RunOutcome {
     let mut random = Random::seed_from_u64(cell.seed(settings.seed, run));
     if cell.scenario == Scenario::Fleet {
         return fleet::play(cell, settings, &mut random);
+    }
+    if cell.scenario.is_rollout() {
+        return rollout::play(cell, settings, &mut random);
     }
     let mut scene = Scene::new(cell, settings, &mut random);
     let flags = if cell.scenario == Scenario::Alias { 2 } else { 1 };
