@@ -171,6 +171,8 @@ if [ $LONG = 1 ]; then
   BURNGATE_LONG=1 cargo test --locked --release --lib cohort::registry
   step "two million states of a kill's life"
   BURNGATE_LONG=1 cargo test --locked --release --lib decide::life
+  step "probations in every order of a handful of events"
+  BURNGATE_LONG=1 cargo test --locked --release --lib decide::probation
   step "a thousand bad canaries"
   BURNGATE_LONG=1 cargo test --locked --release --lib decide::canary
   step "benches, one quick round each"

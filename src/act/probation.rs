@@ -4,9 +4,9 @@
 //! has changed since, is somebody's, and the probation is over. Nobody is exposed on the strength of a read
 //! that failed.
 
-use super::exporter::{Actuator, FlagState, Reading};
+use super::Change;
+use super::exporter::Reading;
 use super::trouble::Trouble;
-use super::{Change, RuleTarget};
 use crate::decide::{Action, Decision, FailureReason, Look, ProbationStep};
 use crate::time::UnixNanos;
 
@@ -14,63 +14,44 @@ use crate::time::UnixNanos;
 /// be ahead by so much.
 const SLACK_SECS: u64 = 60;
 
-/// What a read says for a step of a probation; `None` for another decision.
-pub(super) async fn step_seen<A: Actuator>(
-    exporter: &A,
+/// What a read says for a step of a probation, given the flag's last change.
+pub(super) fn step_seen(
     decision: &Decision,
     reading: &Reading,
-    now: UnixNanos,
-) -> Result<Option<Look>, Trouble> {
+    change: Option<Change>,
+) -> Result<Look, Trouble> {
     let (Action::Expose { percent, from }, Some(step)) = (&decision.action, &decision.life.probation) else {
-        return Ok(None);
+        return Err(refused("it is no step of a probation"));
     };
     let Some(exposure) = &reading.exposure else {
         return Err(refused("the service does not say who has the flag"));
     };
-    let is_sent = decision.state.attempt() > 0;
-    if is_sent && exposure.is_at(*percent) {
-        return Ok(Some(Look::Safe));
-    }
-    let change = exporter
-        .last_change(&RuleTarget::of_decision(decision), now)
-        .await?;
     if !exposure.is_at(*from) {
         let by = change.map_or_else(|| "somebody".to_owned(), |it| it.by);
-        return Ok(Some(Look::Changed { by }));
+        return Ok(Look::Changed { by });
     }
     if let Some(by) = changed_since(change, step.left_at) {
-        return Ok(Some(Look::Changed { by }));
+        return Ok(Look::Changed { by });
     }
+    let is_first = decision.state.attempt() == 0 && *from == 0;
     match &exposure.percent {
-        Err(words) => return Err(refused(words)),
-        Ok(former) if !is_sent && *from == 0 && *former < f64::from(*percent) => {
+        Err(words) => Err(refused(words)),
+        Ok(former) if is_first && *former < f64::from(*percent) => {
             let words = format!(
                 "the flag was on for {former} % only, and the first step would give it to {percent} %"
             );
-            return Err(refused(&words));
+            Err(refused(&words))
         }
-        Ok(_) => {}
+        Ok(_) => Ok(Look::Exposed),
     }
-    Ok(Some(Look::Exposed))
 }
 
-/// Who has changed a flag that is to be taken back, if it was not us.
-pub(super) async fn taken_over<A: Actuator>(
-    exporter: &A,
-    decision: &Decision,
-    reading: &Reading,
-    now: UnixNanos,
-) -> Option<Look> {
-    let left_at = decision.life.left_at?;
-    if decision.state.attempt() > 0 || reading.state == FlagState::Safe {
-        return None;
+/// What the last change says of a flag that is on, and is to be taken back.
+pub(super) fn taken_over(change: Option<Change>, left_at: UnixNanos) -> Look {
+    match changed_since(change, left_at) {
+        Some(by) => Look::Changed { by },
+        None => Look::Exposed,
     }
-    // A record that cannot be read is no reason to leave a flag on that burns.
-    let change = exporter
-        .last_change(&RuleTarget::of_decision(decision), now)
-        .await;
-    let by = changed_since(change.ok().flatten(), left_at)?;
-    Some(Look::Changed { by })
 }
 
 /// What the step is to remember of the flag before its call.

@@ -10,7 +10,7 @@ use super::drive::Shared;
 use super::exporter::{Actuator, FlagState};
 use super::probation;
 use super::trouble::Trouble;
-use crate::decide::{Decision, DecisionState, Event, Look, Phase};
+use crate::decide::{Action, Decision, DecisionState, Event, Look, Phase};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -83,7 +83,8 @@ async fn look<A: Actuator>(shared: &Shared<A>, decision: &Decision) {
         .amend(&decision.id, |d| d.apply(now, &rules, &event));
 }
 
-/// What a read says, for [`crate::decide::after_read`].
+/// What a read says, for [`crate::decide::after_read`]. The service's record of changes is read where it may
+/// make a difference, and only there.
 pub(super) async fn seen<A: Actuator>(
     shared: &Shared<A>,
     exporter: &A,
@@ -93,23 +94,26 @@ pub(super) async fn seen<A: Actuator>(
     let Some(reading) = reading else {
         return Ok(Look::Silent);
     };
-    let now = shared.clock.now();
-    if let Some(look) = probation::step_seen(exporter, decision, &reading, now).await? {
-        return Ok(look);
-    }
-    if let Some(look) = probation::taken_over(exporter, decision, &reading, now).await {
-        return Ok(look);
-    }
-    if reading.state == FlagState::Safe {
+    let is_step = matches!(decision.action, Action::Expose { .. });
+    let is_sent = decision.state.attempt() > 0;
+    if reading.state == FlagState::Safe && (is_sent || !is_step) {
         return Ok(Look::Safe);
     }
+    let left_at = decision.life.left_at.filter(|_| !is_sent);
     let unchanged = decision.life.version.is_some() && reading.version == decision.life.version;
-    if decision.state.attempt() == 0 || unchanged {
+    if !is_step && left_at.is_none() && (!is_sent || unchanged) {
         return Ok(Look::Exposed);
     }
     let target = RuleTarget::of_decision(decision);
-    Ok(match exporter.last_change(&target, now).await {
-        Ok(Some(change)) if !change.is_ours && change.at >= decision.updated_at => {
+    let change = exporter.last_change(&target, shared.clock.now()).await;
+    if is_step {
+        return probation::step_seen(decision, &reading, change?);
+    }
+    // A record that cannot be read is no reason to leave a flag on that burns.
+    let change = change.ok().flatten();
+    Ok(match (left_at, change) {
+        (Some(left_at), change) => probation::taken_over(change, left_at),
+        (None, Some(change)) if !change.is_ours && change.at >= decision.updated_at => {
             Look::Overruled { by: change.by }
         }
         _ => Look::Exposed,

@@ -218,7 +218,6 @@ fn ended(decision: &Value) -> Option<Result<String, Failure>> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,40 +4,31 @@
 //! between the two calls leaves a flag that is off. Where there are several strategies, or one without a
 //! share, "so many percent" would mean nothing, and it is refused.
 
+use super::Unleash;
 use super::view::EnvironmentView;
-use super::{Unleash, tagged};
-use crate::act::exporter::{Exposure, Outcome, ReadBack};
+use crate::act::exporter::{Exposure, Outcome, Reading};
 use crate::decide::Decision;
 use crate::time::UnixNanos;
 use http::Method;
 use serde_json::json;
 
 impl Unleash {
-    /// Who has the flag now.
-    pub(super) async fn exposure(&self, decision: &Decision, percent: u8, now: UnixNanos) -> ReadBack {
-        let view = self
-            .environment(&decision.flag, &decision.environment, now)
-            .await?;
-        let exposure = Exposure {
-            is_on: view.enabled,
-            percent: view.only().map(|(_, share)| share),
-        };
-        Ok(Some(exposure.reading(percent, None)))
-    }
-
-    pub(super) async fn expose(&self, decision: &Decision, percent: u8, now: UnixNanos) -> Outcome {
-        let view = self
-            .environment(&decision.flag, &decision.environment, now)
-            .await?;
+    /// Gives it to `percent`: the share first.
+    pub(super) async fn expose(
+        &self,
+        decision: &Decision,
+        view: &EnvironmentView,
+        percent: u8,
+        now: UnixNanos,
+    ) -> Outcome {
         let (strategy, share) = view.only().map_err(|words| self.rejected(&words))?;
-        tagged(self, decision, now).await;
         if share != f64::from(percent) {
             self.set_share(decision, strategy, percent, now).await?;
         }
-        if !view.enabled {
-            self.switch(decision, "on", now).await?;
+        if view.enabled {
+            return Ok(());
         }
-        Ok(())
+        self.switch(decision, "on", now).await
     }
 
     /// Sets the share of one strategy.
@@ -55,6 +46,15 @@ impl Unleash {
         let url = self.feature(&decision.flag, &at);
         self.call(Method::PATCH, url, Some(&patch), now).await.map(|_| ())
     }
+}
+
+/// Who has the flag, read for a step to `percent`.
+pub(super) fn exposure(view: &EnvironmentView, percent: u8) -> Reading {
+    let exposure = Exposure {
+        is_on: view.enabled,
+        percent: view.only().map(|(_, share)| share),
+    };
+    exposure.reading(percent, None)
 }
 
 /// Whether it could be given back at all.

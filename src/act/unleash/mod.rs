@@ -299,41 +299,55 @@ impl Actuator for Unleash {
 
     /// Tags the flag with the reason, then does what the decision says in its environment.
     async fn carry_out(&self, decision: &Decision, _: Option<&str>, now: UnixNanos) -> Outcome {
-        let to = match &decision.action {
-            Action::Switch { to } => to,
-            Action::Expose { percent, .. } => return self.expose(decision, *percent, now).await,
-            Action::Rollback | Action::Pause => return Err(self.rejected("it is not about a flag")),
-        };
         // Off needs no look at the strategies, and must not wait for one.
-        let view = match to {
-            SafeState::Off => None,
-            _ => Some(
+        let view = match &decision.action {
+            Action::Switch { to: SafeState::Off } => None,
+            Action::Switch { .. } | Action::Expose { .. } => Some(
                 self.environment(&decision.flag, &decision.environment, now)
                     .await?,
             ),
+            Action::Rollback | Action::Pause => return Err(self.rejected("it is not about a flag")),
         };
-        if let Some(words) = view.as_ref().and_then(|view| view.obstacle(to)) {
+        let obstacle = match (&decision.action, &view) {
+            (Action::Switch { to }, Some(view)) => view.obstacle(to),
+            (Action::Expose { .. }, Some(view)) => view.only().err(),
+            _ => None,
+        };
+        if let Some(words) = obstacle {
             return Err(self.rejected(&words));
         }
-        tagged(self, decision, now).await;
-        match (to, &view) {
-            (SafeState::Off, _) => self.switch(decision, "off", now).await,
-            (SafeState::On, _) => self.switch(decision, "on", now).await,
-            (SafeState::Rollout { percent }, Some(view)) => self.limit(decision, view, *percent, now).await,
+        match tokio::time::timeout(TAG_BUDGET, self.tag(decision, now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(trouble)) => self.warn_untagged(decision, &trouble.to_string()),
+            Err(_) => self.warn_untagged(decision, "no answer in time"),
+        }
+        match (&decision.action, &view) {
+            (Action::Switch { to: SafeState::Off }, _) => self.switch(decision, "off", now).await,
+            (Action::Switch { to: SafeState::On }, _) => self.switch(decision, "on", now).await,
+            (
+                Action::Switch {
+                    to: SafeState::Rollout { percent },
+                },
+                Some(view),
+            ) => self.limit(decision, view, *percent, now).await,
+            (Action::Expose { percent, .. }, Some(view)) => self.expose(decision, view, *percent, now).await,
             _ => Err(self.rejected("Unleash cannot serve one variant to everybody")),
         }
     }
 
     /// How the flag stands in the decision's environment.
     async fn read_back(&self, decision: &Decision, now: UnixNanos) -> ReadBack {
-        let to = match &decision.action {
-            Action::Switch { to } => to,
-            Action::Expose { percent, .. } => return self.exposure(decision, *percent, now).await,
-            Action::Rollback | Action::Pause => return Ok(None),
-        };
+        if matches!(decision.action, Action::Rollback | Action::Pause) {
+            return Ok(None);
+        }
         let view = self
             .environment(&decision.flag, &decision.environment, now)
             .await?;
+        let to = match &decision.action {
+            Action::Switch { to } => to,
+            Action::Expose { percent, .. } => return Ok(Some(expose::exposure(&view, *percent))),
+            Action::Rollback | Action::Pause => return Ok(None),
+        };
         let state = if view.is_safe(to) {
             FlagState::Safe
         } else {
@@ -369,15 +383,6 @@ impl fmt::Debug for Unleash {
             .field("origin", &origin(&self.base))
             .field("project", &self.project)
             .finish_non_exhaustive()
-    }
-}
-
-/// Tags the flag with the reason; that it cannot be tagged is in nobody's way.
-async fn tagged(unleash: &Unleash, decision: &Decision, now: UnixNanos) {
-    match tokio::time::timeout(TAG_BUDGET, unleash.tag(decision, now)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(trouble)) => unleash.warn_untagged(decision, &trouble.to_string()),
-        Err(_) => unleash.warn_untagged(decision, "no answer in time"),
     }
 }
 
