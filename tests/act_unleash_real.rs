@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::print_stderr,
     clippy::assigning_clones,
+    clippy::disallowed_methods,
     missing_docs
 )]
 
@@ -383,7 +384,7 @@ async fn a_flag_comes_back_in_steps_until_somebody_changes_it(server: &Server, a
         "{:?}",
         d.history
     );
-    assert_eq!(exposure(server, flag).await.0, false);
+    assert!(!exposure(server, flag).await.0);
 }
 
 async fn what_has_no_one_share_is_not_given_back(server: &Server, admin: &Arc<Exporters>) {

@@ -1,6 +1,11 @@
 //! A flag that was killed comes back a little at a time, in a real Unleash, and goes off again when it burns:
 //! the real binary, real requests, and a restart between two steps.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod kill_support;
 mod support;
@@ -117,7 +122,7 @@ fn a_killed_flag_comes_back_in_steps_over_a_restart_and_goes_off_when_it_burns()
         Some(newest(&gateway)).filter(|d| d["action"] == "off" && d["state"] == "confirmed")
     });
     assert_eq!(back["by"], "probation", "{back}");
-    assert_eq!(stands(&unleash).0, false);
+    assert!(!stands(&unleash).0);
     let all = decisions(&gateway, FLAG);
     let withdrawn = all
         .iter()

@@ -55,13 +55,14 @@ impl fmt::Debug for ChangeBook {
 impl ChangeBook {
     /// Reads what the journal keeps. A row that cannot be read is reported and left alone.
     pub(super) fn load(journal: Arc<dyn Journal>, max: usize) -> Result<Self, StoreError> {
+        let rows = journal.all()?;
         let mut book = Self {
-            journal: Arc::clone(&journal),
+            journal,
             max: max.max(1),
             kept: BTreeMap::new(),
             taken: BTreeSet::new(),
         };
-        for (id, bytes) in journal.all()? {
+        for (id, bytes) in rows {
             let Some(place) = id.strip_prefix(ROW) else {
                 continue;
             };
@@ -131,13 +132,11 @@ impl ChangeBook {
     /// Where one more flag goes: to the first free place, or to that of the flag that changed longest ago.
     fn place(&self) -> (u64, Option<Flag>) {
         let oldest = self.kept.iter().min_by_key(|(_, (_, at))| *at);
-        match oldest.filter(|_| self.kept.len() >= self.max) {
-            Some((flag, (place, _))) => (*place, Some(flag.clone())),
-            None => {
-                let free = (0..).zip(&self.taken).find(|(n, taken)| n != *taken);
-                (free.map_or(self.taken.len() as u64, |(n, _)| n), None)
-            }
+        if let Some((flag, (place, _))) = oldest.filter(|_| self.kept.len() >= self.max) {
+            return (*place, Some(flag.clone()));
         }
+        let free = (0..).zip(&self.taken).find(|(n, taken)| n != *taken);
+        (free.map_or(self.taken.len() as u64, |(n, _)| n), None)
     }
 
     fn tell(&self) {

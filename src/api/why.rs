@@ -5,6 +5,7 @@ use super::proto;
 use super::view::{self, timestamp};
 use crate::decide::{Decision, Proof, Ruling, Withheld, WithheldReason};
 use crate::evidence::Verdict;
+use std::fmt::Write as _;
 use std::sync::PoisonError;
 
 /// Decisions in one answer.
@@ -37,7 +38,7 @@ impl WhyFilter {
             ("in the environment", &self.environment),
         ] {
             if !name.is_empty() {
-                words.push_str(&format!(" {of} \"{name}\""));
+                let _ = write!(words, " {of} \"{name}\"");
             }
         }
         words

@@ -205,10 +205,10 @@ fn nothing_is_given_back_that_was_not_ours_to_take() {
     });
     row("without an effect", &|d| d.life.effect = None);
     row("nobody knows what it did", &|d| {
-        d.life.effect = Some(Effect::Unknown)
+        d.life.effect = Some(Effect::Unknown);
     });
     row("released, or switched back by somebody", &|d| {
-        d.life.exposed_at = Some(at(900))
+        d.life.exposed_at = Some(at(900));
     });
     row("off before", &|d| {
         d.state = DecisionState::Confirmed {

@@ -74,7 +74,10 @@ fn switch(
     let guards = guards(&raw.guards, findings);
     let mode = optional_mode(raw.mode.as_ref(), findings);
     let (flag, exporter, action, when, mode) = (flag?, exporter?, action?, when?, mode?);
-    let probation = probation(raw.probation.as_ref(), &action, findings);
+    let probation = match &raw.probation {
+        Some(raw) => Some(probation(raw, &action, findings)?),
+        None => None,
+    };
     let place = findings.place(entry.referenced);
     let switch = KillSwitch {
         flag,
@@ -86,7 +89,7 @@ fn switch(
         when,
         blame: blame?,
         guards: guards?,
-        probation: probation?,
+        probation,
         mode,
         place,
     };

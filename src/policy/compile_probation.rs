@@ -14,15 +14,12 @@ const EVERY_MAX_SECS: u64 = 86_400;
 /// Latest time of the first step after the switch, in seconds.
 const AFTER_MAX_SECS: u64 = 7 * 86_400;
 
-/// `None` when something is wrong, which is in `findings`; `Some(None)` where nobody asks for one.
+/// `None` when something is wrong, which is in `findings`.
 pub(super) fn probation(
-    raw: Option<&Spanned<RawProbation>>,
+    raw: &Spanned<RawProbation>,
     action: &SafeState,
     findings: &mut Findings,
-) -> Option<Option<Probation>> {
-    let Some(raw) = raw else {
-        return Some(None);
-    };
+) -> Option<Probation> {
     if *action != SafeState::Off {
         let message = format!(
             "probation gives back a flag that was switched off, and the action here is: {action}; remove one of \
@@ -48,11 +45,11 @@ pub(super) fn probation(
         EVERY_MAX_SECS,
     );
     let after_secs = secs(&raw.value.after, "after", default.after_secs, 0, AFTER_MAX_SECS);
-    Some(Some(Probation {
+    Some(Probation {
         steps: steps?,
         every_secs: every_secs?,
         after_secs: after_secs?,
-    }))
+    })
 }
 
 fn steps(list: &Spanned<Vec<Text>>, findings: &mut Findings) -> Option<Vec<u8>> {

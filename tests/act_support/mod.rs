@@ -49,7 +49,7 @@ pub fn decision(exporter: &str, flag: &str) -> Decision {
         environment: "production".to_owned(),
         flag: flag.to_owned(),
         deployment: None,
-        action: burngate::decide::Action::default(),
+        action: Action::default(),
         actor: burngate::decide::Actor::default(),
         incident: 1,
         decided_at: T0,

@@ -33,15 +33,12 @@ pub(super) fn edit(
         Action::Switch { to: SafeState::On } => Some(true),
         _ => None,
     };
-    let (body, kind) = match whole {
-        Some(on) => {
-            let patch = json_patch(key, on, environment.version);
-            (json!({ "comment": comment, "patch": patch }), "application/json")
-        }
-        None => {
-            let body = json!({ "environmentKey": key, "comment": comment, "instructions": &instructions });
-            (body, SEMANTIC_PATCH)
-        }
+    let (body, kind) = if let Some(on) = whole {
+        let patch = json_patch(key, on, environment.version);
+        (json!({ "comment": comment, "patch": patch }), "application/json")
+    } else {
+        let body = json!({ "environmentKey": key, "comment": comment, "instructions": &instructions });
+        (body, SEMANTIC_PATCH)
     };
     Ok(Edit {
         body,

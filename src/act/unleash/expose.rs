@@ -22,7 +22,7 @@ impl Unleash {
         now: UnixNanos,
     ) -> Outcome {
         let (strategy, share) = view.only().map_err(|words| self.rejected(&words))?;
-        if share != f64::from(percent) {
+        if (share - f64::from(percent)).abs() > f64::EPSILON {
             self.set_share(decision, strategy, percent, now).await?;
         }
         if view.enabled {
