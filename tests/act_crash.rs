@@ -6,7 +6,7 @@ mod act_support;
 
 use act_support::{Answer, Crash, Event, Fault, Hands, StepClock, T0, World, decision, down};
 use burngate::act::{Decisions, Delivery, Lease, OutletSwitch, Pacing, Trouble};
-use burngate::decide::{Decision, DecisionState, FailureReason, Phase};
+use burngate::decide::{Decision, DecisionState, FailureReason, Phase, RateLimit, RateLimits, Rates};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -525,4 +525,77 @@ async fn c30_a_row_that_broke_is_decided_anew_and_found_done() {
     };
     assert_eq!(d.state, already_off, "done by us, and not counted twice");
     assert_eq!(world.sends(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c17_a_process_that_stood_still_for_half_a_minute_before_its_call_makes_it_once() {
+    let world = Arc::new(World::default());
+    *world.call_takes.lock().unwrap() = Duration::from_secs(30);
+    let process = start(&world, 0);
+    process.decisions.submit(flag("f")).unwrap();
+    let is_sending = |d: Decision| matches!(d.state, DecisionState::Sending { .. });
+    while !world.stored(&flag("f").id).is_some_and(is_sending) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(world.sends(), 0, "the row is written, and nothing has left");
+    process.clock.set(T0.plus_secs(30));
+    assert_sound(&world, "stopped at C7", &process.end().await);
+    assert_eq!(world.sends(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c23_two_policies_that_target_one_flag_make_one_call() {
+    let world = Arc::new(World::default());
+    let process = start(&world, 0);
+    let mut other = flag("f");
+    other.evidence.slo = "latency".to_owned();
+    process.decisions.submit(flag("f")).unwrap();
+    process.decisions.submit(other).unwrap();
+    let d = process.end().await;
+    assert_sound(&world, "two policies", &d);
+    assert_eq!((world.sends(), d.evidence.slo.as_str()), (1, "availability"));
+    assert_eq!(process.decisions.snapshot(9).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c24_a_crash_at_any_point_forgets_no_kill_that_the_limits_count() {
+    for (what, at, after) in POINTS {
+        let world = Arc::new(World::default());
+        world.crash_at(Crash { at, after });
+        let process = start(&world, 0);
+        process.decisions.submit(flag("f")).unwrap();
+        process.dies_or_ends().await;
+        process.task.abort();
+        let stored = world.stored(&flag("f").id);
+        let mut rates = Rates::default();
+        if let Some(d) = &stored {
+            rates.note(d);
+        }
+        let reached = rates.reached(T0.plus_secs(5), "checkout", RateLimits::default());
+        let limit = reached.map(|(limit, ..)| limit);
+        assert_eq!(limit, stored.map(|_| RateLimit::Service), "{what}");
+        assert!(
+            limit.is_some() || world.sends() == 0,
+            "{what}: it left, and is not counted"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c25_a_token_that_is_replaced_in_the_middle_is_used_from_the_next_call_on() {
+    let world = Arc::new(World::default());
+    world.script([Answer::Say(down("503"))]);
+    let process = start(&world, 0);
+    process.decisions.submit(flag("f")).unwrap();
+    while world.sends() == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let replaced = world.process();
+    process.outlets.swap(replaced.exporters("double"));
+    assert_sound(&world, "replaced", &process.end().await);
+    assert_eq!(
+        world.sends(),
+        2,
+        "the one that failed, and the one with the new token"
+    );
 }

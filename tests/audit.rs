@@ -238,7 +238,7 @@ fn it_shows_what_is_done_to_a_file(folder: &Path, exported: &str) {
         (
             "cut",
             without(lines.len() - 1),
-            "entry 6: is no entry: the file does not end",
+            &format!("entry {}: is no entry: the file does not end", lines.len() - 1),
         ),
     ] {
         std::fs::write(folder.join(file), text).unwrap();

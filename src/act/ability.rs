@@ -150,7 +150,8 @@ mod tests {
             SafeState::Serve { variant: "a".into() },
         ];
         let switches = states.map(|to| Ability::of(&Action::Switch { to }));
-        let all = [&switches[..], &[Ability::Rollback, Ability::Pause]].concat();
+        let expose = Ability::of(&Action::Expose { percent: 1, from: 0 });
+        let all = [&switches[..], &[expose, Ability::Rollback, Ability::Pause]].concat();
         assert_eq!(all, Ability::ALL);
     }
 }
