@@ -214,6 +214,24 @@ async fn nobody_is_given_a_flag_that_is_not_as_we_left_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_given_a_flag_that_cannot_be_read() {
+    let world = world(0);
+    world.unreadable.store(true, std::sync::atomic::Ordering::SeqCst);
+    let process = start(&world, 0);
+    process.decisions.submit(step(1, 0)).unwrap();
+    let d = process.end().await;
+    let rejected = matches!(
+        d.state,
+        DecisionState::Failed {
+            reason: FailureReason::Rejected,
+            ..
+        }
+    );
+    assert!(rejected, "{:?}", d.state);
+    assert_eq!(world.sends(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flag_that_fewer_had_than_the_first_step_is_not_given_to_more() {
     for (had, words) in [
         (Ok(3.0), "on for 3 % only"),

@@ -411,7 +411,7 @@ pub(crate) mod tests {
         assert_eq!(
             error,
             "kill switch for flag `new-checkout` of service `checkout`: exporter `webhook` cannot do `rollout`; it \
-             can do off, rollback, pause; write {{action}} into its body and it is told of the others too"
+             can do off, rollback, pause; write {{action}} into its body and it is told of `on`, `rollout` and `serve` too"
         );
         rule.exporter = "webhook/more".to_owned();
         assert!(check(&[rule], &exporters).is_ok());
@@ -443,6 +443,19 @@ pub(crate) mod tests {
         }
         let refused = check_deployments(&policies("hook", "pause"), &exporters).unwrap_err();
         assert!(refused.to_string().contains("no exporter `hook`"), "{refused}");
+    }
+
+    #[test]
+    fn no_webhook_gives_a_flag_back_whatever_is_in_its_body() {
+        for body in ["{}", r#"{"do":"{{action}}"}"#] {
+            let mut told = webhook("http://h/x");
+            told.body = Some(body.to_owned());
+            let exporters = Exporters::build(&[told].into()).unwrap();
+            let mut rule = target("webhook");
+            rule.first_percent = Some(1);
+            let refused = check(&[rule], &exporters).unwrap_err().to_string();
+            assert!(refused.contains("cannot do `probation`"), "{refused}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) fn step_seen(
         return Err(refused("it is no step of a probation"));
     };
     let Some(exposure) = &reading.exposure else {
-        return Err(refused("the service does not say who has the flag"));
+        return Err(unread());
     };
     if !exposure.is_at(*from) {
         let by = change.map_or_else(|| "somebody".to_owned(), |it| it.by);
@@ -72,6 +72,11 @@ pub(super) fn note_former(step: &mut ProbationStep, reading: Option<&Reading>) {
 fn changed_since(change: Option<Change>, left_at: UnixNanos) -> Option<String> {
     let change = change.filter(|it| !it.is_ours && it.at > left_at.plus_secs(SLACK_SECS))?;
     Some(change.by)
+}
+
+/// Nothing is given to anybody where nobody says who has it.
+pub(super) fn unread() -> Trouble {
+    refused("the service does not say who has the flag")
 }
 
 fn refused(words: &str) -> Trouble {

@@ -91,10 +91,14 @@ pub(super) async fn seen<A: Actuator>(
     decision: &Decision,
     reading: Option<super::Reading>,
 ) -> Result<Look, Trouble> {
-    let Some(reading) = reading else {
-        return Ok(Look::Silent);
-    };
     let is_step = matches!(decision.action, Action::Expose { .. });
+    let Some(reading) = reading else {
+        return if is_step {
+            Err(probation::unread())
+        } else {
+            Ok(Look::Silent)
+        };
+    };
     let is_sent = decision.state.attempt() > 0;
     if reading.state == FlagState::Safe && (is_sent || !is_step) {
         return Ok(Look::Safe);

@@ -123,9 +123,10 @@ impl Webhook {
 impl Actuator for Webhook {
     fn abilities(&self) -> Abilities {
         if self.body.names("action") {
-            return Abilities::of(Ability::ALL);
+            // A probation goes by what the service says of the flag, and a webhook says nothing.
+            return Abilities::of(Ability::ALL.into_iter().filter(|it| *it != Ability::Probation));
         }
-        let more = "write {{action}} into its body and it is told of the others too";
+        let more = "write {{action}} into its body and it is told of `on`, `rollout` and `serve` too";
         Abilities::of([Ability::Off, Ability::Rollback, Ability::Pause]).or(more)
     }
 

@@ -123,7 +123,9 @@ impl<'c> Compiler<'c> {
     pub(super) fn plans(&self) -> Result<BTreeMap<Ability, Plan>, ActError> {
         let mut plans = BTreeMap::new();
         for (name, action) in &self.config.actions {
-            let ability = Ability::ALL.into_iter().find(|it| it.as_str() == *name);
+            // Who has the flag is in no answer that could be described here.
+            let mut known = Ability::ALL.into_iter().filter(|it| *it != Ability::Probation);
+            let ability = known.find(|it| it.as_str() == *name);
             let ability = ability.ok_or_else(|| self.invalid("actions", "no such action"))?;
             plans.insert(ability, self.plan(&format!("actions.{name}"), action)?);
         }
